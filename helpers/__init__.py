@@ -1,0 +1,1 @@
+"""The small module the notebooks draw on; see each file's first line."""
