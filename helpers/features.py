@@ -1,0 +1,105 @@
+"""Frozen features of pictures, plain and augmented, cached on disk.
+
+The cache key holds all that the features follow from: the pictures' bytes,
+their size, the weights' hash, the scaling, the augmentation, the Keras
+version and the backend.  A second run reads; a change of any of them
+computes anew.
+"""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from helpers.models import build_backbone, weights_identity
+from helpers.paths import CACHE_DIR, atomic_write
+
+# The paper names rotation, zoom and flip (section 2.2), not their strengths.
+AUGMENTATION = {"flip": "horizontal", "rotation": 0.08, "zoom": 0.15}
+BATCH_SIZE = 32
+
+
+def augmentation_layers(seed: int) -> list[keras.layers.Layer]:
+    """Rotation, zoom and flip (acne paper, section 2.2), seeded.
+
+    A horizontal flip, rotation by up to 0.08 turns (29 degrees) and zoom by
+    up to 15 %, both ways; what comes in from outside is mirrored.
+    """
+    layers = keras.layers
+    return [
+        layers.RandomFlip(AUGMENTATION["flip"], seed=seed),
+        layers.RandomRotation(AUGMENTATION["rotation"], seed=seed + 1),
+        layers.RandomZoom(AUGMENTATION["zoom"], seed=seed + 2),
+    ]
+
+
+def frozen_features(
+    images: np.ndarray,
+    weights: str,
+    views: int = 1,
+    scaling: str = "corrected",
+    seed: int = 0,
+    cache_dir: Path | None = None,
+) -> np.ndarray:
+    """Features of EfficientNetB1 after global average pooling.
+
+    Parameters
+    ----------
+    images : uint8 (N, size, size, 3)
+    weights, scaling : see `helpers.models.build_backbone`
+    views : 1 gives the plain pictures alone; each further view is all of
+        them, augmented anew
+    seed : of random weights and of the augmentation
+    cache_dir : default ``features/`` in `helpers.paths.CACHE_DIR`
+
+    Returns
+    -------
+    float32 (views, N, 1280); view 0 is plain.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise ValueError(
+            "images: uint8 (N, size, size, 3) is needed, got "
+            f"{images.dtype} {images.shape}"
+        )
+    folder = Path(cache_dir or CACHE_DIR / "features")
+    origin = {
+        "pixels": hashlib.sha256(np.ascontiguousarray(images)).hexdigest(),
+        "shape": images.shape,
+        "weights": weights_identity(weights, seed),
+        "scaling": scaling,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+    }
+    paths = [
+        folder / f"{_key(origin, view, seed)}.npy" for view in range(views)
+    ]
+    backbone = None
+    for view, path in enumerate(paths):
+        if not path.is_file():
+            backbone = backbone or build_backbone(
+                weights, images.shape[1], scaling, seed
+            )
+            buffer = io.BytesIO()
+            np.save(buffer, _extract(backbone, images, view, seed))
+            atomic_write(path, buffer.getvalue())
+    return np.stack([np.load(path, allow_pickle=False) for path in paths])
+
+
+def _key(origin, view, seed):
+    augmentation = {"view": view, "seed": seed, **AUGMENTATION} if view else {}
+    text = json.dumps({**origin, "augmentation": augmentation})
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _extract(backbone, images, view, seed):
+    model = backbone
+    if view:
+        inputs = keras.Input(images.shape[1:])
+        pixels = inputs
+        for layer in augmentation_layers(1000 * (seed + 1) + 10 * view):
+            pixels = layer(pixels, training=True)
+        model = keras.Model(inputs, backbone(pixels))
+    return model.predict(images, batch_size=BATCH_SIZE, verbose=0)

@@ -1,0 +1,64 @@
+"""Frozen features: what the cache keeps apart, and what it does not do."""
+
+import numpy as np
+import pytest
+
+from helpers import features as module
+from helpers.features import frozen_features
+
+
+@pytest.fixture
+def images():
+    generator = np.random.default_rng(0)
+    return generator.integers(256, size=(6, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def extractions(monkeypatch):
+    """How often pictures really go through the network."""
+    calls = []
+    real = module._extract
+
+    def counted(*arguments):
+        calls.append(arguments[2])
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "_extract", counted)
+    return calls
+
+
+def test_second_run_reads_the_cache(images, tmp_path, extractions):
+    first = frozen_features(images, "random", views=2, cache_dir=tmp_path)
+    again = frozen_features(images, "random", views=2, cache_dir=tmp_path)
+    assert extractions == [0, 1]
+    assert first.shape == (2, 6, 1280)
+    assert first.dtype == np.float32
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first[0], first[1])
+
+
+def test_a_change_computes_anew(images, tmp_path, extractions):
+    def features(pictures, **options):
+        options = {"weights": "random", **options}
+        return frozen_features(pictures, cache_dir=tmp_path, **options)
+
+    plain = features(images)
+    changed = images.copy()
+    changed[0, 0, 0, 0] ^= 1
+    features(changed)
+    published = features(images, scaling="as published")
+    other = features(images, seed=1)
+    assert len(extractions) == 4
+    assert not np.array_equal(plain, published)
+    assert not np.array_equal(plain, other)
+
+
+def test_random_weights_repeat(images, tmp_path):
+    one = frozen_features(images, "random", cache_dir=tmp_path / "a")
+    two = frozen_features(images, "random", cache_dir=tmp_path / "b")
+    np.testing.assert_array_equal(one, two)
+
+
+def test_scaled_pictures_are_refused(images, tmp_path):
+    with pytest.raises(ValueError, match="uint8"):
+        frozen_features(images / 255.0, "random", cache_dir=tmp_path)
