@@ -1,0 +1,136 @@
+"""Two ratios, measured side by side in this run: ``make bench``.
+
+1. Frozen features against a bare ``model.predict`` on the same pictures.
+2. The head bank, 50 heads, against the same heads one after another in plain
+   Keras.  Plain Keras trains the first ten heads; as all cost the same, its
+   time for 50 is five times that.
+
+Each ratio is plain time / our time, so more than 1 is faster.  Every round
+measures both sides one after the other; median and range over the rounds.
+"""
+
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import tempfile
+import time
+
+import keras
+import numpy as np
+
+from helpers.features import BATCH_SIZE, frozen_features
+from helpers.heads import HeadSettings, train_heads
+from helpers.methods import METHODS
+from helpers.models import build_backbone, head_layers
+from helpers.splits import Split
+
+ROUNDS = 3
+SETTINGS = HeadSettings(dense=128, dropout=0.3, batch_size=32, epochs=20)
+N_TRAIN, N_VALIDATION, DEPTH, N_CLASSES = 3200, 160, 1280, 5
+N_HEADS, N_PLAIN = 50, 10
+
+
+def seconds(work) -> float:
+    keras.backend.clear_session()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def compare(title: str, plain, ours, factor: float = 1.0) -> float:
+    """Print the ratio's median and range; return the median of our time."""
+    ratios, own = [], []
+    for _ in range(ROUNDS):
+        own.append(seconds(ours))
+        ratios.append(factor * seconds(plain) / own[-1])
+    print(
+        f"{title}: {np.median(ratios):.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f}, {ROUNDS} rounds)",
+        flush=True,
+    )
+    return float(np.median(own))
+
+
+def bench_features() -> None:
+    generator = np.random.default_rng(0)
+    images = generator.integers(256, size=(512, 150, 150, 3), dtype=np.uint8)
+
+    def bare():
+        model = build_backbone("random", 150)
+        model.predict(images, batch_size=BATCH_SIZE, verbose=0)
+
+    def ours():
+        with tempfile.TemporaryDirectory() as folder:
+            frozen_features(images, "random", cache_dir=folder)
+
+    compare("frozen features / bare predict, 512 pictures", bare, ours)
+
+
+def bench_heads() -> None:
+    generator = np.random.default_rng(0)
+    count = N_TRAIN + N_VALIDATION
+    labels = generator.integers(N_CLASSES, size=count)
+    features = generator.normal(size=(1, count, DEPTH)).astype("float32")
+    train, val = np.arange(N_TRAIN), np.arange(N_TRAIN, count)
+    methods = list(METHODS)[:2]
+    runs = [
+        Split("all", train, val, val, seed)
+        for seed in range(N_HEADS // len(methods))
+    ]
+
+    def bank():
+        train_heads(features, labels, runs, methods, SETTINGS)
+
+    def plain():
+        for number in range(N_PLAIN):
+            plain_head(features[0], labels, train, val, number)
+
+    title = f"head bank / plain Keras, {N_HEADS} heads"
+    own = compare(title, plain, bank, factor=N_HEADS / N_PLAIN)
+    products = 4 * DEPTH * SETTINGS.dense * N_TRAIN
+    bound = N_HEADS * SETTINGS.epochs * products / matrix_rate()
+    print(
+        f"arithmetic alone, at the rate of one large matrix product: "
+        f"{bound:.0f} s of the bank's {own:.0f} s"
+    )
+
+
+def plain_head(features, labels, train, val, number) -> None:
+    """One head as a reader would write it, selected on validation."""
+    method = METHODS[list(METHODS)[number % 2]]
+    x = (features - features[train].mean(0)) / features[train].std(0)
+    layers = head_layers(
+        N_CLASSES, SETTINGS.dense, SETTINGS.dropout, number // 2
+    )
+    model = keras.Sequential([keras.Input((DEPTH,)), *layers])
+    model.compile(
+        keras.optimizers.Adam(SETTINGS.learning_rate),
+        method.loss(np.bincount(labels[train], minlength=N_CLASSES)),
+        metrics=["accuracy"],
+    )
+    model.fit(
+        x[train],
+        labels[train],
+        validation_data=(x[val], labels[val]),
+        batch_size=SETTINGS.batch_size,
+        epochs=SETTINGS.epochs,
+        verbose=0,
+    )
+    model.predict(x, verbose=0)
+
+
+def matrix_rate() -> float:
+    """Floating-point operations a second of a large product, best of five."""
+    a = keras.ops.ones((4096, 4096))
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        np.asarray(keras.ops.matmul(a, a))
+        times.append(time.perf_counter() - start)
+    return 2 * 4096**3 / min(times)
+
+
+if __name__ == "__main__":
+    bench_features()
+    bench_heads()
