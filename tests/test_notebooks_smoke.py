@@ -1,0 +1,43 @@
+"""Every notebook runs to its end in the smoke profile, from anywhere."""
+
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from helpers.batch import run
+from helpers.manifest import read_notebooks
+from helpers.paths import NOTEBOOKS_DIR
+from helpers.refresh import blemishes, clean
+
+NOTEBOOKS = read_notebooks(NOTEBOOKS_DIR)
+
+pytestmark = pytest.mark.notebook
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.name)
+def test_notebook_runs(notebook, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = notebook.path.read_bytes()
+    report = run(
+        "smoke", [*notebook.needs, notebook.number], run_dir=tmp_path / "run"
+    )
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert report.status[notebook.name] == "done", log
+    assert notebook.path.read_bytes() == before
+    executed = tmp_path / "run" / "notebooks" / notebook.path.name
+    nb = clean(nbformat.read(executed, as_version=4))
+    assert list(blemishes(nb)) == []
+
+
+def test_plain_papermill_runs_from_another_directory(tmp_path):
+    command = [sys.executable, "-m", "papermill", str(NOTEBOOKS[0].path)]
+    command += ["out.ipynb", "-p", "PROFILE", "smoke", "-p", "RUN_DIR", "run"]
+    environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.ipynb").is_file()

@@ -1,0 +1,98 @@
+"""What every committed notebook keeps to, read without running it."""
+
+import re
+
+import nbformat
+import pytest
+
+from helpers.manifest import parameters_cell, parameters_of, read_notebooks
+from helpers.paths import NOTEBOOKS_DIR
+from helpers.refresh import blemishes
+
+PATHS = sorted(NOTEBOOKS_DIR.glob("*.ipynb"))
+PARAMETERS = {"PROFILE", "DATASET", "DATA_DIR", "SEEDS", "RUN_DIR"}
+LAST = ["What we saw", "Exercises", "Further reading"]
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def nb(path):
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.fixture
+def code(nb):
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
+
+
+def headings(nb) -> list[tuple[int, str]]:
+    """Level and text of each heading, without a number in front."""
+    text = "\n\n".join(c.source for c in nb.cells if c.cell_type == "markdown")
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    found = re.findall(r"^(#+)\s+(?:\d+\.?\s+)?(.+?)\s*$", text, flags=re.M)
+    return [(len(marks), words) for marks, words in found]
+
+
+def test_the_spine_is_there_and_the_runner_takes_it():
+    numbers = [n.number for n in read_notebooks(NOTEBOOKS_DIR)]
+    assert numbers[:4] == ["00", "01", "02", "03"]
+
+
+def test_file_is_valid_and_small(path, nb):
+    nbformat.validate(nb)
+    ids = [cell.id for cell in nb.cells]
+    assert len(set(ids)) == len(ids)
+    assert path.stat().st_size < 1.5e6
+
+
+def test_kernel_is_python3(nb):
+    assert nb.metadata.kernelspec.name == "python3"
+    # Plain papermill asks for it.
+    assert nb.metadata.kernelspec.language == "python"
+
+
+def test_parameters_are_the_books(nb):
+    parameters = parameters_of(nb)
+    assert set(parameters) >= PARAMETERS
+    assert parameters["PROFILE"] == "quick"
+    for name in PARAMETERS - {"PROFILE"}:
+        assert parameters[name] is None, name
+
+
+def test_parameters_come_before_any_other_code(nb):
+    before = nb.cells[: parameters_cell(nb)]
+    assert {cell.cell_type for cell in before} == {"markdown"}
+
+
+def test_one_title_first_and_the_last_sections(nb):
+    found = headings(nb)
+    assert [level for level, _ in found].count(1) == 1
+    assert nb.cells[0].source.startswith("# ")
+    assert [words for level, words in found if level == 2][-3:] == LAST
+
+
+def test_code_cells_are_short_and_not_too_many(code):
+    assert 10 <= len(code) <= 35
+    for cell in code:
+        lines = cell.source.splitlines()
+        assert sum(bool(line.strip()) for line in lines) <= 25, cell.source
+        assert max(map(len, lines)) <= 79, cell.source
+
+
+def test_executed_from_the_top(code):
+    counts = [cell.execution_count for cell in code]
+    assert counts == list(range(1, len(code) + 1))
+
+
+def test_nothing_stored_that_must_not_be(nb):
+    assert list(blemishes(nb)) == []
+
+
+def test_nothing_of_papermill_is_stored(path):
+    text = path.read_text(encoding="utf-8")
+    assert "injected-parameters" not in text
+    assert '"papermill": {' not in text
