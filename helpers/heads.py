@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
+from helpers.losses import CrossEntropy
 from helpers.methods import METHODS
 from helpers.models import head_initializers
 from helpers.splits import Split
@@ -238,11 +239,9 @@ class _RunningScores(keras.metrics.Metric):
         self.count = self.add_variable((), initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        labels, logits = y_true[0][:, None], y_pred[0]
-        n_classes = logits.shape[-1]
-        one_hot = ops.one_hot(ops.cast(labels, "int32"), n_classes)
-        loss = -ops.sum(one_hot * ops.log_softmax(logits), axis=-1)
-        hit = ops.equal(ops.argmax(logits, -1), ops.cast(labels, "int64"))
+        labels, logits = ops.cast(y_true[0][:, None], "int32"), y_pred[0]
+        loss = CrossEntropy().call(labels, logits)
+        hit = ops.equal(ops.cast(ops.argmax(logits, -1), "int32"), labels)
         batch = ops.stack([loss, ops.cast(hit, loss.dtype)])
         self.sums.assign_add(ops.sum(batch, axis=-1))
         self.count.assign_add(labels.shape[-1])
@@ -281,10 +280,7 @@ class _KeepBest(keras.callbacks.Callback):
                 running = dict(
                     zip(("loss", "accuracy"), training[:, r, m], strict=True)
                 )
-                for part, values in (
-                    ("train", running),
-                    ("val", scores),
-                ):
+                for part, values in (("train", running), ("val", scores)):
                     self.history += history_rows(
                         run, method, epoch, part, values
                     )
