@@ -7,8 +7,8 @@ where it is the value of the cell's last line::
     fig = figures.class_counts(counts, names)
     figures.save(fig, book, "class_counts")
 
-`save` writes the figure into the run's folder as a PNG and returns it. In
-the notebook a chart is stored as a PNG, and a sheet of pictures as a JPEG.
+`save` writes the figure into the run's folder and returns it. There and in
+the notebook a chart is a PNG, and a sheet of pictures a JPEG.
 """
 
 import io
@@ -75,11 +75,7 @@ class Sheet(Figure):
     """
 
     def _repr_jpeg_(self) -> bytes:
-        packed = io.BytesIO()
-        _drawn(self, SHOWN_DPI).save(
-            packed, format="JPEG", quality=88, subsampling=0
-        )
-        return packed.getvalue()
+        return _jpeg(self, SHOWN_DPI)
 
 
 def new_chart(width: float, height: float) -> Chart:
@@ -99,9 +95,15 @@ def new_sheet(width: float, height: float) -> Sheet:
 
 
 def save(fig: Figure, workspace: Workspace, name: str) -> Figure:
-    """Write ``FIGURES/NOTEBOOK_name.png`` whole, and return the figure."""
-    file = workspace.figures / f"{workspace.notebook}_{name}.png"
-    atomic_write(file, _png(fig, SAVED_DPI))
+    """Write ``FIGURES/NOTEBOOK_name.png`` whole, and return the figure.
+
+    A sheet of pictures becomes a ``.jpg``.
+    """
+    suffix, packed = (
+        ("jpg", _jpeg) if isinstance(fig, Sheet) else ("png", _png)
+    )
+    file = workspace.figures / f"{workspace.notebook}_{name}.{suffix}"
+    atomic_write(file, packed(fig, SAVED_DPI))
     return fig
 
 
@@ -113,12 +115,16 @@ def _drawn(fig: Figure, dpi: int) -> Image.Image:
 
 
 def _png(fig: Figure, dpi: int) -> bytes:
-    picture = _drawn(fig, dpi)
-    if not isinstance(fig, Sheet):
-        # A chart has few colours: this halves its size and shows nowhere.
-        picture = picture.quantize(256, dither=Image.Dither.NONE)
+    # A chart has few colours: this halves its size and shows nowhere.
+    picture = _drawn(fig, dpi).quantize(256, dither=Image.Dither.NONE)
     packed = io.BytesIO()
     picture.save(packed, format="PNG", optimize=True)
+    return packed.getvalue()
+
+
+def _jpeg(fig: Figure, dpi: int) -> bytes:
+    packed = io.BytesIO()
+    _drawn(fig, dpi).save(packed, format="JPEG", quality=88, subsampling=0)
     return packed.getvalue()
 
 
