@@ -5,19 +5,18 @@ started, 128 + n ended by signal n.
 """
 
 import argparse
-import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from helpers import results
-from helpers.batch import Report, run
-from helpers.manifest import Refused, parse_settings
 from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR
+from helpers.runner.batch import Report, resume_command, run
+from helpers.runner.book import Refused, parse_settings
+from helpers.runner.kernel import Interrupted
 from helpers.session import PROFILES
-from helpers.signals import Interrupted
 
 COMPARISON = "03_comparison.csv"
 
@@ -27,65 +26,7 @@ def main(
     notebooks_dir: Path = NOTEBOOKS_DIR,
     runs_dir: Path = RUNS_DIR,
 ) -> int:
-    """Read the command line, run, print what came out."""
-    given = _parser().parse_args(arguments)
-    try:
-        report = run(
-            profile=given.profile,
-            only=given.only,
-            settings=parse_settings(given.set),
-            run_dir=given.run_dir,
-            resume=given.resume,
-            notebooks_dir=notebooks_dir,
-            runs_dir=runs_dir,
-        )
-    except Refused as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        print(f"Interrupted; go on with: {_resume(stop.folder)}")
-        return 128 + stop.number
-    print(summary(report))
-    return report.exit_code
-
-
-def summary(report: Report) -> str:
-    """Text for the end of a run: statuses, folder, paper vs measured."""
-    table = pd.DataFrame(
-        {
-            "notebook": list(report.status),
-            "status": list(report.status.values()),
-            "seconds": [f"{s:.1f}" for s in report.seconds.values()],
-        }
-    )
-    parts = [
-        table.to_string(index=False),
-        f"total {report.total:.1f} s",
-        f"notebooks, figures and results in {_near(report.folder)}",
-    ]
-    comparison = report.folder / "results" / COMPARISON
-    if comparison.is_file():
-        text = results.readable(pd.read_csv(comparison, keep_default_na=False))
-        parts.append(
-            f"Paper vs measured ({COMPARISON})\n{text.to_string(index=False)}"
-        )
-    if report.exit_code:
-        parts.append(f"After the repair: {_resume(report.folder)}")
-    return "\n" + "\n\n".join(parts)
-
-
-def _resume(folder: Path) -> str:
-    place = shlex.quote(str(_near(folder)))
-    return f"python -m helpers.run --resume --run-dir {place}"
-
-
-def _near(path: Path) -> Path:
-    """A path as short as it is from here."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def _parser() -> argparse.ArgumentParser:
+    """Read the command line and run; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m helpers.run",
         description="Execute the workbook's notebooks into a run folder.",
@@ -95,12 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=PROFILES,
         help="how much to compute (default: quick)",
     )
-    parser.add_argument(
-        "--only",
-        type=lambda text: [name.strip() for name in text.split(",")],
-        metavar="01,03",
-        help="notebooks to run, by number (default: all)",
-    )
+    add_only(parser)
     parser.add_argument(
         "--set",
         action="append",
@@ -121,7 +57,55 @@ def _parser() -> argparse.ArgumentParser:
         help="go on with --run-dir, else with the newest run of the profile:"
         " re-run only what is missing, failed or stale",
     )
-    return parser
+    given = vars(parser.parse_args(arguments))
+    pairs = given.pop("set")
+    where = {"notebooks_dir": notebooks_dir, "runs_dir": runs_dir}
+    return concluded(
+        lambda: run(settings=parse_settings(pairs), **given, **where)
+    )
+
+
+def add_only(parser: argparse.ArgumentParser) -> None:
+    """Let a command line name the notebooks."""
+    parser.add_argument(
+        "--only",
+        type=lambda text: [name.strip() for name in text.split(",")],
+        metavar="01,03",
+        help="notebooks, by number (default: all)",
+    )
+
+
+def concluded(action: Callable[[], Report]) -> int:
+    """Run, print what came out, and return the exit status."""
+    try:
+        report = action()
+    except Refused as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        return 128 + stop.args[0]
+    print(summary(report))
+    return report.exit_code
+
+
+def summary(report: Report) -> str:
+    """Text for the end of a run: statuses, folder, paper vs measured."""
+    lines = ["", "seconds  notebook"]
+    for name, status in report.status.items():
+        lines.append(f"{report.seconds[name]:7.1f}  {name}: {status}")
+    lines.append(f"{sum(report.seconds.values()):7.1f}  in all")
+    lines.append(f"\nnotebooks, figures and results in {report.folder}")
+    comparison = report.folder / "results" / COMPARISON
+    if comparison.is_file():
+        table = pd.read_csv(comparison, keep_default_na=False)
+        # A terminal is small: scores over all classes, and each class's F1.
+        table = table[(table["class"] == "") | (table["metric"] == "f1")]
+        text = results.readable(table).replace({"class": {"": "all"}})
+        lines.append(f"\nPaper vs measured, from {COMPARISON}:\n")
+        lines.append(text.to_string(index=False))
+    if report.exit_code:
+        lines.append(f"\nafter the repair: {resume_command(report.folder)}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

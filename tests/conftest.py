@@ -11,15 +11,16 @@ SEEDS = None
 RUN_DIR = None"""
 
 
-@pytest.fixture
-def write_notebook(tmp_path) -> Callable[..., Path]:
-    """Write a small notebook into ``tmp_path/"notebooks"``.
+@pytest.fixture(scope="session")
+def write_notebook() -> Callable[..., Path]:
+    """Write a small notebook into a folder.
 
     Its first cells are a title and the parameters; ``sources`` are its
     other code cells, ``needs`` the numbers of notebooks it needs.
     """
 
     def write(
+        folder: Path,
         name: str,
         *sources: str,
         needs: tuple[str, ...] = (),
@@ -38,8 +39,8 @@ def write_notebook(tmp_path) -> Callable[..., Path]:
         nb.metadata.kernelspec = {"name": "python3", "display_name": "Python"}
         if needs:
             nb.metadata.workbook = {"needs": list(needs)}
-        path = tmp_path / "notebooks" / f"{name}.ipynb"
-        path.parent.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.ipynb"
         nbformat.write(nb, path)
         return path
 

@@ -4,37 +4,49 @@ import ast
 
 from helpers.paths import ROOT
 
-ORDER = """
+LISTED = """
 paths session imbalance skin synthetic pictures datasets pixels audit splits
 evaluation rounding losses methods models features representation training
 heads drawing sheets figures results
-manifest provenance signals runfolder execution batch run refresh
-""".split()
+runner.book runner.provenance runner.folder runner.kernel runner.batch
+runner.sharing run refresh
+"""
+ORDER = LISTED.split()
 
 
-def imported_helpers(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "helpers":
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module.startswith("helpers."):
-                yield node.module.split(".")[1]
+def path_of(name):
+    return ROOT / "helpers" / f"{name.replace('.', '/')}.py"
+
+
+def imported_helpers(name):
+    """Names, as in the list, of the helpers that one imports."""
+    for node in ast.walk(ast.parse(path_of(name).read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module]
+            if node.module in ("helpers", "helpers.runner"):
+                names = [f"{node.module}.{n.name}" for n in node.names]
         elif isinstance(node, ast.Import):
-            for name in node.names:
-                if name.name.startswith("helpers."):
-                    yield name.name.split(".")[1]
+            names = [n.name for n in node.names]
+        for found in names:
+            if found.startswith("helpers."):
+                yield found.removeprefix("helpers.")
 
 
 def test_every_helper_has_its_place():
-    files = {path.stem for path in (ROOT / "helpers").glob("*.py")}
-    assert files == {*ORDER, "__init__"}
+    files = [
+        path.relative_to(ROOT / "helpers").with_suffix("").parts
+        for path in (ROOT / "helpers").rglob("*.py")
+        if path.name != "__init__.py"
+    ]
+    assert {".".join(parts) for parts in files} == set(ORDER)
 
 
 def test_imports_point_upwards():
     wrong = [
         f"{name} imports {other}"
         for place, name in enumerate(ORDER)
-        for other in imported_helpers(ROOT / "helpers" / f"{name}.py")
+        for other in imported_helpers(name)
         if other not in ORDER[:place]
     ]
     assert not wrong
@@ -42,7 +54,7 @@ def test_imports_point_upwards():
 
 def test_no_helper_imports_tensorflow_at_module_level():
     for name in ORDER:
-        tree = ast.parse((ROOT / "helpers" / f"{name}.py").read_text())
+        tree = ast.parse(path_of(name).read_text())
         for node in tree.body:
             text = ast.unparse(node)
             if isinstance(node, ast.Import | ast.ImportFrom):

@@ -7,10 +7,10 @@ import sys
 import nbformat
 import pytest
 
-from helpers.batch import run
-from helpers.manifest import read_notebooks
 from helpers.paths import NOTEBOOKS_DIR
-from helpers.refresh import blemishes, clean
+from helpers.runner.batch import run
+from helpers.runner.book import read_notebooks
+from helpers.runner.sharing import blemishes, clean
 
 NOTEBOOKS = read_notebooks(NOTEBOOKS_DIR)
 
@@ -21,9 +21,8 @@ pytestmark = pytest.mark.notebook
 def test_notebook_runs(notebook, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = notebook.path.read_bytes()
-    report = run(
-        "smoke", [*notebook.needs, notebook.number], run_dir=tmp_path / "run"
-    )
+    only = [n.number for n in (*notebook.needs, notebook)]
+    report = run("smoke", only, run_dir=tmp_path / "run")
     log = (tmp_path / "run" / "log.txt").read_text()
     assert report.status[notebook.name] == "done", log
     assert notebook.path.read_bytes() == before

@@ -5,9 +5,13 @@ import re
 import nbformat
 import pytest
 
-from helpers.manifest import parameters_cell, parameters_of, read_notebooks
 from helpers.paths import NOTEBOOKS_DIR
-from helpers.refresh import blemishes
+from helpers.runner.book import (
+    parameters_cell,
+    parameters_of,
+    read_notebooks,
+)
+from helpers.runner.sharing import blemishes
 
 PATHS = sorted(NOTEBOOKS_DIR.glob("*.ipynb"))
 PARAMETERS = {"PROFILE", "DATASET", "DATA_DIR", "SEEDS", "RUN_DIR"}

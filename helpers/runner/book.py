@@ -1,0 +1,156 @@
+"""The book's notebooks and parameters, and what is refused before a run.
+
+A misspelt name costs a second and not a run; papermill only warns of one.
+"""
+
+import ast
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+RUNNER_PARAMETERS = {"PROFILE", "RUN_DIR"}
+
+
+class Refused(ValueError):
+    """What was asked for cannot be run; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One source notebook; ``digest`` is a SHA-256 of its cells' sources.
+
+    ``name`` is the file's without suffix and starts with ``number``.
+    ``needs`` holds the notebooks whose results it reads, named by number in
+    its metadata: ``{"workbook": {"needs": ["03"]}}``.
+    """
+
+    path: Path
+    name: str
+    number: str
+    parameters: dict[str, object]
+    needs: tuple["Notebook", ...]
+    digest: str
+
+
+def read_notebooks(folder: Path) -> list[Notebook]:
+    """The numbered notebooks (``03_name.ipynb``) of a folder, in order.
+
+    Raises ``Refused`` where there is none, one cannot be used, a number
+    comes twice or a needed notebook does not come before.
+    """
+    found: dict[str, Notebook] = {}
+    for path in sorted(folder.glob("[0-9A-Z][0-9]_*.ipynb")):
+        number = path.stem.split("_")[0]
+        if number in found:
+            raise Refused(f"two notebooks bear the number {number}")
+        found[number] = _read(path, number, found)
+    if not found:
+        raise Refused(f"no notebooks (03_name.ipynb) in {folder}")
+    return list(found.values())
+
+
+def _read(path: Path, number: str, earlier: dict[str, Notebook]) -> Notebook:
+    try:
+        nb = nbformat.read(path, as_version=4)
+        parameters = parameters_of(nb)
+    except Exception as error:
+        raise Refused(f"{path.name} cannot be used: {error}") from error
+    if missing := RUNNER_PARAMETERS - parameters.keys():
+        raise Refused(f"{path.name}: its parameters cell lacks {missing}")
+    needs = nb.metadata.get("workbook", {}).get("needs", [])
+    if unmet := [n for n in needs if n not in earlier]:
+        raise Refused(f"{path.name} needs {unmet}, and none comes before")
+    needed = tuple(earlier[n] for n in needs)
+    cells = json.dumps([[c.cell_type, c.source] for c in nb.cells])
+    digest = hashlib.sha256(cells.encode()).hexdigest()
+    return Notebook(path, path.stem, number, parameters, needed, digest)
+
+
+def parameters_cell(nb: nbformat.NotebookNode) -> int:
+    """Index of the one cell tagged ``parameters``; ``ValueError`` if not."""
+    tags = [cell.metadata.get("tags", []) for cell in nb.cells]
+    tagged = [i for i, names in enumerate(tags) if "parameters" in names]
+    if len(tagged) != 1:
+        raise ValueError(f"tag one cell 'parameters', not {len(tagged)}")
+    return tagged[0]
+
+
+def parameters_of(nb: nbformat.NotebookNode) -> dict[str, object]:
+    """Names and defaults of the parameters cell.
+
+    Raises ``ValueError`` for a line that is not ``NAME = literal``.
+    """
+    found: dict[str, object] = {}
+    for line in ast.parse(nb.cells[parameters_cell(nb)].source).body:
+        try:
+            (target,) = line.targets
+            found[target.id] = ast.literal_eval(line.value)
+        except (AttributeError, ValueError):
+            raise ValueError(
+                f"a parameter is NAME = literal, not {ast.unparse(line)}"
+            ) from None
+    return found
+
+
+def select(
+    notebooks: Sequence[Notebook], only: Sequence[str] | None
+) -> list[Notebook]:
+    """The notebooks named by number or name, in order; None selects all.
+
+    Raises ``Refused`` for a name that no notebook bears.
+    """
+    if only is None:
+        return list(notebooks)
+    known = {key for n in notebooks for key in (n.number, n.name)}
+    if unknown := [name for name in only if name not in known]:
+        there = ", ".join(n.name for n in notebooks)
+        raise Refused(f"no notebook {unknown}; there are {there}")
+    return [n for n in notebooks if n.number in only or n.name in only]
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
+    """Read ``KEY=VALUE`` pairs; a value is a Python literal, else a string.
+
+    Raises ``Refused`` for a pair without ``=``, a broken literal (``[0, 1``,
+    ``true``) and a kind that JSON would change (a tuple, numbers as keys).
+    """
+    settings = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not key.isidentifier():
+            raise Refused(f"--set {pair}: write it as KEY=VALUE")
+        try:
+            value = ast.literal_eval(text.strip())
+            usable = json.loads(json.dumps(value)) == value
+        except TypeError:
+            usable = False
+        except (ValueError, SyntaxError):
+            value = text.strip()
+            usable = value not in ("true", "false", "none", "null")
+            usable &= not value.startswith(("[", "(", "{", "'", '"'))
+        if not usable:
+            kinds = "a Python literal without tuples and sets, or a word"
+            raise Refused(f"--set {pair}: the value is to be {kinds}")
+        settings[key] = value
+    return settings
+
+
+def check_settings(
+    settings: Iterable[str], notebooks: Sequence[Notebook]
+) -> None:
+    """Refuse a parameter that none of the notebooks has, by name."""
+    names = {name for n in notebooks for name in n.parameters}
+    known = sorted(names - RUNNER_PARAMETERS)
+    for key in settings:
+        if key not in known:
+            close = difflib.get_close_matches(key.upper(), known)
+            meant = f"did you mean {' or '.join(close)}? " if close else ""
+            raise Refused(
+                f"--set {key}: no selected notebook has this parameter;"
+                f" {meant}there are {', '.join(known)}"
+            )

@@ -1,0 +1,157 @@
+"""A run's folder: its lock, its state, and results that appear whole.
+
+    DIR/notebooks, figures, results   what finished notebooks left
+    DIR/failed      where an unsuccessful notebook stopped, for reading
+    DIR/state.json  what is done, and made of what
+    DIR/log.txt, DIR/versions.json
+
+A notebook writes below ``DIR/.staging``. Once it has run to its end, its
+files are recorded and then move, each whole, to their places; a record that
+lacks one of its files does not count.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn
+
+from helpers.paths import atomic_write
+from helpers.runner.book import Notebook, Refused
+
+STATE = "state.json"
+PUBLISHED = ("notebooks", "figures", "results")
+
+
+class RunFolder:
+    """One run on disk; use it inside ``claimed()``.
+
+    ``settings`` are the parameters all its notebooks get, ``records`` what
+    is known of each finished one; both are kept in ``state.json``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self.settings: dict[str, object] = {"PROFILE": "quick"}
+        self.records: dict[str, dict] = {}
+
+    @contextmanager
+    def claimed(
+        self, settings: dict[str, object], resume: bool
+    ) -> Iterator[None]:
+        """Hold the folder for this process alone, its state read.
+
+        The system drops the lock with the process, however that ends.
+        Raises ``Refused`` for a folder with other files, for one that
+        another runner holds and for an earlier run that is not resumed.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        names = [path.name for path in self.path.glob("[!.]*")]
+        if names and STATE not in names:
+            self._refuse("holds other files than a run's;")
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._refuse("is in use by another runner; wait for it or")
+            if (self.path / STATE).is_file():
+                if not resume:
+                    self._refuse("already holds a run; add --resume or")
+                state = json.loads((self.path / STATE).read_text())
+                self.settings, self.records = state["settings"], state["done"]
+            self.settings.update(settings)
+            self._save()
+            self._clear()
+            try:
+                yield
+            finally:
+                self._clear()
+
+    def _refuse(self, reason: str) -> NoReturn:
+        raise Refused(f"{self.path} {reason} choose another --run-dir")
+
+    def _clear(self) -> None:
+        shutil.rmtree(self.path / ".staging", ignore_errors=True)
+
+    def _save(self) -> None:
+        state = {"settings": self.settings, "done": self.records}
+        atomic_write(self.path / STATE, json.dumps(state, indent=1) + "\n")
+
+    def record(self, name: str) -> dict:
+        """A finished notebook's record; empty where it or a file is gone."""
+        record = self.records.get(name, {})
+        there = all((self.path / f).is_file() for f in record.get("files", []))
+        return record if there else {}
+
+    def stage(self, notebook: Notebook) -> Path:
+        """A fresh folder for one notebook; its earlier results go away.
+
+        It shows the result tables of the notebooks that this one needs.
+        """
+        name = notebook.name
+        old = self.records.get(name, {}).get("files", [])
+        for file in [*old, f"failed/{name}.ipynb"]:
+            (self.path / file).unlink(missing_ok=True)
+        self.records.pop(name, None)
+        self._save()
+        staged = self.path / ".staging" / name
+        for folder in PUBLISHED:
+            (staged / folder).mkdir(parents=True)
+        for need in notebook.needs:
+            for file in self.record(need.name)["files"]:
+                if file.startswith("results/"):
+                    (staged / file).symlink_to(self.path / file)
+        return staged
+
+    def publish(self, name: str, staged: Path, made_of: dict) -> None:
+        """Record a finished notebook's files and move them to their places.
+
+        In this order a runner that is killed between two moves leaves none
+        that the next one would not find and remove.
+        """
+        files = [
+            path.relative_to(staged).as_posix()
+            for folder in PUBLISHED
+            for path in sorted((staged / folder).rglob("*"))
+            if path.is_file() and not path.is_symlink()
+        ]
+        self.records[name] = {
+            "finished": datetime.now().isoformat(),
+            "files": files,
+            "made_of": made_of,
+        }
+        self._save()
+        for file in files:
+            self._place(staged / file, file)
+
+    def set_aside(self, output: Path) -> None:
+        """Keep a failed notebook, as far as it got, for reading."""
+        if output.is_file():
+            self._place(output, f"failed/{output.name}")
+
+    def _place(self, source: Path, file: str) -> None:
+        (self.path / file).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, self.path / file)
+
+
+def new_folder(runs_dir: Path, profile: str) -> Path:
+    """Make ``runs_dir/<time>-<profile>``, unique among concurrent runs."""
+    while True:
+        folder = runs_dir / f"{datetime.now():%Y%m%d-%H%M%S}-{profile}"
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            return folder
+        time.sleep(0.1)
+
+
+def newest_folder(runs_dir: Path, profile: str) -> Path:
+    """The run of a profile that was started last; ``Refused`` if none."""
+    found = sorted(runs_dir.glob(f"[0-9]*-{profile}/{STATE}"))
+    if not found:
+        raise Refused(f"no run with the profile {profile} in {runs_dir}")
+    return found[-1].parent

@@ -1,0 +1,130 @@
+"""Execute one notebook through papermill; end by a signal without remains."""
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+import nbformat
+import papermill
+import psutil
+from ipykernel.kernelspec import make_ipkernel_cmd
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from papermill.exceptions import PapermillExecutionError, strip_color
+
+from helpers.paths import ROOT
+
+INJECTED = "injected-parameters"
+
+
+class OwnKernel(AsyncKernelManager):
+    """Starts this interpreter, whatever else is installed as ``python3``.
+
+    The kernel is quiet, and draws into the notebook even where the caller's
+    MPLBACKEND says otherwise.
+    """
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """The specification it starts from."""
+        level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
+        backend = "module://matplotlib_inline.backend_inline"
+        return KernelSpec(
+            argv=make_ipkernel_cmd(),
+            language="python",
+            env={"MPLBACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": level},
+        )
+
+
+class Failure(NamedTuple):
+    """Where and why a notebook stopped; ``cell`` counts its code cells."""
+
+    cell: int
+    traceback: str
+
+
+def execute(
+    source: Path, parameters: dict[str, object], output: Path
+) -> Failure | None:
+    """Execute a notebook into ``output``; None if it ran to its end.
+
+    The kernel's working directory is the project's root. ``output`` is
+    written cell by cell, so it must lie where nobody takes it for whole.
+    """
+    bar = {"desc": source.stem, "leave": False}
+    try:
+        papermill.execute_notebook(
+            source,
+            output,
+            parameters=parameters,
+            kernel_name="python3",
+            kernel_manager_class=OwnKernel,
+            language="python",
+            progress_bar=bar if sys.stderr.isatty() else False,
+            cwd=ROOT,
+            coalesce_streams=True,
+            # The kernel's remarks about its transport and its shutdown.
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
+        )
+    except PapermillExecutionError as error:
+        text = strip_color("\n".join(error.traceback))
+        return Failure(_last_started(output), text)
+    except Exception:
+        # The kernel died or never answered: there is no traceback from it.
+        return Failure(_last_started(output), traceback.format_exc())
+    return None
+
+
+def _last_started(output: Path) -> int:
+    """How many of its source's code cells a stopped notebook had started."""
+    if not output.is_file():
+        return 0
+    return sum(
+        cell.cell_type == "code"
+        and INJECTED not in cell.metadata.tags
+        and cell.metadata.papermill.start_time is not None
+        for cell in nbformat.read(output, as_version=4).cells
+    )
+
+
+class Interrupted(KeyboardInterrupt):
+    """The signal, ``args[0]``, asked the runner to stop.
+
+    A ``KeyboardInterrupt``, since an event loop swallows most others.
+    """
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[signal.Signals]]:
+    """Turn SIGINT and SIGTERM into ``Interrupted``; yield those that came.
+
+    The kernels, which are children of this process, are killed first: one
+    that is busy would keep papermill waiting. The list tells the caller of
+    an exception that got lost in a callback.
+    """
+    came: list[signal.Signals] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        came.append(signal.Signals(number))
+        # What was waiting for the kernels would complain of their death.
+        for name in ("asyncio", "papermill"):
+            logging.getLogger(name).disabled = True
+        for child in psutil.Process().children(recursive=True):
+            child.kill()
+        if len(came) == 1:
+            raise Interrupted(came[0])
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
