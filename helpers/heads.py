@@ -1,8 +1,8 @@
 """Many heads at once, on frozen features.
 
-All (method x run) heads of a comparison train in one compiled program.  Each
-run has its own rows, initial weights, batch order, augmented views and
-dropout masks; all methods of a run share them, so only the loss differs.
+All (method x run) heads of a comparison train in one compiled program.  A
+run's seed draws its initial weights, batch order, augmented views and dropout
+masks; all methods of a run share them, so only the loss differs.
 """
 
 import time
@@ -134,7 +134,9 @@ class _Bank(keras.Model):
         n_classes = int(labels.max()) + 1
         width, depth = settings.dense, features.shape[-1]
         self.dropout = settings.dropout
-        self.seeds = [keras.random.SeedGenerator(run.seed) for run in runs]
+        seeds = list(dict.fromkeys(run.seed for run in runs))
+        self.seeds = [keras.random.SeedGenerator(seed) for seed in seeds]
+        self.seed_of_run = [seeds.index(run.seed) for run in runs]
         plain = [features[0, run.train] for run in runs]
         mean = np.stack([part.mean(axis=0, keepdims=True) for part in plain])
         spread = np.stack([part.std(axis=0, keepdims=True) for part in plain])
@@ -179,12 +181,13 @@ class _Bank(keras.Model):
         hidden = ops.relu(hidden + self.first_bias)
         if training and self.dropout:
             ones = ops.ones((batch, 1, width))
-            hidden *= ops.stack(
+            masks = ops.stack(
                 [
                     keras.random.dropout(ones, self.dropout, seed=seed)
                     for seed in self.seeds
                 ]
             )
+            hidden *= ops.take(masks, self.seed_of_run, axis=0)
         logits = ops.einsum("rbmh,rhmc->rmbc", hidden, self.second)
         bias = ops.transpose(self.second_bias, (0, 2, 1, 3))
         return (logits + bias)[None]
