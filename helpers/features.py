@@ -1,9 +1,9 @@
 """Frozen features of pictures, plain and augmented, cached on disk.
 
 The cache key holds all that the features follow from: the pictures' bytes,
-their size, the weights' hash, the scaling, the augmentation, the Keras
-version and the backend.  A second run reads; a change of any of them
-computes anew.
+their size, the weights' hash, the scaling, the augmentation, the code of this
+file and of `helpers.models`, the Keras version and the backend.  A second run
+reads; a change of any of them computes anew.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from helpers import models
 from helpers.models import build_backbone, weights_identity
 from helpers.paths import CACHE_DIR, atomic_write
 
@@ -70,6 +71,7 @@ def frozen_features(
         "shape": images.shape,
         "weights": weights_identity(weights, seed),
         "scaling": scaling,
+        "code": _code_hash(),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
@@ -94,12 +96,33 @@ def _key(origin, view, seed):
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+def _code_hash():
+    texts = [Path(file).read_bytes() for file in (__file__, models.__file__)]
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
 def _extract(backbone, images, view, seed):
     model = backbone
     if view:
-        inputs = keras.Input(images.shape[1:])
-        pixels = inputs
-        for layer in augmentation_layers(1000 * (seed + 1) + 10 * view):
-            pixels = layer(pixels, training=True)
-        model = keras.Model(inputs, backbone(pixels))
+        augment = _Augment(1000 * (seed + 1) + 10 * view)
+        model = keras.Sequential(
+            [keras.Input(images.shape[1:]), augment, backbone]
+        )
     return model.predict(images, batch_size=BATCH_SIZE, verbose=0)
+
+
+class _Augment(keras.layers.Layer):
+    """Augments at prediction too.
+
+    A functional model hands its own ``training=False`` to every layer in it,
+    whatever the layer was called with; inside a layer's own call it does not.
+    """
+
+    def __init__(self, seed):
+        super().__init__()
+        self.steps = augmentation_layers(seed)
+
+    def call(self, pixels):
+        for step in self.steps:
+            pixels = step(pixels, training=True)
+        return pixels

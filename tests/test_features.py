@@ -34,7 +34,17 @@ def test_second_run_reads_the_cache(images, tmp_path, extractions):
     assert first.shape == (2, 6, 1280)
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first[0], first[1])
+
+
+def test_augmented_views_are_augmented(tmp_path):
+    """Flat pictures with one bright half: no view may equal the plain one."""
+    images = np.zeros((6, 32, 32, 3), np.uint8)
+    images[:, :16, :, 0] = 255
+    views = frozen_features(images, "random", views=3, cache_dir=tmp_path)
+    spread = np.abs(views[0]).mean()
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        apart = np.abs(views[one] - views[other]).mean(axis=1)
+        assert (apart > 0.01 * spread).all()
 
 
 def test_a_change_computes_anew(images, tmp_path, extractions):
