@@ -108,7 +108,11 @@ def _extract(backbone, images, view, seed):
         model = keras.Sequential(
             [keras.Input(images.shape[1:]), augment, backbone]
         )
-    return model.predict(images, batch_size=BATCH_SIZE, verbose=0)
+    # A shorter last batch would cost a second tracing of the network.
+    padding = np.repeat(images[-1:], -len(images) % BATCH_SIZE, axis=0)
+    whole = np.concatenate([images, padding])
+    features = model.predict(whole, batch_size=BATCH_SIZE, verbose=0)
+    return features[: len(images)]
 
 
 class _Augment(keras.layers.Layer):

@@ -1,6 +1,7 @@
 """A notebook's session: its profile, its run folder, its device, quietly."""
 
 import importlib
+import logging
 import os
 import platform
 import sys
@@ -124,6 +125,8 @@ def _quiet_start() -> Iterator[None]:
     the start fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # It warns of every fifth tracing, which is what many small models need.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         original = os.dup(2)
