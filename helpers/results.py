@@ -97,8 +97,11 @@ def save(table: pd.DataFrame, workspace: Workspace, name: str) -> Path:
 def published(name: str) -> pd.DataFrame:
     """Numbers printed in a paper, from ``data/published/NAME.csv``.
 
-    Columns: source, table, scenario, method, class ("" = over all), metric,
-    value. Raises ``FileNotFoundError`` naming the tables there are.
+    Every column is text as printed ("" where a row has none), but for value:
+    source, table, method, class ("" = over all), metric, and what else tells
+    the rows of that paper apart. A row whose value cannot be read in the
+    paper is left out. Raises ``FileNotFoundError`` naming the tables there
+    are.
     """
     path = PUBLISHED_DIR / f"{name}.csv"
     if not path.is_file():
@@ -106,10 +109,9 @@ def published(name: str) -> pd.DataFrame:
         raise FileNotFoundError(
             f"no published table {name!r}; there are {', '.join(there)}"
         )
-    text = {"table": str, "class": str, "method": str, "scenario": str}
-    table = pd.read_csv(path, dtype=text)
-    names = [column for column in text if column in table]
-    return table.fillna(dict.fromkeys(names, ""))
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table["value"] = pd.to_numeric(table["value"])
+    return table.dropna(subset="value", ignore_index=True)
 
 
 def compare(
