@@ -1,4 +1,4 @@
-"""How imbalanced a data set is: counts, the ratio, and eq. (1) weights."""
+"""How imbalanced a data set is: counts, the ratio, and class weights."""
 
 import numpy as np
 
@@ -49,6 +49,88 @@ def balanced_weights(counts) -> np.ndarray:
     counts = _checked(counts)
     total = counts.sum(axis=-1, keepdims=True)
     return total / (counts.shape[-1] * counts)
+
+
+def effective_number_weights(counts, beta: float) -> np.ndarray:
+    """Return the class-balanced weights of the effective number of samples.
+
+    w_c ∝ (1 − β) / (1 − β^n_c), scaled to *sum to C over classes* (mean 1
+    over classes, not over samples). β = 0 weighs all classes alike; β → 1
+    approaches 1 / n_c.
+
+    Y. Cui, M. Jia, T.-Y. Lin, Y. Song and S. Belongie, *Class-Balanced Loss
+    Based on Effective Number of Samples*, arXiv:1901.05555, proposition 1
+    and section 4; β is 0.9, 0.99, 0.999 or 0.9999 there. Worked: counts (1, 2)
+    at β = 0.5 have effective numbers 1 and 1.5, weights 1.2 and 0.8.
+
+    counts: (C,) or (..., C), as for ``balanced_weights``; beta: in [0, 1).
+    Returns float64 of the same shape. Raises ValueError on another beta or
+    an empty class.
+    """
+    if not 0 <= beta < 1:
+        raise ValueError(f"beta: expected 0 ≤ β < 1, got {beta}")
+    counts = _checked(counts)
+    weights = (1 - beta) / (1 - np.power(float(beta), counts))
+    total = weights.sum(axis=-1, keepdims=True)
+    return weights * counts.shape[-1] / total
+
+
+def power_law_counts(largest: int, n_classes: int, rho: float) -> np.ndarray:
+    """Return the long-tailed counts of eq. (18) and (19) of the CEFL paper.
+
+    N_i = ⌊L · ρ^(i / (C − 1) − 1)⌋ for i = 0 … C − 1: class 0 is the rarest,
+    class C − 1 keeps all L. The paper gives no rounding; rounding *down*
+    gives its worked example, L = 5000, C = 10, ρ = 10: 500, 645, 834, 1077,
+    1391, 1796, 2320, 2997, 3871, 5000.
+
+    largest: L, 5000 for CIFAR-10 and 500 for CIFAR-100; rho: ≥ 1. Returns
+    (C,) int64, which never grows with rho. Rounding may make the achieved
+    ratio, ``imbalance_ratio`` of the result, larger than rho.
+
+    Raises ValueError for fewer than two classes, a rho below 1, or one that
+    leaves class 0 empty: the largest feasible ρ is L.
+    """
+    if n_classes < 2:
+        raise ValueError(f"n_classes: expected 2 or more, got {n_classes}")
+    if not rho >= 1:
+        raise ValueError(f"rho: expected 1 or more, got {rho}")
+    if rho > largest:
+        raise ValueError(
+            f"rho: {rho:g} would leave class 0 empty; with {largest} pictures "
+            f"in the largest class the largest feasible ρ is {largest}"
+        )
+    exponents = np.arange(n_classes) / (n_classes - 1) - 1
+    counts = largest * np.power(float(rho), exponents)
+    # 49 · 49^-1 is 0.9999999999999999 in float64.
+    return np.floor(counts + 1e-9).astype(np.int64)
+
+
+def head_medium_tail(counts) -> np.ndarray:
+    """Divide the classes into thirds by their training counts.
+
+    counts: (C,), C ≥ 3. Returns (C,) str, "head", "medium" or "tail": the
+    ⌊C/3⌋ largest classes, the rest, the ⌊C/3⌋ smallest; of equal counts the
+    class with the higher index is the larger, as in ``power_law_counts``.
+
+    The CEFL paper reports no such groups. The fixed limits of Liu et al.
+    (arXiv:1904.05160: more than 100 pictures, 20 to 100, fewer than 20) are
+    made for 365 and more classes and leave groups empty on small sets.
+    Raises ValueError for fewer than three classes, an empty one, or where
+    all are equally large.
+    """
+    counts = _checked(counts)
+    if counts.ndim != 1 or len(counts) < 3:
+        raise ValueError(
+            f"counts: expected three classes or more, got {counts.shape}"
+        )
+    if counts.min() == counts.max():
+        raise ValueError("counts: all classes are equally large; no tail")
+    third = len(counts) // 3
+    order = np.argsort(counts, kind="stable")
+    groups = np.full(len(counts), "medium")
+    groups[order[:third]] = "tail"
+    groups[order[-third:]] = "head"
+    return groups
 
 
 def _checked(counts) -> np.ndarray:

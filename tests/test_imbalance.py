@@ -57,3 +57,111 @@ def test_empty_classes_are_an_error(function, counts):
 def test_ratio_is_of_one_data_set():
     with pytest.raises(ValueError, match="vector"):
         imbalance.imbalance_ratio([[1, 2], [3, 4]])
+
+
+def test_effective_number_by_hand():
+    # Effective numbers 1 and 1.5: weights in the ratio 3 : 2, sum 2.
+    weights = imbalance.effective_number_weights([1, 2], beta=0.5)
+    np.testing.assert_allclose(weights, [1.2, 0.8])
+
+
+def test_effective_number_is_the_sum_of_a_geometric_series():
+    counts, beta = np.array([3, 40, 700]), 0.99
+    numbers = [np.sum(beta ** np.arange(n)) for n in counts]
+    weights = imbalance.effective_number_weights(counts, beta)
+    np.testing.assert_allclose(weights * numbers, weights[0] * numbers[0])
+    assert weights.sum() == pytest.approx(3)
+
+
+def test_effective_number_limits():
+    counts = np.array([10, 100, 1000])
+    np.testing.assert_allclose(
+        imbalance.effective_number_weights(counts, 0), [1, 1, 1]
+    )
+    np.testing.assert_allclose(
+        imbalance.effective_number_weights(counts, 1 - 1e-9),
+        3 / counts / (1 / counts).sum(),
+        rtol=1e-5,
+    )
+
+
+def test_effective_number_of_several_training_parts():
+    parts = np.array([[8, 2, 2], [4, 4, 4]])
+    each = [imbalance.effective_number_weights(c, 0.9) for c in parts]
+    np.testing.assert_allclose(
+        imbalance.effective_number_weights(parts, 0.9), each
+    )
+
+
+@pytest.mark.parametrize("beta", [-0.1, 1, 1.5, float("nan")])
+def test_effective_number_refuses_other_betas(beta):
+    with pytest.raises(ValueError, match="beta"):
+        imbalance.effective_number_weights([1, 2], beta)
+
+
+def test_effective_number_refuses_empty_classes():
+    with pytest.raises(ValueError, match=r"class \[1\] has no picture"):
+        imbalance.effective_number_weights([3, 0], 0.9)
+
+
+def test_power_law_gives_the_paper_s_example():
+    assert imbalance.power_law_counts(5000, 10, 10).tolist() == [
+        *(500, 645, 834, 1077, 1391, 1796, 2320, 2997, 3871, 5000)
+    ]
+
+
+@pytest.mark.parametrize("rho", [1, 10, 20, 50, 100, 200, 500])
+def test_power_law_reaches_both_ends(rho):
+    ten = imbalance.power_law_counts(5000, 10, rho)
+    hundred = imbalance.power_law_counts(500, 100, rho)
+    assert (ten[0], ten[-1]) == (5000 // rho, 5000)
+    assert (hundred[0], hundred[-1]) == (500 // rho, 500)
+    assert (np.diff(ten) >= 0).all() and (np.diff(hundred) >= 0).all()
+
+
+def test_power_law_is_not_one_short_by_rounding():
+    assert imbalance.power_law_counts(49, 3, 49).tolist() == [1, 7, 49]
+    assert imbalance.power_law_counts(8, 4, 8).tolist() == [1, 2, 4, 8]
+
+
+def test_power_law_never_grows_with_rho():
+    rhos = np.linspace(1, 144, 500)
+    counts = [imbalance.power_law_counts(144, 10, rho) for rho in rhos]
+    assert (np.diff(counts, axis=0) <= 0).all()
+
+
+def test_power_law_leaves_no_class_empty():
+    assert imbalance.power_law_counts(144, 10, 144)[0] == 1
+    with pytest.raises(ValueError, match="rho: 144.5.*feasible ρ is 144"):
+        imbalance.power_law_counts(144, 10, 144.5)
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "rho", "told"),
+    [(1, 2, "n_classes"), (10, 0.5, "rho"), (10, float("nan"), "rho")],
+)
+def test_power_law_refuses(n_classes, rho, told):
+    with pytest.raises(ValueError, match=told):
+        imbalance.power_law_counts(100, n_classes, rho)
+
+
+def test_thirds():
+    groups = imbalance.head_medium_tail([5, 90, 1, 40, 7, 60, 30])
+    assert groups.tolist() == [
+        *("tail", "head", "tail", "medium", "medium", "head", "medium")
+    ]
+    ten = imbalance.head_medium_tail(imbalance.power_law_counts(50, 10, 50))
+    assert ten.tolist() == ["tail"] * 3 + ["medium"] * 4 + ["head"] * 3
+
+
+def test_thirds_of_equal_classes_go_by_index():
+    groups = imbalance.head_medium_tail([9] + [5] * 98)
+    assert groups.tolist() == (
+        ["head"] + ["tail"] * 33 + ["medium"] * 33 + ["head"] * 32
+    )
+
+
+@pytest.mark.parametrize("counts", [[1, 2], [4, 4, 4], [0, 1, 2], [[1, 2, 3]]])
+def test_thirds_need_three_unequal_classes(counts):
+    with pytest.raises(ValueError, match="counts"):
+        imbalance.head_medium_tail(counts)
