@@ -2,7 +2,9 @@
 
 All (method x run) heads of a comparison train in one compiled program.  A
 run's seed draws its initial weights, batch order, augmented views and dropout
-masks; all methods of a run share them, so only the loss differs.
+masks; all methods of a run share them, so that only what the method names
+differs: its loss, its class weights late in training, its classifier or its
+decision rule.  A method with a sampler draws batches of its own.
 """
 
 import time
@@ -13,13 +15,12 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
+from helpers.bank import HeadBank, training_counts
 from helpers.losses import CrossEntropy
 from helpers.methods import METHODS
-from helpers.models import head_initializers
+from helpers.sampling import resample
 from helpers.splits import Split
 from helpers.training import Trained, history_rows, validation_scores
-
-_EVALUATION_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,16 @@ def train_heads(
 
     Features are standardised by the mean and spread of each run's training
     rows (plain view), since those of an untrained backbone are of the order
-    of 1e-6.  Adam; the epoch with the best validation macro-F1 is kept.
+    of 1e-6.  Adam; the epoch with the best validation macro-F1 is kept, for
+    a method with late weights the best of the epochs that have them.  A
+    decision rule is applied to the trained head: epochs and history are those
+    of its logits as they are, the logits returned are those that decide.
 
     An epoch is ``ceil(n / batch_size)`` batches, n the largest training part
     of the runs, from each run's own endless shuffled stream: every row once
-    before any row twice.  At each visit a row's view is drawn anew.
+    before any row twice.  At each visit a row's view is drawn anew.  A
+    sampler is asked once a run which rows make up the stream; an epoch has
+    the same number of batches for every method.
 
     Parameters
     ----------
@@ -73,20 +79,34 @@ def train_heads(
             f"got {features.shape}"
         )
     start = time.perf_counter()
-    bank = _Bank(features, labels, runs, methods, settings)
-    rows = epoch_batches(features.shape[0], len(labels), runs, settings)
+    chosen = [METHODS[name] for name in methods]
+    bank = HeadBank(
+        features,
+        labels,
+        runs,
+        chosen,
+        settings.dense,
+        settings.dropout,
+        settings.epochs,
+    )
+    rows = np.stack(
+        [
+            epoch_batches(features.shape[0], labels, runs, settings, sampler)
+            for sampler in bank.samplers
+        ],
+        axis=1,
+    )
     steps = len(rows) // settings.epochs
-    running = _RunningScores(len(methods), len(runs))
+    running = _RunningScores(bank.streams, len(runs))
     bank.compile(
         optimizer=keras.optimizers.Adam(settings.learning_rate),
-        loss=_BankLoss(methods, runs, labels),
         metrics=[running],
         jit_compile=True,
         steps_per_execution=steps,
     )
-    keeper = _KeepBest(labels, runs, methods, running)
+    keeper = _KeepBest(labels, runs, chosen, running, settings.epochs)
     bank.fit(
-        rows,
+        {"rows": rows, "epoch": np.arange(len(rows), dtype="int32") // steps},
         labels[rows % len(labels)],
         batch_size=1,
         shuffle=False,
@@ -95,154 +115,68 @@ def train_heads(
         callbacks=[keeper],
         verbose=0,
     )
-    for weight, best in zip(
-        bank.trainable_weights, keeper.best_weights, strict=True
-    ):
-        weight.assign(best)
+    for group, weights in zip(bank.groups, keeper.best, strict=True):
+        for weight, best in zip(group.trainable_weights, weights, strict=True):
+            weight.assign(best)
+    logits = bank.logits([np.arange(len(labels))] * len(runs))
+    _decide(logits, labels, runs, chosen)
     return Trained(
         methods=tuple(methods),
         runs=tuple(runs),
-        logits=bank.logits([np.arange(len(labels))] * len(runs)),
+        logits=logits,
         best_epoch=keeper.best_epoch,
         history=pd.DataFrame(keeper.history),
         seconds=time.perf_counter() - start,
     )
 
 
-def epoch_batches(n_views, n_rows, runs, settings):
-    """Rows of every step, int32 (epochs * steps, R, batch): view * N + row."""
+def epoch_batches(n_views, labels, runs, settings, sampler=None):
+    """Rows of every step, int32 (epochs * steps, R, batch): view * N + row.
+
+    sampler: None, or what `helpers.sampling.resample` calls it.
+    """
     size = settings.batch_size
     steps = -(-max(len(run.train) for run in runs) // size) * settings.epochs
     streams = []
     for run in runs:
+        pool = run.train
+        if sampler:
+            pool = pool[resample(labels[pool], sampler, run.seed)]
         generator = np.random.default_rng(run.seed)
-        passes = -(-steps * size // len(run.train))
+        passes = -(-steps * size // len(pool))
         stream = np.concatenate(
-            [generator.permutation(run.train) for _ in range(passes)]
+            [generator.permutation(pool) for _ in range(passes)]
         )[: steps * size]
         views = generator.integers(n_views, size=len(stream))
-        streams.append((views * n_rows + stream).reshape(steps, size))
+        streams.append((views * len(labels) + stream).reshape(steps, size))
     return np.stack(streams, axis=1).astype("int32")
 
 
-class _Bank(keras.Model):
-    """M x R heads; the methods of a run share one wide matrix product."""
-
-    def __init__(self, features, labels, runs, methods, settings):
-        super().__init__(name="head_bank")
-        n_methods, n_runs = len(methods), len(runs)
-        n_classes = int(labels.max()) + 1
-        width, depth = settings.dense, features.shape[-1]
-        self.dropout = settings.dropout
-        seeds = list(dict.fromkeys(run.seed for run in runs))
-        self.seeds = [keras.random.SeedGenerator(seed) for seed in seeds]
-        self.seed_of_run = [seeds.index(run.seed) for run in runs]
-        plain = [features[0, run.train] for run in runs]
-        mean = np.stack([part.mean(axis=0, keepdims=True) for part in plain])
-        spread = np.stack([part.std(axis=0, keepdims=True) for part in plain])
-        # A feature that never moves in training must not divide by zero.
-        scale = 1 / np.where(spread > 1e-6 * spread.mean(), spread, np.inf)
-        self.features = self._constant(features.reshape(-1, depth))
-        self.mean, self.scale = self._constant(mean), self._constant(scale)
-        first = np.empty((n_runs, depth, n_methods, width), "float32")
-        second = np.empty((n_runs, width, n_methods, n_classes), "float32")
-        for index, run in enumerate(runs):
-            inner, outer = head_initializers(run.seed)
-            first[index] = np.asarray(inner((depth, width)))[:, None]
-            second[index] = np.asarray(outer((width, n_classes)))[:, None]
-        zeros = np.zeros((n_runs, 1, n_methods, 1), "float32")
-        self.first = self._weight(first)
-        self.first_bias = self._weight(zeros.repeat(width, axis=-1))
-        self.second = self._weight(second)
-        self.second_bias = self._weight(zeros.repeat(n_classes, axis=-1))
-
-    def _weight(self, value, trainable=True):
-        return self.add_weight(
-            shape=value.shape,
-            initializer=lambda shape, dtype: ops.convert_to_tensor(
-                value, dtype
-            ),
-            trainable=trainable,
-        )
-
-    def _constant(self, value):
-        return self._weight(value, trainable=False)
-
-    def call(self, rows, training=False):
-        """Rows (1, R, B) to logits (1, R, M, B, C)."""
-        n_runs, depth, n_methods, width = self.first.shape
-        batch = rows.shape[-1]
-        x = ops.take(self.features, rows[0], axis=0)
-        x = (x - self.mean) * self.scale
-        wide = ops.reshape(self.first, (n_runs, depth, n_methods * width))
-        hidden = ops.reshape(
-            ops.matmul(x, wide), (n_runs, batch, n_methods, width)
-        )
-        hidden = ops.relu(hidden + self.first_bias)
-        if training and self.dropout:
-            ones = ops.ones((batch, 1, width))
-            masks = ops.stack(
-                [
-                    keras.random.dropout(ones, self.dropout, seed=seed)
-                    for seed in self.seeds
-                ]
-            )
-            hidden *= ops.take(masks, self.seed_of_run, axis=0)
-        logits = ops.einsum("rbmh,rhmc->rmbc", hidden, self.second)
-        bias = ops.transpose(self.second_bias, (0, 2, 1, 3))
-        return (logits + bias)[None]
-
-    def heads(self):
-        """The trainable arrays, each (R, inputs, M, outputs)."""
-        return [np.asarray(weight) for weight in self.trainable_weights]
-
-    def logits(self, rows):
-        """Logits (M, R, N, C) of a list of R equally long row arrays."""
-        count = len(rows[0])
-        chunks = -(-count // _EVALUATION_ROWS)
-        padded = np.zeros((len(rows), chunks * _EVALUATION_ROWS), "int32")
-        padded[:, :count] = rows
-        padded = padded.reshape(len(rows), chunks, -1).swapaxes(0, 1)
-        out = self.predict(padded, batch_size=1, verbose=0)
-        out = out.transpose(2, 1, 0, 3, 4)
-        return out.reshape(*out.shape[:2], -1, out.shape[-1])[:, :, :count]
-
-
-class _BankLoss(keras.losses.Loss):
-    """Sum over heads of each head's mean loss: their gradients stay apart."""
-
-    def __init__(self, methods, runs, labels):
-        super().__init__(reduction="sum")
-        n_classes = int(labels.max()) + 1
-        counts = np.stack(
-            [
-                np.bincount(labels[run.train], minlength=n_classes)[None]
-                for run in runs
-            ]
-        )
-        self.losses = [METHODS[name].loss(counts) for name in methods]
-
-    def call(self, y_true, y_pred):
-        return ops.stack(
-            [
-                ops.mean(loss.call(y_true[0], y_pred[0, :, index]), axis=-1)
-                for index, loss in enumerate(self.losses)
-            ]
-        )
+def _decide(logits, labels, runs, methods):
+    """Add each decision rule's offsets to its method's logits, in place."""
+    counts = training_counts(labels, runs, logits.shape[-1])
+    for own, method in zip(logits, methods, strict=True):
+        if method.decision:
+            for r, run in enumerate(runs):
+                own[r] += method.decision(
+                    own[r, run.val], labels[run.val], counts[r]
+                )
 
 
 class _RunningScores(keras.metrics.Metric):
     """Sums of cross-entropy and of hits over an epoch, (2, R, M)."""
 
-    def __init__(self, n_methods, n_runs):
+    def __init__(self, streams, n_runs):
         super().__init__(name="running")
+        self.streams = streams
         self.sums = self.add_variable(
-            (2, n_runs, n_methods), initializer="zeros"
+            (2, n_runs, len(streams)), initializer="zeros"
         )
         self.count = self.add_variable((), initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        labels, logits = ops.cast(y_true[0][:, None], "int32"), y_pred[0]
+        labels = ops.take(ops.cast(y_true[0], "int32"), self.streams, axis=0)
+        labels, logits = ops.transpose(labels, (1, 0, 2)), y_pred[0]
         loss = CrossEntropy().call(labels, logits)
         hit = ops.equal(ops.cast(ops.argmax(logits, -1), "int32"), labels)
         batch = ops.stack([loss, ops.cast(hit, loss.dtype)])
@@ -259,23 +193,27 @@ class _RunningScores(keras.metrics.Metric):
 class _KeepBest(keras.callbacks.Callback):
     """Scores validation after each epoch and keeps each head's best epoch."""
 
-    def __init__(self, labels, runs, methods, running):
+    def __init__(self, labels, runs, methods, running, epochs):
         super().__init__()
         self.labels, self.runs, self.methods = labels, runs, methods
         self.running = running
+        self.first_epochs = [method.late_epoch(epochs) for method in methods]
         self.history = []
         self.best_score = np.full((len(methods), len(runs)), -1.0)
         self.best_epoch = np.zeros((len(methods), len(runs)), int)
-        self.best_weights = None
+        self.best = None
         longest = max(len(run.val) for run in runs)
         self.rows = [np.resize(run.val, longest) for run in runs]
 
     def on_epoch_end(self, epoch, logs=None):
         logits = self.model.logits(self.rows)
         training = self.running.scores()
-        weights = self.model.heads()
-        if self.best_weights is None:
-            self.best_weights = [array.copy() for array in weights]
+        groups = [
+            [np.asarray(weight) for weight in group.trainable_weights]
+            for group in self.model.groups
+        ]
+        if self.best is None:
+            self.best = [[w.copy() for w in weights] for weights in groups]
         for r, run in enumerate(self.runs):
             labels = self.labels[run.val]
             for m, method in enumerate(self.methods):
@@ -285,12 +223,16 @@ class _KeepBest(keras.callbacks.Callback):
                 )
                 for part, values in (("train", running), ("val", scores)):
                     self.history += history_rows(
-                        run, method, epoch, part, values
+                        run, method.name, epoch, part, values
                     )
-                if scores["macro_f1"] > self.best_score[m, r]:
+                if (
+                    epoch >= self.first_epochs[m]
+                    and scores["macro_f1"] > self.best_score[m, r]
+                ):
                     self.best_score[m, r] = scores["macro_f1"]
                     self.best_epoch[m, r] = epoch + 1
+                    group, place = self.model.places[m]
                     for best, now in zip(
-                        self.best_weights, weights, strict=True
+                        self.best[group], groups[group], strict=True
                     ):
-                        best[r, :, m] = now[r, :, m]
+                        best[r, :, place] = now[r, :, place]

@@ -4,40 +4,77 @@ Each loss returns one value a sample; Keras' default reduction then divides
 the sum by the *batch size*, never by the sum of the weights.  PyTorch's
 ``CrossEntropyLoss(weight=...)`` divides by the sum of the weights instead, so
 the two agree only where a batch has the class shares of the training part.
+
+All of them share what `CrossEntropy` says of labels, probabilities and
+precision.  To add one, subclass it and override ``per_sample``.
 """
 
 import keras
 import numpy as np
 from keras import ops
 
-_PACKAGE = "imbalance_workbook"
+PACKAGE = "imbalance_workbook"
+_SMALLEST = 1e-30
 
 
-@keras.saving.register_keras_serializable(package=_PACKAGE)
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class CrossEntropy(keras.losses.Loss):
     """Categorical cross-entropy, ``-log p_y``: every sample counts the same.
 
-    Source: acne paper, section 2.4.1 (scenario A).
+    Source: acne paper, section 2.4.1 (scenario A); CEFL paper, eq. (4),
+    doi:10.1109/ACCESS.2020.2991237.
 
-    Shapes: labels integer (..., N); logits float (..., N, C); result (..., N)
-    before the reduction.  For logits (0, 0) the loss is log 2 = 0.6931.
+    Parameters
+    ----------
+    from_logits : bool
+        Where False, predictions are probabilities.  Their logarithms are
+        logits that softmax turns into the same probabilities again, so every
+        loss here has one formula for both.  Softmax also divides by the sum,
+        as Keras' losses do, which shifts a gradient by the same amount in
+        every class.  A probability below 1e-30 counts as 1e-30: there the
+        loss is finite, and does not pull.
+
+    Shapes: labels integer (..., N) or (..., N, 1), or one-hot (..., N, C);
+    predictions float (..., N, C); result (..., N) before the reduction.
+    Half-precision predictions are taken to float32 first.
+    For logits (0, 0) the loss is log 2 = 0.6931.
+
+    Raises
+    ------
+    ValueError
+        Where the shapes of labels and predictions do not fit.
     """
 
-    def __init__(self, name="cross_entropy", **kwargs):
+    def __init__(self, from_logits=True, name="cross_entropy", **kwargs):
         super().__init__(name=name, **kwargs)
+        self.from_logits = from_logits
 
     def call(self, y_true, y_pred):
-        picked = _one_hot(y_true, y_pred) * ops.log_softmax(y_pred, axis=-1)
-        return -ops.sum(picked, axis=-1)
+        logits = ops.convert_to_tensor(y_pred)
+        logits = ops.cast(
+            logits, keras.backend.result_type(logits.dtype, "float32")
+        )
+        if not self.from_logits:
+            logits = ops.log(ops.maximum(logits, _SMALLEST))
+        return self.per_sample(_one_hot(y_true, logits), logits)
+
+    def per_sample(self, truth, logits):
+        """Losses (..., N) of one-hot labels and logits (..., N, C)."""
+        return -ops.sum(truth * ops.log_softmax(logits, axis=-1), axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "from_logits": self.from_logits}
 
 
-@keras.saving.register_keras_serializable(package=_PACKAGE)
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class WeightedCrossEntropy(CrossEntropy):
     """Class-weighted cross-entropy, ``-w_y log p_y``.
 
     Source: acne paper, section 2.4.2 (scenario B), with the weights of its
-    eq. (1), see `helpers.imbalance.balanced_weights`.  The same training loss
-    as Keras' ``fit(class_weight=...)``: divided by the batch size.
+    eq. (1), see `helpers.imbalance.balanced_weights`.  With those of
+    `helpers.imbalance.effective_number_weights` it is the class-balanced
+    cross-entropy of Cui et al. (2019), arXiv:1901.05555.  The same training
+    loss as Keras' ``fit(class_weight=...)``: divided by the batch size.
 
     Parameters
     ----------
@@ -46,9 +83,8 @@ class WeightedCrossEntropy(CrossEntropy):
         with weights of its own, share one call: they broadcast against the
         logits' leading axes.
 
-    Shapes: labels integer (..., N); logits float (..., N, C); result (..., N)
-    before the reduction.  For logits (0, 0), label 1 and weights (0.5, 2) the
-    loss is 2 log 2 = 1.3863.
+    Shapes: as `CrossEntropy`.  For logits (0, 0), label 1 and weights
+    (0.5, 2) the loss is 2 log 2 = 1.3863.
 
     Raises
     ------
@@ -56,29 +92,183 @@ class WeightedCrossEntropy(CrossEntropy):
         Where a weight is negative or not finite.
     """
 
-    def __init__(self, class_weights, name="weighted_cross_entropy", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.class_weights = np.asarray(class_weights, "float32")
-        if not (
-            np.isfinite(self.class_weights).all()
-            and (self.class_weights >= 0).all()
-        ):
-            raise ValueError(
-                "class_weights must be finite and not negative; a class "
-                f"without samples has no weight: {class_weights}"
-            )
+    def __init__(
+        self,
+        class_weights,
+        from_logits=True,
+        name="weighted_cross_entropy",
+        **kwargs,
+    ):
+        super().__init__(from_logits, name, **kwargs)
+        self.class_weights = checked("class_weights", class_weights)
 
-    def call(self, y_true, y_pred):
-        weights = ops.cast(self.class_weights, y_pred.dtype)
-        weight = ops.sum(_one_hot(y_true, y_pred) * weights, axis=-1)
-        return weight * super().call(y_true, y_pred)
+    def per_sample(self, truth, logits):
+        weight = ops.sum(
+            truth * as_tensor(self.class_weights, logits), axis=-1
+        )
+        return weight * super().per_sample(truth, logits)
 
     def get_config(self):
         weights = self.class_weights.tolist()
         return {**super().get_config(), "class_weights": weights}
 
 
+class _Modulated(CrossEntropy):
+    """Cross-entropy times a factor that depends on p alone, not on counts.
+
+    ``p`` and ``1 - p`` come from the log-odds of the true class, so that
+    neither is lost where float32 rounds the other one to 1.
+    """
+
+    def __init__(self, gamma, from_logits, name, **kwargs):
+        super().__init__(from_logits, name, **kwargs)
+        self.gamma = checked("gamma", gamma)
+
+    def per_sample(self, truth, logits):
+        true = truth > 0
+        own = ops.sum(ops.where(true, logits, 0.0), axis=-1)
+        others = ops.logsumexp(ops.where(true, -np.inf, logits), axis=-1)
+        odds = own - others
+        return self.factor(odds) * ops.softplus(-odds)
+
+    def focus(self, odds):
+        """Focal loss's factor, (1 - p)^gamma."""
+        return ops.exp(-as_tensor(self.gamma, odds) * ops.softplus(odds))
+
+    def get_config(self):
+        return {**super().get_config(), "gamma": self.gamma.tolist()}
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Focal(_Modulated):
+    """Focal loss, ``-alpha_y (1 - p)^gamma log p`` with p = p_y.
+
+    Source: Lin et al. (2017), arXiv:1708.02002; CEFL paper, eq. (6) and,
+    with alpha, eq. (7).  One number as alpha, as in eq. (7), is the same for
+    every class and only rescales the loss; a weight a class rebalances, and
+    at gamma = 0 is `WeightedCrossEntropy`.  With the weights of
+    `helpers.imbalance.effective_number_weights` as alpha it is the
+    class-balanced focal loss of Cui et al. (2019), arXiv:1901.05555, who
+    write it with one sigmoid a class where this one has a softmax.
+
+    Parameters
+    ----------
+    gamma : float, not negative; or array (..., 1) against leading axes
+    alpha : float, or array (C,) or (..., 1, C): a weight a class
+
+    Shapes: as `CrossEntropy`.  For p = 3/4, gamma = 2 and alpha = 1 the loss
+    is log(4/3) / 16 = 0.01798.
+
+    Raises
+    ------
+    ValueError
+        Where gamma or alpha is negative or not finite.
+    """
+
+    def __init__(
+        self, gamma=2.0, alpha=1.0, from_logits=True, name="focal", **kwargs
+    ):
+        super().__init__(gamma, from_logits, name, **kwargs)
+        self.alpha = checked("alpha", alpha)
+
+    def per_sample(self, truth, logits):
+        alpha = ops.sum(truth * as_tensor(self.alpha, logits), axis=-1)
+        return alpha * super().per_sample(truth, logits)
+
+    def factor(self, odds):
+        return self.focus(odds)
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha.tolist()}
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class CEFL(_Modulated):
+    """CEFL, ``-[(1 - p) + p (1 - p)^gamma] log p`` with p = p_y.
+
+    Cross-entropy where a sample is hard, focal loss where it is easy, mixed
+    with weights 1 - p and p.  Source: CEFL paper, eq. (9),
+    doi:10.1109/ACCESS.2020.2991237.
+
+    Parameters
+    ----------
+    gamma : float, not negative; or array (..., 1) against leading axes.
+        At gamma = 0 the loss is cross-entropy.
+
+    Shapes: as `CrossEntropy`.  For p = 3/4 and gamma = 2 the loss is
+    (19/64) log(4/3) = 0.08541.
+
+    Raises
+    ------
+    ValueError
+        Where gamma is negative or not finite.
+    """
+
+    def __init__(self, gamma=2.0, from_logits=True, name="cefl", **kwargs):
+        super().__init__(gamma, from_logits, name, **kwargs)
+
+    def factor(self, odds):
+        return ops.sigmoid(-odds) + ops.sigmoid(odds) * self.focus(odds)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class CEFL2(_Modulated):
+    """CEFL2, ``-[q + (1 - q) (1 - p)^gamma] log p`` with p = p_y.
+
+    ``q = (1 - p)^2 / ((1 - p)^2 + p^2)``: as `CEFL`, turning faster from
+    cross-entropy to focal loss.  Source: CEFL paper, eq. (11),
+    doi:10.1109/ACCESS.2020.2991237.
+
+    Parameters
+    ----------
+    gamma : float, not negative; or array (..., 1) against leading axes.
+        At gamma = 0 the loss is cross-entropy.
+
+    Shapes: as `CrossEntropy`.  For p = 3/4 and gamma = 2 the loss is
+    (5/32) log(4/3) = 0.04495.
+
+    Raises
+    ------
+    ValueError
+        Where gamma is negative or not finite.
+    """
+
+    def __init__(self, gamma=2.0, from_logits=True, name="cefl2", **kwargs):
+        super().__init__(gamma, from_logits, name, **kwargs)
+
+    def factor(self, odds):
+        # q is the sigmoid of minus twice the log-odds.
+        odds2 = 2 * odds
+        return ops.sigmoid(-odds2) + ops.sigmoid(odds2) * self.focus(odds)
+
+
+def checked(name, values):
+    """float32 array of a loss's numbers, finite and not negative."""
+    array = np.asarray(values, "float32")
+    if not (np.isfinite(array).all() and (array >= 0).all()):
+        raise ValueError(
+            f"{name} must be finite and not negative, got {values}; a class "
+            "without samples has no weight"
+        )
+    return array
+
+
+def as_tensor(array, like):
+    return ops.convert_to_tensor(array, like.dtype)
+
+
 def _one_hot(labels, logits):
+    labels = ops.convert_to_tensor(labels)
+    if len(labels.shape) == len(logits.shape):
+        if labels.shape[-1] == logits.shape[-1]:
+            return ops.cast(labels, logits.dtype)
+        if labels.shape[-1] == 1:
+            labels = ops.squeeze(labels, axis=-1)
+    if len(labels.shape) != len(logits.shape) - 1:
+        raise ValueError(
+            "labels: integers without the class axis or one-hot are needed, "
+            f"got shape {labels.shape} for predictions {logits.shape}"
+        )
     return ops.one_hot(
         ops.cast(labels, "int32"), logits.shape[-1], dtype=logits.dtype
     )

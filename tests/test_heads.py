@@ -6,13 +6,22 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.heads import HeadSettings, epoch_batches, train_heads
+from helpers.decisions import prior_offsets, tuned_offsets
+from helpers.heads import (
+    HeadSettings,
+    _RunningScores,
+    epoch_batches,
+    train_heads,
+)
 from helpers.methods import METHODS
-from helpers.models import head_layers
+from helpers.models import head_initializers, head_layers
+from helpers.remedies import COSINE_SCALE
+from helpers.sampling import resample
 from helpers.splits import Split
 
 METHOD_NAMES = ["cross_entropy", "weighted_cross_entropy"]
 SETTINGS = HeadSettings(dense=16, dropout=0.0, epochs=3)
+LATE = 2  # four fifths of three epochs
 
 
 @pytest.fixture(scope="module")
@@ -31,25 +40,43 @@ def run(seed, first=0):
     return Split("random", rows[:256], rows[256:320], rows[320:], seed)
 
 
-def plain_keras(features, labels, run, method, settings, epochs):
+class Cosine(keras.layers.Layer):
+    """A cosine classifier, as a reader would write it."""
+
+    def __init__(self, n_classes, width, seed):
+        super().__init__()
+        kernel = head_initializers(seed)[1]((width, n_classes))
+        self.kernel = self.add_weight(
+            shape=kernel.shape, initializer=lambda shape, dtype: kernel
+        )
+
+    def call(self, x):
+        length = keras.ops.norm(x, axis=-1, keepdims=True)
+        size = keras.ops.norm(self.kernel, axis=0)
+        return COSINE_SCALE * (x @ self.kernel) / (length * size)
+
+
+def plain_keras(features, labels, run, name, settings, epochs):
     """Logits of all rows after ``epochs``, one Keras model, same batches."""
+    method = METHODS[name]
     view = features[0]
     part = view[run.train]
     x = (view - part.mean(axis=0)) / part.std(axis=0)
     counts = np.bincount(labels[run.train], minlength=5)
-    model = keras.Sequential(
-        [
-            keras.Input(x.shape[1:]),
-            *head_layers(5, settings.dense, 0.0, run.seed),
-        ]
-    )
+    head = head_layers(5, settings.dense, 0.0, run.seed)
+    if method.cosine:
+        head[-1] = Cosine(5, settings.dense, run.seed)
+    model = keras.Sequential([keras.Input(x.shape[1:]), *head])
     model.compile(
-        keras.optimizers.Adam(settings.learning_rate),
-        METHODS[method].loss(counts),
+        keras.optimizers.Adam(settings.learning_rate), method.loss(counts)
     )
-    rows = epoch_batches(1, len(labels), [run], settings)[:, 0]
-    for batch in rows[: epochs * len(rows) // settings.epochs]:
-        model.train_on_batch(x[batch], labels[batch])
+    rows = epoch_batches(1, labels, [run], settings, method.sampler)[:, 0]
+    steps = len(rows) // settings.epochs
+    for step, batch in enumerate(rows[: epochs * steps]):
+        weights = None
+        if method.late_weights and step >= LATE * steps:
+            weights = method.late_weights(counts)[labels[batch]]
+        model.train_on_batch(x[batch], labels[batch], weights)
     return model.predict(x, verbose=0)
 
 
@@ -67,6 +94,72 @@ def test_logits_agree_with_plain_keras(study):
                 bank.logits[m, r], expected, atol=1e-3, rtol=0
             )
     assert np.abs(bank.logits).max() > 0.5
+
+
+def test_every_method_trains_as_it_would_alone(study):
+    """All of the registry in one program; some of it against plain Keras."""
+    features, labels = study
+    one = run(0)
+    bank = train_heads(features[:1], labels, [one], list(METHODS), SETTINGS)
+    logits = dict(zip(METHODS, bank.logits[:, 0], strict=True))
+    counts = np.bincount(labels[one.train], minlength=5)
+    assert np.isfinite(bank.logits).all()
+    for name in (
+        "focal_a1_g2",
+        "cefl_g5",
+        "balanced_softmax",
+        "ldam",
+        "ldam_drw",
+        "over_sampling",
+        "under_sampling",
+    ):
+        epochs = bank.best_epoch[list(METHODS).index(name), 0]
+        expected = plain_keras(features, labels, one, name, SETTINGS, epochs)
+        np.testing.assert_allclose(logits[name], expected, atol=2e-3, rtol=0)
+    assert np.abs(logits["ldam"]).max() < COSINE_SCALE
+    plain = logits["cross_entropy"]
+    np.testing.assert_allclose(
+        logits["logit_adjusted_post_hoc_t1"],
+        plain + prior_offsets(counts),
+        atol=1e-4,
+    )
+    np.testing.assert_allclose(
+        logits["threshold_moving"],
+        plain + tuned_offsets(plain[one.val], labels[one.val]),
+        atol=1e-4,
+    )
+    for name, own in logits.items():
+        assert name == "cross_entropy" or np.abs(own - plain).max() > 1e-3
+
+
+def test_running_scores_are_of_each_methods_own_batches():
+    """Three methods on two streams, two runs; the second method is wrong."""
+    labels = np.random.default_rng(0).integers(5, size=(2, 2, 8))
+    logits = 9 * np.eye(5, dtype="float32")[labels[[0, 1, 1]]]
+    logits[1] *= -1
+    running = _RunningScores([0, 1, 1], 2)
+    running.update_state(labels[None], logits.swapaxes(0, 1)[None])
+    np.testing.assert_array_equal(running.scores()[1], [[1, 0, 1]] * 2)
+    assert (running.scores()[0][:, [0, 2]] < 0.01).all()
+
+
+def test_late_weights_change_nothing_before_their_time(study):
+    features, labels = study
+    trained = train_heads(
+        features,
+        labels,
+        [run(0)],
+        ["cross_entropy", "cross_entropy_drw"],
+        SETTINGS,
+    )
+    table = trained.history.query("metric == 'loss' and part == 'val'")
+    plain, late = (
+        table[table.method == name].value.to_numpy()
+        for name in trained.methods
+    )
+    np.testing.assert_allclose(late[:LATE], plain[:LATE], rtol=1e-6)
+    assert abs(late[LATE] - plain[LATE]) > 1e-3
+    assert trained.best_epoch[1, 0] == LATE + 1
 
 
 def test_scores_agree_with_plain_keras_after_full_training(study):
@@ -133,22 +226,39 @@ def test_best_epoch_has_the_best_validation_score(study):
 
 def test_every_row_once_before_any_twice():
     one = run(0)
-    rows = epoch_batches(3, 400, [one], HeadSettings(batch_size=32, epochs=2))
+    settings = HeadSettings(batch_size=32, epochs=2)
+    rows = epoch_batches(3, np.zeros(400), [one], settings)
     assert rows.shape == (16, 1, 32)
     first = np.sort(rows[:8].ravel() % 400)
     np.testing.assert_array_equal(first, np.sort(one.train))
     assert set(rows.ravel() // 400) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("sampler", ["over", "under"])
+def test_samplers_make_up_the_stream(study, sampler):
+    _, labels = study
+    one = run(0)
+    settings = HeadSettings(batch_size=20, epochs=40)
+    rows = epoch_batches(1, labels, [one], settings, sampler)
+    assert len(rows) == 40 * 13
+    pool = one.train[resample(labels[one.train], sampler, one.seed)]
+    stream = rows[:, 0].ravel()
+    assert set(stream) == set(pool) <= set(one.train)
+    np.testing.assert_array_equal(np.sort(stream[: len(pool)]), np.sort(pool))
+    shares = np.bincount(labels[stream]) / len(stream)
+    np.testing.assert_allclose(shares, 0.2, atol=0.01)
+
+
 def test_test_rows_never_train(study):
     features, labels = study
     one = run(0)
+    names = [*METHOD_NAMES, "under_sampling", "threshold_moving"]
     scrambled = labels.copy()
     scrambled[one.test] = 0
     spoilt = features.copy()
     spoilt[:, one.test] = 1e3
-    honest = train_heads(features, labels, [one], METHOD_NAMES, SETTINGS)
-    other = train_heads(spoilt, scrambled, [one], METHOD_NAMES, SETTINGS)
+    honest = train_heads(features, labels, [one], names, SETTINGS)
+    other = train_heads(spoilt, scrambled, [one], names, SETTINGS)
     np.testing.assert_array_equal(
         honest.logits[:, :, one.val], other.logits[:, :, one.val]
     )
