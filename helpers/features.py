@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from helpers import models
-from helpers.models import build_backbone, weights_identity
+from helpers.models import DEPTHS, build_extractor, weights_identity
 from helpers.paths import CACHE_DIR, atomic_write
 
 # The paper names rotation, zoom and flip (section 2.2), not their strengths.
@@ -44,13 +44,15 @@ def frozen_features(
     scaling: str = "corrected",
     seed: int = 0,
     cache_dir: Path | None = None,
+    depths: tuple[str, ...] = DEPTHS,
 ) -> np.ndarray:
-    """Features of EfficientNetB1 after global average pooling.
+    """Features of EfficientNetB1 at some depths, averaged over space.
 
     Parameters
     ----------
     images : uint8 (N, size, size, 3)
     weights, scaling : see `helpers.models.build_backbone`
+    depths : see `helpers.models.build_extractor`
     views : 1 gives the plain pictures alone; each further view is all of
         them, augmented anew
     seed : of random weights and of the augmentation
@@ -58,7 +60,7 @@ def frozen_features(
 
     Returns
     -------
-    float32 (views, N, 1280); view 0 is plain.
+    float32 (views, N, F), F = 704 at the usual depths; view 0 is plain.
     """
     if images.dtype != np.uint8 or images.ndim != 4:
         raise ValueError(
@@ -71,6 +73,7 @@ def frozen_features(
         "shape": images.shape,
         "weights": weights_identity(weights, seed),
         "scaling": scaling,
+        "depths": depths,
         "code": _code_hash(),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
@@ -81,8 +84,8 @@ def frozen_features(
     backbone = None
     for view, path in enumerate(paths):
         if not path.is_file():
-            backbone = backbone or build_backbone(
-                weights, images.shape[1], scaling, seed
+            backbone = backbone or build_extractor(
+                weights, images.shape[1], scaling, seed, depths
             )
             buffer = io.BytesIO()
             np.save(buffer, _extract(backbone, images, view, seed))

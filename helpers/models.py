@@ -16,7 +16,35 @@ OFFLINE_WEIGHTS = WEIGHTS_DIR / "efficientnetb1_offline_notop.weights.h5"
 # Keras' own ImageNet file.  By path it loads into a network that lacks one
 # rescaling layer of the network that `weights="imagenet"` builds.
 _KERAS_IMAGENET_MD5 = "74c4e6b3e1f6a1eea24c589628592432"
+_RESTORE = {
+    True: "Restore data/weights/ (git checkout data/weights), or set WEIGHTS "
+    "to 'imagenet' (a download), to 'random' or to the path of a file.",
+    False: "Set WEIGHTS to 'offline', to 'imagenet' (a download), to 'random' "
+    "or to the path of an EfficientNetB1 weights file without top.",
+}
 SCALINGS = ("corrected", "as published")
+OFFLINE_SHA256 = (
+    "65d866e715a16a4a23d642a003920882bf938494bdfa837a582676a972e2ba06"
+)
+"""Of the offline weights that this version of the book ships."""
+
+WIDTHS = {
+    "block3c_add": 40,
+    "block4d_add": 80,
+    "block5d_add": 112,
+    "block6e_add": 192,
+    "block7b_add": 320,
+    "top_activation": 1280,
+}
+"""Depths at which features can be taken, and how many there are at each."""
+
+DEPTHS = ("block4d_add", "block5d_add", "block6e_add", "block7b_add")
+"""Where frozen features are taken: the ends of blocks 4 to 7 of 7.
+
+One choice for every kind of weights.  On real red cells, several depths
+together told classes better apart than any one of them, the top included,
+for random, formula-trained and natural-image weights; notebook A1 shows it.
+"""
 
 
 def build_backbone(
@@ -43,14 +71,25 @@ def build_backbone(
     FileNotFoundError, ValueError
         Where the weights cannot be had; nothing else is used instead.
     """
-    if scaling not in SCALINGS:
-        raise ValueError(f"scaling: {scaling!r} is none of {SCALINGS}")
-    base = _efficientnet_b1(weights, image_size, seed)
-    inputs = keras.Input((image_size, image_size, 3), name="picture")
-    pixels = inputs
-    if scaling == "as published":
-        pixels = keras.layers.Rescaling(1 / 255, name="divide_by_255")(pixels)
-    return keras.Model(inputs, base(pixels), name="efficientnetb1")
+    return _fed(_loaded(weights, image_size, seed), image_size, scaling)
+
+
+def build_extractor(
+    weights: str,
+    image_size: int,
+    scaling: str = "corrected",
+    seed: int = 0,
+    depths: tuple[str, ...] = DEPTHS,
+) -> keras.Model:
+    """The network that frozen features come from, up to the deepest depth.
+
+    depths: layers of `WIDTHS`; for the rest see `build_backbone`.  A model
+    from pictures (N, size, size, 3), 0-255, to features (N, 704): averaged
+    over space at each depth, side by side.
+    """
+    base = _loaded(weights, image_size, seed)
+    network = keras.Model(base.input, depth_features(base, depths))
+    return _fed(network, image_size, scaling)
 
 
 def build_classifier(
@@ -98,11 +137,28 @@ def freeze_batch_normalization(model: keras.Model) -> None:
     ``training=False`` in a functional model is not enough under ``fit``.
     Compile after this call.
     """
+    for layer in _batch_normalizations(model):
+        layer.trainable = False
+
+
+def set_batch_normalization_momentum(
+    model: keras.Model, momentum: float
+) -> None:
+    """Let every BatchNormalization layer, nested ones too, forget faster.
+
+    With Keras' 0.99 the moving statistics of a network that starts from
+    scratch are unusable for hundreds of steps.
+    """
+    for layer in _batch_normalizations(model):
+        layer.momentum = momentum
+
+
+def _batch_normalizations(model):
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
+            yield layer
         elif isinstance(layer, keras.Model):
-            freeze_batch_normalization(layer)
+            yield from _batch_normalizations(layer)
 
 
 def weights_identity(weights: str, seed: int = 0) -> str:
@@ -117,20 +173,47 @@ def weights_identity(weights: str, seed: int = 0) -> str:
     return f"sha256:{_file_hash(_weights_file(weights), 'sha256')}"
 
 
-def _efficientnet_b1(weights, image_size, seed):
-    options = {
-        "include_top": False,
-        "input_shape": (image_size, image_size, 3),
-        "pooling": "avg",
-    }
+def efficientnet_b1(
+    weights: str | None, image_size: int | None
+) -> keras.Model:
+    """Keras' EfficientNetB1 without top, pooled; any size where it is None."""
+    return keras.applications.EfficientNetB1(
+        include_top=False,
+        weights=weights,
+        input_shape=(image_size, image_size, 3),
+        pooling="avg",
+    )
+
+
+def depth_features(
+    network: keras.Model, depths: tuple[str, ...] = DEPTHS
+) -> keras.KerasTensor:
+    """Outputs at some depths, averaged over space, side by side: (N, F)."""
+    pooled = [
+        keras.layers.GlobalAveragePooling2D()(network.get_layer(name).output)
+        for name in depths
+    ]
+    return keras.ops.concatenate(pooled, axis=-1)
+
+
+def _fed(network, image_size, scaling):
+    """The network behind the scaling that its pictures get."""
+    if scaling not in SCALINGS:
+        raise ValueError(f"scaling: {scaling!r} is none of {SCALINGS}")
+    inputs = keras.Input((image_size, image_size, 3), name="picture")
+    pixels = inputs
+    if scaling == "as published":
+        pixels = keras.layers.Rescaling(1 / 255, name="divide_by_255")(pixels)
+    return keras.Model(inputs, network(pixels), name="efficientnetb1")
+
+
+def _loaded(weights, image_size, seed):
     if weights == "random":
         keras.utils.set_random_seed(seed)
-        return keras.applications.EfficientNetB1(weights=None, **options)
+        return efficientnet_b1(None, image_size)
     if weights == "imagenet":
         try:
-            return keras.applications.EfficientNetB1(
-                weights="imagenet", **options
-            )
+            return efficientnet_b1("imagenet", image_size)
         except Exception as error:
             raise FileNotFoundError(
                 "weights='imagenet': Keras could not download its file "
@@ -145,7 +228,7 @@ def _efficientnet_b1(weights, image_size, seed):
             "the folder models/ of Keras' home (~/.keras) and set "
             "WEIGHTS='imagenet'."
         )
-    model = keras.applications.EfficientNetB1(weights=None, **options)
+    model = efficientnet_b1(None, image_size)
     try:
         model.load_weights(path)
     except Exception as error:
@@ -159,15 +242,14 @@ def _efficientnet_b1(weights, image_size, seed):
 def _weights_file(weights) -> Path:
     path = OFFLINE_WEIGHTS if weights == "offline" else Path(weights)
     if not path.is_file():
-        what = (
-            "the offline backbone is not shipped with this version"
-            if weights == "offline"
-            else f"no such file: {weights}"
-        )
+        what = path.name if weights == "offline" else weights
         raise FileNotFoundError(
-            f"weights: {what}. Set WEIGHTS to 'imagenet' (a download), to "
-            "'random' or to the path of an EfficientNetB1 weights file "
-            "without top."
+            f"weights: no such file: {what}. {_RESTORE[weights == 'offline']}"
+        )
+    if weights == "offline" and _file_hash(path, "sha256") != OFFLINE_SHA256:
+        raise ValueError(
+            f"weights: {path.name} is damaged or of another version: its "
+            f"SHA-256 is not the expected one. {_RESTORE[True]}"
         )
     return path
 

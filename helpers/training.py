@@ -19,6 +19,7 @@ from helpers.models import (
     build_backbone,
     build_classifier,
     freeze_batch_normalization,
+    set_batch_normalization_momentum,
 )
 from helpers.splits import Split
 
@@ -88,13 +89,19 @@ class Trained:
 
 @dataclass(frozen=True)
 class FineTuning:
-    """What the acne paper leaves unsaid, the same for every method."""
+    """What the acne paper leaves unsaid, the same for every method.
+
+    batch_norm_momentum: None keeps BatchNorm's statistics and scales as the
+    weights give them; a number lets it train with that momentum, which a
+    network without pre-training needs.
+    """
 
     dense: int = 128
     dropout: float = 0.3
     learning_rate: float = 1e-4
     batch_size: int = 32
     epochs: int = 30
+    batch_norm_momentum: float | None = None
 
 
 def fine_tune(
@@ -106,7 +113,7 @@ def fine_tune(
     settings: FineTuning,
     scaling: str = "corrected",
 ) -> Trained:
-    """Train EfficientNetB1 and its head end to end; BatchNorm stays frozen.
+    """Train EfficientNetB1 and its head end to end.
 
     For each run all methods start from the same weights and see the same
     batches; only the loss differs.  Adam; the epoch with the best validation
@@ -120,7 +127,23 @@ def fine_tune(
         augmentation and the dropout
     methods : names in `helpers.methods.METHODS`
     weights, scaling : see `helpers.models.build_backbone`
+
+    Raises
+    ------
+    ValueError
+        Where a method is unknown, or is more than a loss: samplers, late
+        weights and decision rules are known to `helpers.heads` alone.
     """
+    beyond = [
+        name
+        for name in methods
+        if name not in METHODS or not METHODS[name].only_loss
+    ]
+    if beyond:
+        known = [name for name in METHODS if METHODS[name].only_loss]
+        raise ValueError(
+            f"methods: {beyond} cannot be fine-tuned; these can: {known}"
+        )
     start = time.perf_counter()
     logits, best_epochs, history = [], [], []
     jobs = [(method, run) for method in methods for run in runs]
@@ -194,7 +217,12 @@ def _compiled(images, labels, run, method, weights, settings, scaling):
     keras.utils.set_random_seed(run.seed)
     size, n_classes = images.shape[1], int(labels.max()) + 1
     backbone = build_backbone(weights, size, scaling, run.seed)
-    freeze_batch_normalization(backbone)
+    if settings.batch_norm_momentum is None:
+        freeze_batch_normalization(backbone)
+    else:
+        set_batch_normalization_momentum(
+            backbone, settings.batch_norm_momentum
+        )
     classifier = build_classifier(
         backbone, n_classes, settings.dense, settings.dropout, run.seed
     )

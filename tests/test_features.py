@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import features as module
+from helpers import models
 from helpers.features import frozen_features
 
 
@@ -31,7 +32,7 @@ def test_second_run_reads_the_cache(images, tmp_path, extractions):
     first = frozen_features(images, "random", views=2, cache_dir=tmp_path)
     again = frozen_features(images, "random", views=2, cache_dir=tmp_path)
     assert extractions == [0, 1]
-    assert first.shape == (2, 6, 1280)
+    assert first.shape == (2, 6, 704)
     assert first.dtype == np.float32
     np.testing.assert_array_equal(first, again)
 
@@ -58,7 +59,8 @@ def test_a_change_computes_anew(images, tmp_path, extractions):
     features(changed)
     published = features(images, scaling="as published")
     other = features(images, seed=1)
-    assert len(extractions) == 4
+    features(images, depths=models.DEPTHS[:1])
+    assert len(extractions) == 5
     assert not np.array_equal(plain, published)
     assert not np.array_equal(plain, other)
 

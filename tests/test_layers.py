@@ -5,9 +5,11 @@ import ast
 from helpers.paths import ROOT
 
 LISTED = """
-paths session imbalance skin synthetic pictures datasets pixels audit splits
-evaluation rounding losses methods models features representation training
-heads drawing sheets figures results
+paths session imbalance sampling skin synthetic pictures datasets arrays digits
+chula cifar pixels audit splits
+evaluation rounding losses remedies decisions methods models corpus features
+representation pretraining probes training bank heads drawing sheets figures
+results
 runner.book runner.provenance runner.folder runner.kernel runner.batch
 runner.sharing run refresh
 """

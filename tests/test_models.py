@@ -8,7 +8,9 @@ from helpers import models
 from helpers.models import (
     build_backbone,
     build_classifier,
+    build_extractor,
     freeze_batch_normalization,
+    set_batch_normalization_momentum,
     weights_identity,
 )
 
@@ -59,6 +61,56 @@ def test_frozen_batch_normalization_stays_under_fit():
     assert model.layers[-1].trainable
 
 
+def test_momentum_is_set_in_nested_models_too():
+    normal = keras.layers.BatchNormalization()
+    inner = keras.Sequential([keras.Input((3,)), normal])
+    set_batch_normalization_momentum(
+        keras.Sequential([inner, keras.layers.Dense(1)]), 0.9
+    )
+    assert normal.momentum == 0.9
+
+
+def test_frozen_features_come_from_the_named_depths():
+    """Every depth alone is a slice of all together, of the told width."""
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
+    ends = np.cumsum(list(models.WIDTHS.values()))[:-1]
+    whole = build_extractor("random", 32, depths=tuple(models.WIDTHS))
+    whole = whole.predict(pictures, verbose=0)
+    parts = dict(
+        zip(models.WIDTHS, np.split(whole, ends, axis=1), strict=True)
+    )
+    usual = build_extractor("random", 32)
+    expected = np.hstack([parts[depth] for depth in models.DEPTHS])
+    assert usual.output_shape == (None, 704)
+    np.testing.assert_allclose(
+        usual.predict(pictures, verbose=0), expected, rtol=1e-4
+    )
+    top = build_backbone("random", 32).predict(pictures, verbose=0)
+    np.testing.assert_allclose(parts["top_activation"], top, rtol=1e-4)
+
+
+def test_the_shipped_weights_are_the_expected_ones():
+    assert weights_identity("offline") == f"sha256:{models.OFFLINE_SHA256}"
+    assert models.OFFLINE_WEIGHTS.stat().st_size < 15e6
+    network = build_extractor("offline", 32)
+    gammas = [
+        np.asarray(layer.gamma)
+        for layer in network.layers[-1].layers
+        if layer.name.endswith("_project_bn")
+    ]
+    assert all(np.abs(gamma).max() > 0 for gamma in gammas)
+
+
+def test_damaged_offline_weights_are_refused(tmp_path, monkeypatch):
+    damaged = tmp_path / models.OFFLINE_WEIGHTS.name
+    content = bytearray(models.OFFLINE_WEIGHTS.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    monkeypatch.setattr(models, "OFFLINE_WEIGHTS", damaged)
+    with pytest.raises(ValueError, match="damaged.*git checkout"):
+        build_backbone("offline", 32)
+
+
 def test_a_path_loads_and_is_told_by_its_hash(backbone, tmp_path):
     path = tmp_path / "mine.weights.h5"
     backbone.layers[-1].save_weights(path)
@@ -76,7 +128,7 @@ def test_weights_that_cannot_be_had_name_the_option(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="WEIGHTS"):
         build_backbone(str(tmp_path / "absent.h5"), 32)
     monkeypatch.setattr(models, "OFFLINE_WEIGHTS", tmp_path / "absent.h5")
-    with pytest.raises(FileNotFoundError, match="not shipped"):
+    with pytest.raises(FileNotFoundError, match="Restore data/weights"):
         build_backbone("offline", 32)
 
 

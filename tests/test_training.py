@@ -75,6 +75,26 @@ def test_backbone_moves_and_batch_normalization_does_not(tuned):
         np.testing.assert_array_equal(kept, new)
 
 
+def test_batch_normalization_trains_where_a_momentum_is_given(monkeypatch):
+    monkeypatch.setattr(training, "build_backbone", small_backbone)
+    images = np.full((4, 32, 32, 3), 90, np.uint8)
+    run = Split("random", np.arange(4), np.arange(4), np.arange(4), 0)
+    labels = np.array([0, 1, 0, 1])
+    arguments = (images, labels, run, "cross_entropy", "random")
+    settings = FineTuning(batch_norm_momentum=0.9)
+    model = training._compiled(*arguments, settings, "corrected")
+    normal = model.layers[-1].layers[0].layers[2]
+    assert normal.momentum == 0.9
+    before = np.asarray(normal.moving_mean).copy()
+    model.train_on_batch(images.astype("float32"), labels)
+    assert not np.array_equal(before, normal.moving_mean)
+
+
+def test_methods_that_are_more_than_a_loss_are_refused():
+    with pytest.raises(ValueError, match="over_sampling.*cross_entropy"):
+        fine_tune(None, None, [], ["over_sampling"], "random", FineTuning())
+
+
 def test_methods_start_alike(tuned):
     """At equal class counts eq. (1) is 1: both methods are the same."""
     outcome, _ = tuned

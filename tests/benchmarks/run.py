@@ -1,11 +1,13 @@
-"""Two ratios, measured side by side in this run: ``make bench``.
+"""Three ratios, measured side by side in this run: ``make bench``.
 
 1. Frozen features against a bare ``model.predict`` on the same pictures.
 2. The head bank, 50 heads, against the same heads one after another in plain
    Keras.  Plain Keras trains the first ten heads; as all cost the same, its
    time for 50 is five times that.
+3. Drawing formula pictures against learning from them: a stream that is
+   slower than training would hold it up.
 
-Each ratio is plain time / our time, so more than 1 is faster.  Every round
+Each ratio is the other time / our time, so more than 1 is faster.  Every round
 measures both sides one after the other, the other side first each time;
 median and range over the rounds.
 """
@@ -20,15 +22,17 @@ import time
 import keras
 import numpy as np
 
+from helpers.corpus import Corpus
 from helpers.features import BATCH_SIZE, frozen_features
 from helpers.heads import HeadSettings, train_heads
 from helpers.methods import METHODS
-from helpers.models import build_backbone, head_layers
+from helpers.models import build_extractor, head_layers
+from helpers.pretraining import SHIPPED, pretext_network, targets
 from helpers.splits import Split
 
-FEATURE_ROUNDS, HEAD_ROUNDS = 7, 3
+FEATURE_ROUNDS, HEAD_ROUNDS, CORPUS_ROUNDS = 7, 3, 5
 SETTINGS = HeadSettings(dense=128, dropout=0.3, batch_size=32, epochs=20)
-N_TRAIN, N_VALIDATION, DEPTH, N_CLASSES = 3200, 160, 1280, 5
+N_TRAIN, N_VALIDATION, DEPTH, N_CLASSES = 3200, 160, 704, 5
 N_HEADS, N_PLAIN = 50, 10
 
 
@@ -63,7 +67,7 @@ def bench_features() -> None:
     images = generator.integers(256, size=(512, 150, 150, 3), dtype=np.uint8)
 
     def bare():
-        model = build_backbone("random", 150)
+        model = build_extractor("random", 150)
         model.predict(images, batch_size=BATCH_SIZE, verbose=0)
 
     def ours():
@@ -104,6 +108,28 @@ def bench_heads() -> None:
     )
 
 
+def bench_corpus() -> None:
+    batch, size, count = 128, 64, 4
+    formulas = Corpus(SHIPPED.n_classes)
+    network = pretext_network(SHIPPED)
+    drawn = formulas.batch(0, batch, size)
+
+    def learn():
+        for _ in range(count):
+            network.train_on_batch(
+                drawn.images.astype("float32"), targets(drawn, SHIPPED)
+            )
+
+    def draw():
+        for number in range(count):
+            formulas.batch(number, batch, size)
+
+    learn()  # the tracing is not part of either side
+    title = f"learning / drawing, {count} x {batch} pictures of {size} px"
+    own = compare(title, learn, draw, CORPUS_ROUNDS)
+    print(f"drawn on one core: {count * batch / own:.0f} pictures a second")
+
+
 def plain_head(features, labels, train, val, number) -> None:
     """One head as a reader would write it, selected on validation."""
     method = METHODS[list(METHODS)[number % 2]]
@@ -142,3 +168,4 @@ def matrix_rate() -> float:
 if __name__ == "__main__":
     bench_features()
     bench_heads()
+    bench_corpus()
