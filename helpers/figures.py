@@ -411,7 +411,8 @@ def score_by_depth(table: pd.DataFrame) -> Figure:
         ax.set_xticks(range(len(line)), line["depth"], rotation=35, ha="right")
         ax.set(title=task, xlabel="Features taken at")
     panels[0].set_ylabel("Macro-F1 (95 % interval)")
-    panels[0].legend(title="Weights")
+    lines, labels = panels[0].get_legend_handles_labels()
+    fig.legend(lines, labels, loc="outside lower center", ncols=len(labels))
     return fig
 
 

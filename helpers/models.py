@@ -41,9 +41,10 @@ WIDTHS = {
 DEPTHS = ("block4d_add", "block5d_add", "block6e_add", "block7b_add")
 """Where frozen features are taken: the ends of blocks 4 to 7 of 7.
 
-One choice for every kind of weights.  On real red cells, several depths
-together told classes better apart than any one of them, the top included,
-for random, formula-trained and natural-image weights; notebook A1 shows it.
+One choice for every kind of weights.  On real red cells the four together
+told classes better apart than any single depth, the top included, for
+formula-trained and for natural-image weights, and no worse than the top for
+random ones; notebook A1 shows it.
 """
 
 
