@@ -7,9 +7,9 @@ from helpers.paths import ROOT
 LISTED = """
 paths session imbalance sampling skin synthetic pictures datasets arrays digits
 chula cifar pixels audit splits
-evaluation rounding losses remedies decisions methods models corpus features
-representation pretraining probes training bank heads drawing sheets figures
-results
+evaluation rounding losses remedies decisions methods models residual
+optimisers stacked corpus features representation pretraining probes training
+bank heads grid drawing sheets figures results
 runner.book runner.provenance runner.folder runner.kernel runner.batch
 runner.sharing run refresh
 """

@@ -1,0 +1,196 @@
+"""Many small networks, one a method and run, end to end in one program.
+
+All (method x run) networks of runs of one size train in one compiled program.
+A run's seed draws its initial weights and its batches; all methods of a run
+share them, so that only what the method names differs.
+"""
+
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import ops
+
+from helpers.bank import HeadBank, training_counts
+from helpers.heads import _decide, _RunningScores, epoch_batches
+from helpers.methods import METHODS
+from helpers.optimisers import Protocol
+from helpers.residual import small_resnet
+from helpers.splits import Split
+from helpers.stacked import stack
+from helpers.training import Trained, history_rows
+
+
+def train_grid(
+    images: np.ndarray,
+    labels: np.ndarray,
+    runs: list[Split],
+    methods: list[str],
+    protocol: Protocol,
+    network=small_resnet,
+) -> Trained:
+    """Train a network from scratch for every method and run.
+
+    The weights of the last epoch count, as in the CEFL paper, which has no
+    validation part: ``val`` of a run may be empty, except for a method whose
+    decision rule needs it.
+
+    An epoch is ``ceil(n / batch_size)`` batches of a run of n training rows,
+    as Keras and PyTorch count; the last one is filled up from the next pass.
+    A sampler is asked once a run which rows make up the stream.
+
+    Parameters
+    ----------
+    images : uint8 (N, H, W, channels)
+    labels : int (N,), 0 ... C - 1
+    runs : one `Split` a run; runs of one size of training part share a
+        program
+    methods : names in `helpers.methods.METHODS`
+    protocol : see `helpers.optimisers.PROTOCOLS`; without augmentation
+    network : from (classes, picture's shape, seed) to a model that
+        `helpers.stacked.stack` takes
+
+    Returns
+    -------
+    `Trained`, with ``best_epoch`` the last one; history of the training part.
+
+    Raises
+    ------
+    ValueError
+        Where a method is unknown, images and labels do not match, or the
+        protocol augments.
+    """
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        raise ValueError(f"methods: {unknown} not in {sorted(METHODS)}")
+    if images.dtype != np.uint8 or images.shape[:-3] != labels.shape:
+        raise ValueError(
+            f"images: uint8 ({len(labels)}, H, W, channels) is needed, got "
+            f"{images.dtype} {images.shape}"
+        )
+    if protocol.augmentation:
+        raise ValueError(
+            f"protocol: the grid does not augment ({protocol.augmentation})"
+        )
+    start = time.perf_counter()
+    chosen = [METHODS[name] for name in methods]
+    n_classes = int(labels.max()) + 1
+    _check_decisions(labels, runs, chosen, n_classes)
+    logits = np.empty(
+        (len(methods), len(runs), len(labels), n_classes), "float32"
+    )
+    history = []
+    for size in dict.fromkeys(len(run.train) for run in runs):
+        own = [r for r, run in enumerate(runs) if len(run.train) == size]
+        some = [runs[r] for r in own]
+        bank = _NetworkBank(images, labels, some, chosen, protocol, network)
+        history += _fit(bank, labels, some, chosen, protocol)
+        logits[:, own] = bank.logits([np.arange(len(labels))] * len(own))
+    _decide(logits, labels, runs, chosen)
+    return Trained(
+        methods=tuple(methods),
+        runs=tuple(runs),
+        logits=logits,
+        best_epoch=np.full((len(methods), len(runs)), protocol.epochs),
+        history=pd.DataFrame(history),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _check_decisions(labels, runs, methods, n_classes):
+    """Refuse a rule that lacks validation before training, not after."""
+    counts = training_counts(labels, runs, n_classes)
+    for method in methods:
+        for run, own in zip(runs, counts, strict=True):
+            if method.decision and not len(run.val):
+                try:
+                    method.decision(np.zeros((0, n_classes)), run.val, own)
+                except ValueError as error:
+                    raise ValueError(
+                        f"methods: {method.name!r} decides by validation, and "
+                        f"run {run.name!r} has none"
+                    ) from error
+
+
+def _fit(bank, labels, runs, methods, protocol):
+    """Train the bank; return rows of its history."""
+    rows = np.stack(
+        [
+            epoch_batches(1, labels, runs, protocol, sampler)
+            for sampler in bank.samplers
+        ],
+        axis=1,
+    )
+    steps = len(rows) // protocol.epochs
+    running = _RunningScores(bank.streams, len(runs))
+    history = []
+
+    def note(epoch, logs):
+        scores = running.scores()
+        for r, run in enumerate(runs):
+            for m, method in enumerate(methods):
+                values = dict(
+                    zip(("loss", "accuracy"), scores[:, r, m], strict=True)
+                )
+                history.extend(
+                    history_rows(run, method.name, epoch, "train", values)
+                )
+
+    bank.compile(
+        optimizer=protocol.optimizer(steps),
+        metrics=[running],
+        jit_compile=True,
+        steps_per_execution=steps,
+    )
+    bank.fit(
+        {"rows": rows, "epoch": np.arange(len(rows), dtype="int32") // steps},
+        labels[rows],
+        batch_size=1,
+        shuffle=False,
+        epochs=protocol.epochs,
+        steps_per_epoch=steps,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=note)],
+        verbose=0,
+    )
+    return history
+
+
+class _NetworkBank(keras.Model):
+    """R x M networks, trained and read as `HeadBank` is."""
+
+    compute_loss = HeadBank.compute_loss
+    logits = HeadBank.logits
+
+    def __init__(self, images, labels, runs, methods, protocol, network):
+        super().__init__(name="network_bank")
+        n_classes = int(labels.max()) + 1
+        self.methods, self.epochs = methods, protocol.epochs
+        self.samplers = list(dict.fromkeys(m.sampler for m in methods))
+        self.streams = [self.samplers.index(m.sampler) for m in methods]
+        self.networks = stack(
+            [network(n_classes, images.shape[1:], run.seed) for run in runs],
+            [m.cosine for m in methods],
+            shared=len(self.samplers) == 1,
+        )
+        self.images = self.add_weight(
+            images.shape, "zeros", "uint8", trainable=False
+        )
+        self.images.assign(images)
+        counts = training_counts(labels, runs, n_classes)
+        self.losses_of = [m.loss(counts[:, None]) for m in methods]
+        self.late_weights = [
+            m.late_weights and m.late_weights(counts).astype("float32")
+            for m in methods
+        ]
+
+    def call(self, inputs, training=False):
+        """Rows (1, S, R, B), S streams or one for all, to (1, R, M, B, C)."""
+        rows = inputs["rows"][0]
+        seen = self.networks.input_shape[1]
+        if rows.shape[0] != seen:
+            streams = self.streams if rows.shape[0] > 1 else [0] * seen
+            rows = ops.take(rows, streams, axis=0)
+        pictures = ops.take(self.images, ops.swapaxes(rows, 0, 1), axis=0)
+        pictures = ops.cast(pictures, "float32")
+        return self.networks(pictures, training=training)[None]

@@ -1,0 +1,284 @@
+"""How the CEFL paper trains: optimiser, learning rates, augmentation.
+
+Source: CEFL paper, doi:10.1109/ACCESS.2020.2991237, section IV.B and Table 1.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers, ops
+
+_PACKAGE = "imbalance_workbook"
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class CoupledSGD(keras.optimizers.SGD):
+    """SGD with momentum and L2 decay *in the gradient*, as in PyTorch.
+
+    A step makes ``v = momentum v + (g + l2 w)``, then ``w = w - rate v``, for
+    every variable: kernels, biases, BatchNorm's scales and offsets.  So a
+    weight without a gradient shrinks by ``rate l2 / (1 - momentum)`` of
+    itself a step in the long run.  Keras' ``SGD(weight_decay=)`` is decoupled
+    (Loshchilov and Hutter, arXiv:1711.05101): it shrinks by ``rate l2``, at
+    momentum 0.9 a tenth of that.
+
+    Keras' own momentum holds the rate inside v, so that after a drop of the
+    rate the next steps are still those of the old one; here, as in PyTorch,
+    a drop takes effect at once.
+
+    Parameters
+    ----------
+    learning_rate : float or a Keras schedule
+    momentum : float, between 0 and 1
+    l2 : float, not negative; at 0 there is no decay
+
+    For w = 1, g = 0.5, rate 0.1, momentum 0.9 and l2 = 0.1, two steps lead
+    to 0.94 and to 0.8266.
+
+    Raises
+    ------
+    ValueError
+        Where momentum or l2 is out of its range.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.05,
+        momentum=0.9,
+        l2=1e-4,
+        name="coupled_sgd",
+        **kwargs,
+    ):
+        super().__init__(learning_rate, momentum, name=name, **kwargs)
+        if not 0 < momentum < 1:
+            raise ValueError(f"momentum: {momentum} is not between 0 and 1")
+        if not l2 >= 0:
+            raise ValueError(f"l2: {l2} is negative")
+        self.l2 = l2
+
+    def update_step(self, gradient, variable, learning_rate):
+        dtype = variable.dtype
+        velocity = self.momentums[self._get_variable_index(variable)]
+        decayed = ops.cast(gradient, dtype) + self.l2 * variable
+        self.assign(velocity, self.momentum * velocity + decayed)
+        self.assign_sub(variable, ops.cast(learning_rate, dtype) * velocity)
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One of the paper's ways to train: no warm-up, the last epoch counts.
+
+    Attributes
+    ----------
+    networks : their names in the paper
+    pretrained : whether they start from ImageNet's weights
+    image_size : pixels a side
+    epochs, batch_size : of the training
+    learning_rate : of the first epoch
+    drops : epochs after which the rate is divided by ten
+    augmentation : rows of the paper's Table 1 that change a picture at
+        random, see `augmentation_layers`
+    momentum, l2 : see `CoupledSGD`
+    source : where it is told
+    """
+
+    networks: tuple[str, ...]
+    pretrained: bool
+    image_size: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    drops: tuple[int, ...]
+    augmentation: tuple[str, ...]
+    momentum: float = 0.9
+    l2: float = 1e-4
+    source: str = "CEFL paper, section IV.B, Table 1"
+
+    def rate(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0.
+
+        For ``keras.callbacks.LearningRateScheduler``, or to draw it.
+        """
+        passed = sum(epoch >= drop for drop in self.drops)
+        return self.learning_rate / 10**passed
+
+    def optimizer(self, steps_per_epoch: int) -> CoupledSGD:
+        """The optimiser with its schedule, ``steps_per_epoch`` batches each.
+
+        Keras counts steps from 0 and keeps a rate up to *and with* its
+        boundary: hence the minus one.
+        """
+        schedule = self.learning_rate
+        if self.drops:
+            schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+                [drop * steps_per_epoch - 1 for drop in self.drops],
+                [self.rate(epoch) for epoch in (0, *self.drops)],
+            )
+        return CoupledSGD(schedule, self.momentum, self.l2)
+
+
+_RESNETS = ("ResNet-18", "ResNet-34", "ResNet-50", "ResNet-101")
+_PHOTOGRAPHS = ("resized crop", "flip", "colour jitter", "rotation")
+
+PROTOCOLS = {
+    "cifar": Protocol(
+        networks=("ResNet-18",),
+        pretrained=False,
+        image_size=32,
+        epochs=100,
+        batch_size=128,
+        learning_rate=0.05,
+        drops=(60, 80),
+        augmentation=("padded crop", "flip"),
+    ),
+    "crops": Protocol(
+        networks=_RESNETS,
+        pretrained=True,
+        image_size=224,
+        epochs=60,
+        batch_size=64,
+        learning_rate=0.01,
+        drops=(30, 50),
+        augmentation=_PHOTOGRAPHS,
+    ),
+    "mushrooms": Protocol(
+        networks=_RESNETS,
+        pretrained=True,
+        image_size=224,
+        epochs=100,
+        batch_size=64,
+        learning_rate=0.01,
+        drops=(60, 80),
+        augmentation=_PHOTOGRAPHS,
+    ),
+    "digits": Protocol(
+        networks=("small_resnet",),
+        pretrained=False,
+        image_size=8,
+        epochs=30,
+        batch_size=32,
+        learning_rate=0.05,
+        drops=(18, 24),
+        augmentation=(),
+        source="ours: the CIFAR protocol, shortened for the embedded digits",
+    ),
+}
+"""The paper's protocols by data set, and ours for the embedded digits."""
+
+
+def augmentation_layers(names: tuple[str, ...], seed: int) -> list:
+    """Layers for pictures 0-255, each drawing anew for every picture.
+
+    The paper's Table 1 names the kinds, not their strengths; these are the
+    usual ones:
+
+    padded crop : 4 black pixels around, then a crop of the old size
+    resized crop : 8 to 100 % of the area, sides 3:4 to 4:3, resized back
+    flip : left to right, every second picture
+    colour jitter : brightness and contrast by up to 20 %, likewise
+        saturation; hue by up to 2 % of the circle
+    rotation : by up to 15 degrees, black behind
+
+    Raises ValueError for another name.
+    """
+    made = {
+        "padded crop": lambda s: PaddedCrop(4, seed=s),
+        "resized crop": lambda s: ResizedCrop(seed=s),
+        "flip": lambda s: layers.RandomFlip("horizontal", seed=s),
+        "colour jitter": lambda s: layers.RandomColorJitter(
+            value_range=(0, 255),
+            brightness_factor=0.2,
+            contrast_factor=0.2,
+            saturation_factor=(0.4, 0.6),
+            hue_factor=0.02,
+            seed=s,
+        ),
+        "rotation": lambda s: layers.RandomRotation(
+            15 / 360, fill_mode="constant", seed=s
+        ),
+    }
+    if unknown := sorted(set(names) - set(made)):
+        raise ValueError(f"names: {unknown} not in {sorted(made)}")
+    return [made[name](seed + place) for place, name in enumerate(names)]
+
+
+class _Window(layers.Layer):
+    """Shows each picture through a window of its own, while training.
+
+    Keras' ``RandomCrop`` draws one place for a whole batch.
+    """
+
+    interpolation, fill_mode = "bilinear", "nearest"
+
+    def __init__(self, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = keras.random.SeedGenerator(seed)
+
+    def call(self, pictures, training=False):
+        if not training:
+            return pictures
+        count = ops.shape(pictures)[0]
+        height, width = pictures.shape[1:3]
+        scale_y, top, scale_x, left = self.windows(count, height, width)
+        none = ops.zeros((count,))
+        # Pixels are squares: the first one's centre is half a pixel in.
+        moves = (
+            (scale_x, none, left + (scale_x - 1) / 2)
+            + (none, scale_y, top + (scale_y - 1) / 2)
+            + (none, none)
+        )
+        return ops.image.affine_transform(
+            pictures,
+            ops.stack(moves, axis=-1),
+            interpolation=self.interpolation,
+            fill_mode=self.fill_mode,
+            data_format="channels_last",
+        )
+
+    def uniform(self, count, low, high):
+        return keras.random.uniform((count,), low, high, seed=self.seed)
+
+
+class PaddedCrop(_Window):
+    """Moves each picture by whole pixels, black coming in.
+
+    The same as padding on all sides, then cropping to the old size at random
+    (He et al. 2016, arXiv:1512.03385, section 4.2: four pixels).
+    """
+
+    interpolation, fill_mode = "nearest", "constant"
+
+    def __init__(self, padding, seed=None, **kwargs):
+        super().__init__(seed, **kwargs)
+        self.padding = padding
+
+    def windows(self, count, height, width):
+        ones = ops.ones((count,))
+        top, left = (
+            ops.floor(self.uniform(count, 0, 2 * self.padding + 1))
+            - self.padding
+            for _ in range(2)
+        )
+        return ones, top, ones, left
+
+
+class ResizedCrop(_Window):
+    """Takes a random part of each picture, resized to the old size.
+
+    8 to 100 % of the area, sides in a ratio of 3:4 to 4:3, evenly on a
+    logarithmic scale (Szegedy et al. 2015, arXiv:1409.4842, section 6).  A
+    part that is too long for the picture is cut off there.
+    """
+
+    def windows(self, count, height, width):
+        area = self.uniform(count, 0.08, 1)
+        log = ops.log(ops.convert_to_tensor(4 / 3))
+        ratio = ops.exp(log * self.uniform(count, -1, 1))
+        scale_y = ops.minimum(1.0, ops.sqrt(area / ratio))
+        scale_x = ops.minimum(1.0, ops.sqrt(area * ratio))
+        top = self.uniform(count, 0, 1) * (1 - scale_y) * height
+        left = self.uniform(count, 0, 1) * (1 - scale_x) * width
+        return scale_y, top, scale_x, left

@@ -1,0 +1,174 @@
+"""Residual networks for 32 and 224 pixels, and a small one for digits.
+
+Source: He, Zhang, Ren and Sun, *Deep Residual Learning for Image
+Recognition*, CVPR 2016, arXiv:1512.03385: basic blocks (Fig. 5, left) with
+1 x 1 projections where the shape changes (option B).  BatchNorm as in the
+CEFL paper's framework: a moving average keeps 0.9 of itself a step, epsilon
+is 1e-5.  Strided convolutions pad one pixel on *each* side, as that framework
+does and Keras' "same" does not.
+"""
+
+import keras
+from keras import layers
+
+CIFAR_PIXELS = ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7))
+"""Mean and spread of CIFAR-10's training pictures, R, G, B, 0-255."""
+
+IMAGENET_PIXELS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+"""The usual mean and spread of ImageNet's pictures, R, G, B, 0-255."""
+
+
+def resnet18_cifar(
+    n_classes: int, image_shape: tuple = (32, 32, 3), seed: int = 0
+) -> keras.Model:
+    """ResNet-18 with the stem for small pictures: one 3 x 3, no pooling.
+
+    Four stages of two blocks, 64 to 512 channels wide, as is usual for
+    CIFAR today; 11,173,962 trainable parameters for 10 classes.  (He et al.'s
+    own networks for CIFAR, section 4.2, are narrower.)
+    """
+    return residual_network(
+        "resnet18_cifar",
+        n_classes,
+        image_shape,
+        stages=((64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2)),
+        pixels=CIFAR_PIXELS,
+        seed=seed,
+    )
+
+
+def resnet18(
+    n_classes: int, image_shape: tuple = (224, 224, 3), seed: int = 0
+) -> keras.Model:
+    """ResNet-18 of He et al., Table 1: 11,689,512 for 1000 classes."""
+    return residual_network(
+        "resnet18",
+        n_classes,
+        image_shape,
+        stages=((64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2)),
+        pixels=IMAGENET_PIXELS,
+        large=True,
+        seed=seed,
+    )
+
+
+def resnet34(
+    n_classes: int, image_shape: tuple = (224, 224, 3), seed: int = 0
+) -> keras.Model:
+    """ResNet-34 of He et al., Table 1: 21,797,672 for 1000 classes."""
+    return residual_network(
+        "resnet34",
+        n_classes,
+        image_shape,
+        stages=((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)),
+        pixels=IMAGENET_PIXELS,
+        large=True,
+        seed=seed,
+    )
+
+
+def small_resnet(
+    n_classes: int, image_shape: tuple = (8, 8, 3), seed: int = 0
+) -> keras.Model:
+    """Six layers with weights, for digits of 8 x 8 pixels: our own.
+
+    A block of 16 channels at half the side, one of 32 at a quarter; 20,282
+    trainable parameters for 10 classes.
+    """
+    return residual_network(
+        "small_resnet",
+        n_classes,
+        image_shape,
+        stages=((16, 1, 2), (32, 1, 2)),
+        seed=seed,
+    )
+
+
+def residual_network(
+    name: str,
+    n_classes: int,
+    image_shape: tuple[int, int, int],
+    stages: tuple[tuple[int, int, int], ...],
+    pixels: tuple = (127.5, 127.5),
+    large: bool = False,
+    seed: int = 0,
+) -> keras.Model:
+    """Build a residual network of basic blocks, untrained.
+
+    Convolutions start from He's normal distribution (arXiv:1502.01852), the
+    last layer from the uniform one of +-1 / sqrt(inputs), its bias from 0:
+    all of it follows from ``seed`` alone.
+
+    Parameters
+    ----------
+    name : of the model
+    n_classes : logits a picture
+    image_shape : (height, width, channels) in pixels
+    stages : (channels, blocks, stride of the first block), one a stage
+    pixels : mean and spread, 0-255, one number or one a channel, by which
+        pictures are normalised inside the network
+    large : a stem of 7 x 7, stride 2, and pooling, stride 2
+    seed : of the initial weights
+
+    Returns
+    -------
+    A model from pictures (N, height, width, channels), 0-255, to logits
+    (N, n_classes), float32.
+    """
+    build = _Builder(seed)
+    mean, spread = (keras.ops.convert_to_numpy(v) for v in pixels)
+    inputs = keras.Input(image_shape, name="picture")
+    x = layers.Rescaling(
+        (1 / spread).tolist(), (-mean / spread).tolist(), name="normalise"
+    )(inputs)
+    if large:
+        x = build.normalised(x, stages[0][0], 7, 2)
+        x = layers.ReLU()(x)
+        # Nothing is negative here, so padding with 0 leaves the maximum.
+        x = layers.ZeroPadding2D(1)(x)
+        x = layers.MaxPooling2D(3, 2)(x)
+    else:
+        x = layers.ReLU()(build.normalised(x, stages[0][0], 3, 1))
+    for channels, blocks, stride in stages:
+        for block in range(blocks):
+            x = build.block(x, channels, 1 if block else stride)
+    x = layers.GlobalAveragePooling2D()(x)
+    # Half precision ends here: losses want logits in full.
+    logits = layers.Dense(
+        n_classes, kernel_initializer=build.last(), dtype="float32"
+    )(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+class _Builder:
+    """Draws one seed after another, so that no two layers share weights."""
+
+    def __init__(self, seed):
+        self.seeds = iter(range(1000 * seed, 1000 * (seed + 1)))
+
+    def block(self, x, channels, stride):
+        """Two convolutions and the way round them."""
+        y = layers.ReLU()(self.normalised(x, channels, 3, stride))
+        y = self.normalised(y, channels, 3, 1)
+        if stride > 1 or x.shape[-1] != channels:
+            x = self.normalised(x, channels, 1, stride)
+        return layers.ReLU()(layers.Add()([y, x]))
+
+    def normalised(self, x, channels, side, stride):
+        """A convolution without bias, then BatchNorm."""
+        if stride > 1 and side > 1:
+            x = layers.ZeroPadding2D(side // 2)(x)
+        x = layers.Conv2D(
+            channels,
+            side,
+            stride,
+            "same" if stride == 1 else "valid",
+            use_bias=False,
+            kernel_initializer=keras.initializers.HeNormal(next(self.seeds)),
+        )(x)
+        return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+
+    def last(self):
+        return keras.initializers.VarianceScaling(
+            1 / 3, "fan_in", "uniform", seed=next(self.seeds)
+        )
