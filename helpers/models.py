@@ -43,8 +43,8 @@ DEPTHS = ("block4d_add", "block5d_add", "block6e_add", "block7b_add")
 
 One choice for every kind of weights.  On real red cells the four together
 told classes better apart than any single depth, the top included, for
-formula-trained and for natural-image weights, and no worse than the top for
-random ones; notebook A1 shows it.
+formula-trained and for natural-image weights, and about as well as the top
+for random ones; notebook A1 shows it.
 """
 
 
