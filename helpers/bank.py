@@ -15,87 +15,35 @@ from helpers.splits import Split
 _EVALUATION_ROWS = 64
 
 
-class HeadBank(keras.Model):
-    """A Dense-Dropout-Dense head on frozen features for each run and method.
+class Bank(keras.Model):
+    """What a bank of R x M networks shares with another: streams and losses.
+
+    Called on ``{"rows": int (1, S, R, B)}``, entries of what it learns from
+    for each of S streams (or of one for all of them), it gives logits
+    (1, R, M, B, C).  Training needs ``"epoch": int (1,)`` beside it, and
+    labels (1, S, R, B).
 
     Parameters
     ----------
-    features : float32 (V, N, F), view 0 plain
+    name : of the model
     labels : int (N,), 0 ... C - 1
     runs : one `Split` a run
     methods : the methods; those with one sampler share a stream of batches
-    dense, dropout : of the heads
     epochs : of the training, for the methods that change late in it
-
-    Called on ``{"rows": int (1, S, R, B)}``, an entry ``view * N + row`` of
-    the features for each of S streams (or of one for all of them), it gives
-    logits (1, R, M, B, C).  Training needs ``"epoch": int (1,)`` beside it,
-    and labels (1, S, R, B).
     """
 
-    def __init__(
-        self, features, labels, runs, methods, dense, dropout, epochs
-    ):
-        super().__init__(name="head_bank")
-        n_classes = int(labels.max()) + 1
-        self.methods, self.dropout, self.epochs = methods, dropout, epochs
-        seeds = list(dict.fromkeys(run.seed for run in runs))
-        self.seeds = [keras.random.SeedGenerator(seed) for seed in seeds]
-        self.seed_of_run = [seeds.index(run.seed) for run in runs]
+    def __init__(self, name, labels, runs, methods, epochs):
+        super().__init__(name=name)
+        self.methods, self.epochs = methods, epochs
         self.samplers = list(dict.fromkeys(m.sampler for m in methods))
         self.streams = [self.samplers.index(m.sampler) for m in methods]
-        plain = [features[0, run.train] for run in runs]
-        mean = np.stack([part.mean(axis=0, keepdims=True) for part in plain])
-        spread = np.stack([part.std(axis=0, keepdims=True) for part in plain])
-        # A feature that never moves in training must not divide by zero.
-        scale = 1 / np.where(spread > 1e-6 * spread.mean(), spread, np.inf)
-        depth = features.shape[-1]
-        self.features = _constant(self, features.reshape(-1, depth))
-        self.mean, self.scale = _constant(self, mean), _constant(self, scale)
-        kinds = [(m.sampler, m.cosine) for m in methods]
-        self.kinds = list(dict.fromkeys(kinds))
-        self.groups = [
-            _Heads(runs, kinds.count(kind), depth, dense, n_classes, kind[1])
-            for kind in self.kinds
-        ]
-        # Where a method's heads are: its group, and its place in there.
-        self.places = [
-            (self.kinds.index(kind), kinds[:index].count(kind))
-            for index, kind in enumerate(kinds)
-        ]
-        counts = training_counts(labels, runs, n_classes)
+        self.n_classes = int(labels.max()) + 1
+        counts = training_counts(labels, runs, self.n_classes)
         self.losses_of = [m.loss(counts[:, None]) for m in methods]
         self.late_weights = [
             m.late_weights and m.late_weights(counts).astype("float32")
             for m in methods
         ]
-
-    def call(self, inputs, training=False):
-        rows = inputs["rows"][0]
-        streams = [
-            (ops.take(self.features, stream, axis=0) - self.mean) * self.scale
-            for stream in (rows[index] for index in range(rows.shape[0]))
-        ]
-        masks = None
-        if training and self.dropout:
-            ones = ops.ones((rows.shape[-1], 1, self.groups[0].width))
-            masks = ops.stack(
-                [
-                    keras.random.dropout(ones, self.dropout, seed=seed)
-                    for seed in self.seeds
-                ]
-            )
-            masks = ops.take(masks, self.seed_of_run, axis=0)
-        logits = []
-        for group, (sampler, _) in zip(self.groups, self.kinds, strict=True):
-            stream = self.samplers.index(sampler) if len(streams) > 1 else 0
-            logits.append(group(streams[stream], masks))
-        if len(logits) == 1:
-            return logits[0][None]
-        # From the groups' order to that of the methods.
-        starts = np.cumsum([0, *(part.shape[1] for part in logits)])
-        order = [int(starts[group]) + place for group, place in self.places]
-        return ops.take(ops.concatenate(logits, axis=1), order, axis=1)[None]
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -129,6 +77,79 @@ class HeadBank(keras.Model):
         out = self.predict(inputs, batch_size=1, verbose=0)
         out = out.transpose(2, 1, 0, 3, 4)
         return out.reshape(*out.shape[:2], -1, out.shape[-1])[:, :, :count]
+
+
+class HeadBank(Bank):
+    """A Dense-Dropout-Dense head on frozen features for each run and method.
+
+    Parameters
+    ----------
+    features : float32 (V, N, F), view 0 plain
+    labels : int (N,), 0 ... C - 1
+    runs : one `Split` a run
+    methods : the methods; those with one sampler share a stream of batches
+    dense, dropout : of the heads
+    epochs : of the training, for the methods that change late in it
+
+    An entry is ``view * N + row`` of the features.
+    """
+
+    def __init__(
+        self, features, labels, runs, methods, dense, dropout, epochs
+    ):
+        super().__init__("head_bank", labels, runs, methods, epochs)
+        self.dropout = dropout
+        seeds = list(dict.fromkeys(run.seed for run in runs))
+        self.seeds = [keras.random.SeedGenerator(seed) for seed in seeds]
+        self.seed_of_run = [seeds.index(run.seed) for run in runs]
+        plain = [features[0, run.train] for run in runs]
+        mean = np.stack([part.mean(axis=0, keepdims=True) for part in plain])
+        spread = np.stack([part.std(axis=0, keepdims=True) for part in plain])
+        # A feature that never moves in training must not divide by zero.
+        scale = 1 / np.where(spread > 1e-6 * spread.mean(), spread, np.inf)
+        depth = features.shape[-1]
+        self.features = _constant(self, features.reshape(-1, depth))
+        self.mean, self.scale = _constant(self, mean), _constant(self, scale)
+        kinds = [(m.sampler, m.cosine) for m in methods]
+        self.kinds = list(dict.fromkeys(kinds))
+        self.groups = [
+            _Heads(
+                runs, kinds.count(kind), depth, dense, self.n_classes, kind[1]
+            )
+            for kind in self.kinds
+        ]
+        # Where a method's heads are: its group, and its place in there.
+        self.places = [
+            (self.kinds.index(kind), kinds[:index].count(kind))
+            for index, kind in enumerate(kinds)
+        ]
+
+    def call(self, inputs, training=False):
+        rows = inputs["rows"][0]
+        streams = [
+            (ops.take(self.features, stream, axis=0) - self.mean) * self.scale
+            for stream in (rows[index] for index in range(rows.shape[0]))
+        ]
+        masks = None
+        if training and self.dropout:
+            ones = ops.ones((rows.shape[-1], 1, self.groups[0].width))
+            masks = ops.stack(
+                [
+                    keras.random.dropout(ones, self.dropout, seed=seed)
+                    for seed in self.seeds
+                ]
+            )
+            masks = ops.take(masks, self.seed_of_run, axis=0)
+        logits = []
+        for group, (sampler, _) in zip(self.groups, self.kinds, strict=True):
+            stream = self.samplers.index(sampler) if len(streams) > 1 else 0
+            logits.append(group(streams[stream], masks))
+        if len(logits) == 1:
+            return logits[0][None]
+        # From the groups' order to that of the methods.
+        starts = np.cumsum([0, *(part.shape[1] for part in logits)])
+        order = [int(starts[group]) + place for group, place in self.places]
+        return ops.take(ops.concatenate(logits, axis=1), order, axis=1)[None]
 
 
 class _Heads(keras.layers.Layer):

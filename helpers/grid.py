@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
-from helpers.bank import HeadBank, training_counts
-from helpers.heads import _decide, _RunningScores, epoch_batches
+from helpers.bank import Bank, training_counts
+from helpers.heads import RunningScores, decide, epoch_batches
 from helpers.methods import METHODS
 from helpers.optimisers import Protocol
 from helpers.residual import small_resnet
@@ -87,7 +87,7 @@ def train_grid(
         bank = _NetworkBank(images, labels, some, chosen, protocol, network)
         history += _fit(bank, labels, some, chosen, protocol)
         logits[:, own] = bank.logits([np.arange(len(labels))] * len(own))
-    _decide(logits, labels, runs, chosen)
+    decide(logits, labels, runs, chosen)
     return Trained(
         methods=tuple(methods),
         runs=tuple(runs),
@@ -123,7 +123,7 @@ def _fit(bank, labels, runs, methods, protocol):
         axis=1,
     )
     steps = len(rows) // protocol.epochs
-    running = _RunningScores(bank.streams, len(runs))
+    running = RunningScores(bank.streams, len(runs))
     history = []
 
     def note(epoch, logs):
@@ -156,20 +156,18 @@ def _fit(bank, labels, runs, methods, protocol):
     return history
 
 
-class _NetworkBank(keras.Model):
-    """R x M networks, trained and read as `HeadBank` is."""
-
-    compute_loss = HeadBank.compute_loss
-    logits = HeadBank.logits
+class _NetworkBank(Bank):
+    """R x M networks; an entry is a row of the pictures."""
 
     def __init__(self, images, labels, runs, methods, protocol, network):
-        super().__init__(name="network_bank")
-        n_classes = int(labels.max()) + 1
-        self.methods, self.epochs = methods, protocol.epochs
-        self.samplers = list(dict.fromkeys(m.sampler for m in methods))
-        self.streams = [self.samplers.index(m.sampler) for m in methods]
+        super().__init__(
+            "network_bank", labels, runs, methods, protocol.epochs
+        )
         self.networks = stack(
-            [network(n_classes, images.shape[1:], run.seed) for run in runs],
+            [
+                network(self.n_classes, images.shape[1:], run.seed)
+                for run in runs
+            ],
             [m.cosine for m in methods],
             shared=len(self.samplers) == 1,
         )
@@ -177,15 +175,8 @@ class _NetworkBank(keras.Model):
             images.shape, "zeros", "uint8", trainable=False
         )
         self.images.assign(images)
-        counts = training_counts(labels, runs, n_classes)
-        self.losses_of = [m.loss(counts[:, None]) for m in methods]
-        self.late_weights = [
-            m.late_weights and m.late_weights(counts).astype("float32")
-            for m in methods
-        ]
 
     def call(self, inputs, training=False):
-        """Rows (1, S, R, B), S streams or one for all, to (1, R, M, B, C)."""
         rows = inputs["rows"][0]
         seen = self.networks.input_shape[1]
         if rows.shape[0] != seen:

@@ -97,7 +97,7 @@ def train_heads(
         axis=1,
     )
     steps = len(rows) // settings.epochs
-    running = _RunningScores(bank.streams, len(runs))
+    running = RunningScores(bank.streams, len(runs))
     bank.compile(
         optimizer=keras.optimizers.Adam(settings.learning_rate),
         metrics=[running],
@@ -119,7 +119,7 @@ def train_heads(
         for weight, best in zip(group.trainable_weights, weights, strict=True):
             weight.assign(best)
     logits = bank.logits([np.arange(len(labels))] * len(runs))
-    _decide(logits, labels, runs, chosen)
+    decide(logits, labels, runs, chosen)
     return Trained(
         methods=tuple(methods),
         runs=tuple(runs),
@@ -152,7 +152,7 @@ def epoch_batches(n_views, labels, runs, settings, sampler=None):
     return np.stack(streams, axis=1).astype("int32")
 
 
-def _decide(logits, labels, runs, methods):
+def decide(logits, labels, runs, methods):
     """Add each decision rule's offsets to its method's logits, in place."""
     counts = training_counts(labels, runs, logits.shape[-1])
     for own, method in zip(logits, methods, strict=True):
@@ -163,7 +163,7 @@ def _decide(logits, labels, runs, methods):
                 )
 
 
-class _RunningScores(keras.metrics.Metric):
+class RunningScores(keras.metrics.Metric):
     """Sums of cross-entropy and of hits over an epoch, (2, R, M)."""
 
     def __init__(self, streams, n_runs):

@@ -9,7 +9,7 @@ import pytest
 from helpers.decisions import prior_offsets, tuned_offsets
 from helpers.heads import (
     HeadSettings,
-    _RunningScores,
+    RunningScores,
     epoch_batches,
     train_heads,
 )
@@ -137,7 +137,7 @@ def test_running_scores_are_of_each_methods_own_batches():
     labels = np.random.default_rng(0).integers(5, size=(2, 2, 8))
     logits = 9 * np.eye(5, dtype="float32")[labels[[0, 1, 1]]]
     logits[1] *= -1
-    running = _RunningScores([0, 1, 1], 2)
+    running = RunningScores([0, 1, 1], 2)
     running.update_state(labels[None], logits.swapaxes(0, 1)[None])
     np.testing.assert_array_equal(running.scores()[1], [[1, 0, 1]] * 2)
     assert (running.scores()[0][:, [0, 2]] < 0.01).all()
