@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from helpers.datasets import ImageDataset
+from helpers.imagedata import ImageDataset
 
 
 def from_arrays(

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from helpers.datasets import OUTSIDE, ImageDataset
+from helpers.folders import OUTSIDE
+from helpers.imagedata import ImageDataset
 from helpers.pictures import REASONS
 
 MAX_DISTANCE = 4

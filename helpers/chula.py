@@ -21,7 +21,7 @@ from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
 from helpers import paths
-from helpers.datasets import ImageDataset
+from helpers.imagedata import FOUND, ImageDataset
 from helpers.pictures import HIDDEN, Picture, is_hidden, read_picture
 
 NAME = "chula-rbc-12"
@@ -65,16 +65,16 @@ ONLY_ELLIPTOCYTES = "only elliptocytes labelled"
 _COPY_BITS = 4
 
 
-# What the list of files tells of each picture, and as which type.
-_PICTURE = {
-    "mistyped": "bool",
-    "width": "Int64",
-    "height": "Int64",
-    "format": "str",
-    "mode": "str",
-    "sha256": "str",
-    "phash": "UInt64",
-}
+# What the list of files tells of each picture.
+_PICTURE = (
+    "mistyped",
+    "width",
+    "height",
+    "format",
+    "mode",
+    "sha256",
+    "phash",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,11 +337,9 @@ def _found(photographs, others, sources) -> pd.DataFrame:
         for file, source, reason, picture in files
     ]
     table = pd.DataFrame(rows)
-    text = [
-        c for c in table if c != "used" and _PICTURE.get(c, "str") == "str"
-    ]
+    text = [column for column in table if FOUND[column] == "str"]
     table[text] = table[text].astype(object).fillna("")
-    return table.astype(_PICTURE | dict.fromkeys(text, "str"))
+    return table.astype(FOUND)
 
 
 def _content_hash(used: list[_Photograph]) -> str:

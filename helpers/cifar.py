@@ -11,7 +11,7 @@ from keras import datasets
 
 from helpers import paths
 from helpers.arrays import from_arrays
-from helpers.datasets import ImageDataset
+from helpers.imagedata import ImageDataset
 from helpers.imbalance import class_counts
 
 SIDE = 32

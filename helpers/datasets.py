@@ -1,397 +1,75 @@
-"""One loader for drawn and real pictures: a folder a class, every file told.
+"""Every data set of the book by its name: drawn, well known, or a folder."""
 
-Layouts: ``ROOT/CLASS/*`` or, where at least two parts (or nothing else) lie
-in ROOT, ``ROOT/{train,valid|val,test}/CLASS/*``. Folders below a class folder
-are read as part of the class, links to folders are followed.
-"""
+from pathlib import Path
 
-import hashlib
-import os
-import re
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from helpers import chula, cifar, paths, synthetic
+from helpers.digits import load_digits
+from helpers.folders import GroupRule, load_folder
+from helpers.imagedata import ImageDataset
 
-import numpy as np
-import pandas as pd
-
-from helpers import paths, synthetic
-from helpers.imbalance import class_counts
-from helpers.pictures import HIDDEN, Picture, is_hidden, read_picture
-
-EMBEDDED = {"synthetic_acne": 1.0, "synthetic_acne_small": 0.12}
+DRAWN = {"synthetic_acne": 1.0, "synthetic_acne_small": 0.12}
 """The drawn data sets and the scale at which each is drawn."""
 
-OUTSIDE = "outside a class folder"
-"""Reason for files that lie beside the class folders, such as a README."""
-
-PARTS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Folder names (in any case) of a published split, and the part of each."""
-
-ORIGINS = {
-    "synthetic_acne": ("drawn by helpers/synthetic.py", "MIT"),
-    "synthetic_acne_small": ("drawn by helpers/synthetic.py", "MIT"),
-    "acne5": (
-        "universe.roboflow.com/acnescan/acne-scanner-2qfa0, "
-        "Kaggle tiswan14/acne-dataset-image",
-        "CC BY 4.0 claimed by its uploader, unverified",
-    ),
-}
-"""Where a data set of this name comes from, and its licence."""
-
-GroupRule = str | Callable[[str], str] | None
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ImageDataset:
-    """Pictures, labels, and everything known of where they come from.
-
-    images: (N, H, W, 3) uint8, read-only; labels: (N,) int64 into
-    class_names; groups: (N,) str, the source of each picture, or None;
-    published_split: (N,) "train" / "val" / "test", or None; files: (N,) str,
-    paths relative to the data set's folder; found: one row for each file
-    found, used or not (file, class, split, source, used, reason, mistyped,
-    width, height, format, mode, sha256, phash; what is not known is ""
-    or <NA>); facts: N rows from ``manifest.csv``, or None; provenance: name,
-    origin, licence, counts, image_size, group_rule, and a SHA-256 over the
-    names and bytes of the used files.
-    """
-
-    name: str
-    images: np.ndarray
-    labels: np.ndarray
-    class_names: tuple[str, ...]
-    groups: np.ndarray | None
-    published_split: np.ndarray | None
-    files: np.ndarray
-    found: pd.DataFrame
-    facts: pd.DataFrame | None
-    provenance: dict
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __repr__(self) -> str:
-        shape = "×".join(str(side) for side in self.images.shape[1:])
-        return (
-            f"ImageDataset({self.name}: {len(self)} pictures {shape}, "
-            f"{self.n_classes} classes)"
-        )
-
-    @property
-    def n_classes(self) -> int:
-        return len(self.class_names)
-
-    def counts(self) -> np.ndarray:
-        """Return the pictures of each class, (C,) int64."""
-        return class_counts(self.labels, self.n_classes)
+OWN = "own"
+"""Stands for the data set's own way to tell which pictures share a source."""
 
 
 def load(
     name: str,
     data_dir: Path | str | None = None,
-    image_size: int = 150,
-    group_rule: GroupRule = "roboflow",
+    image_size: int | None = None,
+    group_rule: GroupRule = OWN,
 ) -> ImageDataset:
     """Load a data set by name.
 
     name: "synthetic_acne" or "synthetic_acne_small" (drawn into the cache
-    folder on first use), or the name of an image folder in data_dir.
-    data_dir: where image folders lie; default ``WORKBOOK_DATA`` or ``data/``.
-    For the rest, and the errors, see ``load_folder``.
+    folder on first use); "digits", which come with scikit-learn; "cifar10" or
+    "cifar100"; "chula-rbc-12", the red cells; or the name of an image folder
+    in data_dir.
+    data_dir: where folders and files of arrays lie; default ``WORKBOOK_DATA``
+    or ``data/``.
+    image_size: side in pixels; default 150 for folders, 64 for cells, 16 for
+    digits, 32 for CIFAR, which has no other.
+    group_rule: "own" is "roboflow" for folders and "block" for red cells;
+    digits and CIFAR know no sources. Other rules: see
+    ``helpers.folders.load_folder`` and ``helpers.chula.load_cells``.
+
+    Raises FileNotFoundError where there is no such data set, ValueError for
+    a rule or a size that it does not have, and what its loader raises.
     """
-    if name in EMBEDDED:
-        root = synthetic.draw_acne(
-            paths.CACHE_DIR / name, scale=EMBEDDED[name]
-        )
-        return load_folder(root, name, image_size, group_rule)
+    if name == chula.NAME:
+        rule = "block" if group_rule == OWN else group_rule
+        return chula.load_cells(data_dir, image_size or 64, group_rule=rule)
+    if name == "digits" or name in cifar.CLASS_NAMES:
+        if group_rule not in (OWN, None):
+            raise ValueError(
+                f"group_rule: {name} has no sources to tell by {group_rule!r};"
+                " leave it out"
+            )
+        return _without_sources(name, data_dir, image_size)
+    rule = "roboflow" if group_rule == OWN else group_rule
+    image_size = image_size or 150
+    if name in DRAWN:
+        root = synthetic.draw_acne(paths.CACHE_DIR / name, scale=DRAWN[name])
+        return load_folder(root, name, image_size, rule)
     data_dir = Path(paths.DATA_DIR if data_dir is None else data_dir)
     if not (data_dir / name).is_dir():
         raise FileNotFoundError(
             f"no data set '{name}': there is no folder {data_dir / name}. "
             "Put the image folder there, name its parent folder by "
             "WORKBOOK_DATA or DATA_DIR, or use one that needs no download: "
-            f"{', '.join(EMBEDDED)}. data/README.md says where to get each."
+            f"{', '.join(DRAWN)}, digits. data/README.md says where to get "
+            "each."
         )
-    return load_folder(data_dir / name, name, image_size, group_rule)
+    return load_folder(data_dir / name, name, image_size, rule)
 
 
-def load_folder(
-    root: Path | str,
-    name: str | None = None,
-    image_size: int = 150,
-    group_rule: GroupRule = "roboflow",
-) -> ImageDataset:
-    """Read an image folder, each file once, and report every file in it.
-
-    image_size: side in pixels to which each picture is stretched.
-    group_rule: what tells the source of a picture.
-    "roboflow": the class and the file name before ".rf." (without one, the
-    name's stem: the file is its own source). Another string: a regular
-    expression with one group, searched in the path below the class folder;
-    what the group matches is the source, in whichever class. A function:
-    gets that path, returns the source. None: no sources.
-
-    Files that cannot be used are left out by name and reason, never
-    silently: ``found`` has a row for each. Raises FileNotFoundError for an
-    absent folder; ValueError for fewer than two classes, a class without or
-    with only one usable picture, a group rule that does not fit a file, or a
-    ``manifest.csv`` with a column "file" that does not list a used file;
-    PermissionError for a folder that may not be entered.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {root}; name a folder with one folder of "
-            "pictures for each class"
-        )
-    if not isinstance(image_size, int) or image_size < 1:
-        raise ValueError(f"image_size: expected pixels, got {image_size!r}")
-    layout = _Layout.of(root)
-    found, images = _read(
-        root, layout, image_size, _group_function(group_rule)
-    )
-    used = found[found["used"]].reset_index(drop=True)
-    class_names = _checked_classes(root, layout.class_names(), found)
-    labels = used["class"].map({c: i for i, c in enumerate(class_names)})
-    name = name or root.name
-    origin, licence = ORIGINS.get(name, ("an image folder", "not stated"))
-    images.flags.writeable = False
-    return ImageDataset(
-        name=name,
-        images=images,
-        labels=labels.to_numpy(np.int64),
-        class_names=class_names,
-        groups=None if group_rule is None else used["source"].to_numpy(str),
-        published_split=used["split"].to_numpy(str) if layout.split else None,
-        files=used["file"].to_numpy(str),
-        found=found,
-        facts=_facts(root, used["file"]),
-        provenance={
-            "name": name,
-            "origin": origin,
-            "licence": licence,
-            "found": len(found),
-            "used": len(used),
-            "left_out": len(found) - len(used),
-            "image_size": image_size,
-            "group_rule": getattr(group_rule, "__name__", group_rule),
-            "sha256": _content_hash(used),
-        },
-    )
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Which folders are classes, and which are parts of a split."""
-
-    split: bool
-    folders: tuple[tuple[str, ...], ...]
-
-    @classmethod
-    def of(cls, root: Path) -> "_Layout":
-        names = _folders(root)
-        parts = [name for name in names if name.lower() in PARTS]
-        # One such name among others may be a class ("train", "bus", ...).
-        split = len(parts) >= 2 or bool(parts) and parts == names
-        if not split:
-            return cls(False, tuple((name,) for name in names))
-        inner = [(p, name) for p in parts for name in _folders(root / p)]
-        return cls(True, tuple(inner))
-
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(sorted({folder[-1] for folder in self.folders}))
-
-    def place(self, file: PurePosixPath) -> tuple[str, str, str] | None:
-        """Return a file's part, class, and path below the class folder."""
-        depth = 2 if self.split else 1
-        if len(file.parts) <= depth or file.parts[:depth] not in self.folders:
-            return None
-        part = PARTS[file.parts[0].lower()] if self.split else ""
-        return part, file.parts[depth - 1], "/".join(file.parts[depth:])
-
-
-def _folders(root: Path) -> list[str]:
-    return sorted(
-        p.name for p in root.iterdir() if p.is_dir() and not is_hidden(p.name)
-    )
-
-
-def _files(root: Path) -> Iterator[PurePosixPath]:
-    """Yield every file below root, also hidden ones and broken links."""
-
-    def refuse(error):
-        raise error
-
-    for folder, dirs, names in os.walk(root, followlinks=True, onerror=refuse):
-        here = Path(folder)
-        for name in list(dirs):
-            link = here / name
-            # A link to a folder above itself would be followed for ever.
-            if link.is_symlink() and here.resolve().is_relative_to(
-                link.resolve()
-            ):
-                dirs.remove(name)
-                names.append(name)
-        for name in names:
-            yield PurePosixPath((here / name).relative_to(root).as_posix())
-
-
-def _read(root, layout, image_size, group) -> tuple[pd.DataFrame, np.ndarray]:
-    """Read all files, in the order of their names, by a few threads."""
-    files = sorted(_files(root), key=str)
-    places = [layout.place(file) for file in files]
-
-    def read(file, place):
-        if any(is_hidden(part) for part in file.parts):
-            return Picture(reason=HIDDEN)
-        if place is None:
-            return Picture(reason=OUTSIDE)
-        return read_picture(root / file, image_size)
-
-    rows, n_used = [], 0
-    images = np.empty((len(files), image_size, image_size, 3), np.uint8)
-    threads = min(8, os.cpu_count() or 1)
-    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
-        # Pillow warns of damaged camera notes; the pictures are sound.
-        warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-        pictures = pool.map(read, files, places)
-        for file, place, picture in zip(files, places, pictures, strict=True):
-            used = picture.image is not None
-            if used:
-                images[n_used] = picture.image
-                n_used += 1
-            part, class_name, below = place or ("", "", "")
-            source = group(class_name, below) if used else ""
-            rows.append(_row(file, part, class_name, source, picture))
-    table = pd.DataFrame(rows, columns=list(_DTYPES)).astype(_DTYPES)
-    return table, images[:n_used]
-
-
-_DTYPES = {
-    "file": "str",
-    "class": "str",
-    "split": "str",
-    "source": "str",
-    "used": "bool",
-    "reason": "str",
-    "mistyped": "bool",
-    "width": "Int64",
-    "height": "Int64",
-    "format": "str",
-    "mode": "str",
-    "sha256": "str",
-    "phash": "UInt64",
-}
-
-
-def _row(file, part, class_name, source, picture) -> tuple:
-    return (
-        str(file),
-        class_name,
-        part,
-        source,
-        picture.image is not None,
-        picture.reason or "",
-        picture.mistyped,
-        picture.width,
-        picture.height,
-        picture.format or "",
-        picture.mode or "",
-        picture.sha256 or "",
-        picture.phash,
-    )
-
-
-def _group_function(rule: GroupRule) -> Callable[[str, str], str]:
-    """Turn a group rule into a function of the class and the path below."""
-    if rule is None:
-        return lambda class_name, below: ""
-    if callable(rule):
-        return lambda class_name, below: str(rule(below))
-    if rule == "roboflow":
-        return _roboflow
-    pattern = re.compile(rule)
-    if pattern.groups != 1:
+def _without_sources(name, data_dir, image_size) -> ImageDataset:
+    if name == "digits":
+        return load_digits(image_size or 16)
+    if image_size not in (None, cifar.SIDE):
         raise ValueError(
-            f"group_rule {rule!r}: expected a regular expression with one "
-            f"(group), it has {pattern.groups}"
+            f"image_size: {name} has pictures of {cifar.SIDE} pixels, "
+            f"{image_size} was asked for; leave it out"
         )
-
-    def group(class_name: str, below: str) -> str:
-        match = pattern.search(below)
-        if match is None or match[1] is None:
-            raise ValueError(
-                f"group_rule {rule!r} matches nothing in '{below}' of class "
-                f"'{class_name}'; widen the rule or remove the file"
-            )
-        return match[1]
-
-    return group
-
-
-def _roboflow(class_name: str, below: str) -> str:
-    if ".rf." in below:
-        return f"{class_name}/{below.split('.rf.')[0]}"
-    return f"{class_name}/{PurePosixPath(below).with_suffix('')}"
-
-
-def _checked_classes(root, names, found) -> tuple[str, ...]:
-    if len(names) < 2:
-        seen = f"only '{names[0]}'" if names else "none"
-        raise ValueError(
-            f"fewer than two classes in {root}: found {seen}. Expected one "
-            "folder of pictures for each class, or train/, valid/ and test/ "
-            "with such folders; do they lie one folder deeper?"
-        )
-    for name in names:
-        rows = found[found["class"] == name]
-        n_used = int(rows["used"].sum())
-        if n_used < 2:
-            reasons = Counter(rows.loc[~rows["used"], "reason"])
-            left_out = ", ".join(f"{n} {r}" for r, n in reasons.items())
-            raise ValueError(
-                f"class '{name}' in {root} has "
-                + ("no usable picture" if not n_used else "one usable picture")
-                + (f" (left out: {left_out})" if left_out else "")
-                + "; add pictures or remove its folder"
-            )
-    return names
-
-
-def _facts(root: Path, files: pd.Series) -> pd.DataFrame | None:
-    """Read what a manifest knows of each used file, in their order."""
-    path = root / "manifest.csv"
-    if not path.is_file():
-        return None
-    manifest = pd.read_csv(path)
-    if "file" not in manifest.columns:
-        return None
-    manifest = manifest.drop_duplicates("file").set_index("file")
-    missing = files[~files.isin(manifest.index)]
-    if len(missing):
-        raise ValueError(
-            f"{path} does not list '{missing.iloc[0]}' ({len(missing)} files "
-            "in all); add them to it or rename the manifest"
-        )
-    known = ["class", "source", "sha256"]
-    facts = manifest.loc[files].drop(columns=known, errors="ignore")
-    return facts.reset_index(drop=True)
-
-
-def _content_hash(used: pd.DataFrame) -> str:
-    digest = hashlib.sha256()
-    for file, sha256 in sorted(zip(used["file"], used["sha256"], strict=True)):
-        digest.update(f"{file}\0{sha256}\n".encode())
-    return digest.hexdigest()
+    return cifar.load_cifar(name, data_dir)

@@ -11,7 +11,7 @@ from PIL import Image
 from sklearn import datasets
 
 from helpers.arrays import from_arrays
-from helpers.datasets import ImageDataset
+from helpers.imagedata import ImageDataset
 from helpers.sampling import LongTail, hold_out, long_tail
 
 SIDE = 8

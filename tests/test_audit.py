@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import audit, datasets
+from helpers import audit, datasets, folders
 from helpers.pictures import REASONS
 
 
@@ -36,7 +36,7 @@ def folder(tmp_path):
 
 
 def counts(folder, **options):
-    ds = datasets.load_folder(folder, image_size=64, **options)
+    ds = folders.load_folder(folder, image_size=64, **options)
     table = audit.audit(ds)
     assert table["check"].is_unique
     assert (table["meaning"] != "").all()
@@ -59,7 +59,7 @@ def test_found_is_used_plus_left_out(folder):
     (folder / "test" / "b" / "y.jpg").write_text("x")
     (folder / "test" / "b" / "z.jpg").symlink_to("nowhere")
     table = counts(folder)
-    kinds = [datasets.OUTSIDE, *REASONS]
+    kinds = [folders.OUTSIDE, *REASONS]
     left_out = {kind: table[f"left out: {kind}"] for kind in kinds}
     assert table["files found"] == table["used"] + sum(left_out.values()) == 17
     assert {kind for kind, n in left_out.items() if n == 1} == {
@@ -69,7 +69,7 @@ def test_found_is_used_plus_left_out(folder):
         "unreadable",
         "broken link",
     }
-    ds = datasets.load_folder(folder, image_size=16)
+    ds = folders.load_folder(folder, image_size=16)
     listed = audit.left_out(ds)
     assert len(listed) == 5
     row = listed.set_index("file").loc["test/b/y.jpg"]
@@ -91,7 +91,7 @@ def test_exact_duplicates(folder):
     assert table["exact duplicates across the published split"] == 1
     # The same to the byte is not "near".
     assert table["near duplicates"] == 0
-    ds = datasets.load_folder(folder, image_size=16)
+    ds = folders.load_folder(folder, image_size=16)
     listed = audit.duplicates(ds)
     assert listed["set"].tolist() == [0] * 4
     assert listed["split"].tolist() == ["test", "test", "train", "train"]
@@ -119,7 +119,7 @@ def test_a_common_border_makes_no_near_duplicate(folder):
         framed = Image.new("RGB", (96, 96))
         framed.paste(colour, (20, 30, 80, 70))
         save(framed, folder / "train" / "a" / f"framed{k}.png")
-    ds = datasets.load_folder(folder, image_size=64)
+    ds = folders.load_folder(folder, image_size=64)
     by_hash = audit.near_duplicates(ds, max_difference=255)
     assert by_hash["first"].tolist() == ["train/a/framed0.png"]
     assert by_hash["difference"].item() > audit.MAX_DIFFERENCE
@@ -127,7 +127,7 @@ def test_a_common_border_makes_no_near_duplicate(folder):
 
 
 def test_near_duplicate_pairs_equal_a_plain_loop(folder):
-    ds = datasets.load_folder(folder, image_size=64)
+    ds = folders.load_folder(folder, image_size=64)
     hashes = ds.found["phash"].astype(object).tolist()
     plain = {
         (a, b, (int(hashes[a]) ^ int(hashes[b])).bit_count())

@@ -11,7 +11,7 @@ from PIL import Image
 
 from helpers import chula
 from helpers.chula import load_cells
-from helpers.datasets import load_folder
+from helpers.folders import load_folder
 
 WIDTH, HEIGHT = 64, 48
 

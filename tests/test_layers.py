@@ -5,11 +5,11 @@ import ast
 from helpers.paths import ROOT
 
 LISTED = """
-paths session imbalance sampling skin synthetic pictures datasets arrays digits
-chula cifar pixels audit splits
+paths session imbalance sampling skin synthetic pictures imagedata folders
+arrays digits chula cifar datasets pixels audit splits
 evaluation rounding losses remedies decisions methods models residual
 optimisers stacked corpus features representation pretraining probes training
-bank heads grid drawing sheets figures results
+bank heads grid drawing loss_figures sheets figures results
 runner.book runner.provenance runner.folder runner.kernel runner.batch
 runner.sharing run refresh
 """

@@ -1,0 +1,69 @@
+"""What every loader returns: pictures, labels and where they come from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from helpers.imbalance import class_counts
+
+FOUND = {
+    "file": "str",
+    "class": "str",
+    "split": "str",
+    "source": "str",
+    "used": "bool",
+    "reason": "str",
+    "mistyped": "bool",
+    "width": "Int64",
+    "height": "Int64",
+    "format": "str",
+    "mode": "str",
+    "sha256": "str",
+    "phash": "UInt64",
+}
+"""Columns of ``ImageDataset.found`` and their types in pandas."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageDataset:
+    """Pictures, labels, and everything known of where they come from.
+
+    images: (N, H, W, 3) uint8, read-only; labels: (N,) int64 into
+    class_names; groups: (N,) str, the source of each picture, or None;
+    published_split: (N,) "train" / "val" / "test", or None; files: (N,) str,
+    paths relative to the data set's folder; found: one row for each file
+    found, used or not, with the columns FOUND (what is not known is "" or
+    <NA>); facts: N rows from ``manifest.csv``, or None; provenance: name,
+    origin, licence, counts, image_size, group_rule, and a SHA-256 over the
+    names and bytes of the used files.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    groups: np.ndarray | None
+    published_split: np.ndarray | None
+    files: np.ndarray
+    found: pd.DataFrame
+    facts: pd.DataFrame | None
+    provenance: dict
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        shape = "×".join(str(side) for side in self.images.shape[1:])
+        return (
+            f"ImageDataset({self.name}: {len(self)} pictures {shape}, "
+            f"{self.n_classes} classes)"
+        )
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    def counts(self) -> np.ndarray:
+        """Return the pictures of each class, (C,) int64."""
+        return class_counts(self.labels, self.n_classes)
