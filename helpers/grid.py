@@ -12,8 +12,13 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
-from helpers.bank import Bank, training_counts
-from helpers.heads import RunningScores, decide, epoch_batches
+from helpers.bank import Bank
+from helpers.heads import (
+    RunningScores,
+    check_decisions,
+    decide,
+    epoch_batches,
+)
 from helpers.methods import METHODS
 from helpers.optimisers import Protocol
 from helpers.residual import small_resnet
@@ -76,7 +81,7 @@ def train_grid(
     start = time.perf_counter()
     chosen = [METHODS[name] for name in methods]
     n_classes = int(labels.max()) + 1
-    _check_decisions(labels, runs, chosen, n_classes)
+    check_decisions(labels, runs, chosen, n_classes)
     logits = np.empty(
         (len(methods), len(runs), len(labels), n_classes), "float32"
     )
@@ -96,21 +101,6 @@ def train_grid(
         history=pd.DataFrame(history),
         seconds=time.perf_counter() - start,
     )
-
-
-def _check_decisions(labels, runs, methods, n_classes):
-    """Refuse a rule that lacks validation before training, not after."""
-    counts = training_counts(labels, runs, n_classes)
-    for method in methods:
-        for run, own in zip(runs, counts, strict=True):
-            if method.decision and not len(run.val):
-                try:
-                    method.decision(np.zeros((0, n_classes)), run.val, own)
-                except ValueError as error:
-                    raise ValueError(
-                        f"methods: {method.name!r} decides by validation, and "
-                        f"run {run.name!r} has none"
-                    ) from error
 
 
 def _fit(bank, labels, runs, methods, protocol):

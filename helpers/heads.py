@@ -152,6 +152,21 @@ def epoch_batches(n_views, labels, runs, settings, sampler=None):
     return np.stack(streams, axis=1).astype("int32")
 
 
+def check_decisions(labels, runs, methods, n_classes):
+    """Refuse a rule that lacks validation before training, not after."""
+    counts = training_counts(labels, runs, n_classes)
+    for method in methods:
+        for run, own in zip(runs, counts, strict=True):
+            if method.decision and not len(run.val):
+                try:
+                    method.decision(np.zeros((0, n_classes)), run.val, own)
+                except ValueError as error:
+                    raise ValueError(
+                        f"methods: {method.name!r} decides by validation, and "
+                        f"run {run.name!r} has none"
+                    ) from error
+
+
 def decide(logits, labels, runs, methods):
     """Add each decision rule's offsets to its method's logits, in place."""
     counts = training_counts(labels, runs, logits.shape[-1])

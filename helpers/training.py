@@ -234,9 +234,20 @@ def _compiled(images, labels, run, method, weights, settings, scaling):
         ]
     )
     counts = np.bincount(labels[run.train], minlength=n_classes)
+    optimizer = keras.optimizers.Adam(settings.learning_rate)
+    compile_measured(model, METHODS[method].loss(counts), optimizer)
+    return model
+
+
+def compile_measured(model: keras.Model, loss, optimizer) -> None:
+    """Compile a model from pictures to logits, with metrics for all losses.
+
+    They are "plain_loss", cross-entropy whatever the loss, and "accuracy",
+    both without sample weights.
+    """
     model.compile(
-        optimizer=keras.optimizers.Adam(settings.learning_rate),
-        loss=METHODS[method].loss(counts),
+        optimizer=optimizer,
+        loss=loss,
         metrics=[
             keras.metrics.SparseCategoricalCrossentropy(
                 from_logits=True, name="plain_loss"
@@ -244,7 +255,6 @@ def _compiled(images, labels, run, method, weights, settings, scaling):
             keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
         ],
     )
-    return model
 
 
 class _Batches(keras.utils.PyDataset):
