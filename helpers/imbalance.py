@@ -105,6 +105,48 @@ def power_law_counts(largest: int, n_classes: int, rho: float) -> np.ndarray:
     return np.floor(counts + 1e-9).astype(np.int64)
 
 
+def scaled_counts(counts, available) -> np.ndarray:
+    """Scale a paper's training counts down to the pictures there are.
+
+    All counts shrink by one factor, the largest one, up to 1, at which no
+    class asks for more than it has; each is rounded to the nearest integer
+    and is two at least, so that a class is never a single picture.
+    ILSVRC PART1 of Huang, Song and Lu (2019), Table 1, 100, 400, 200, 700,
+    50, 689, 423, 17, 10, with 100 pictures of each class there: 14, 57, 29,
+    100, 7, 98, 60, 2, 2.
+
+    counts, available: (C,) pictures a class, asked for and there. Returns
+    (C,) int64. Raises ValueError on an empty class in counts, on another
+    number of classes, or where a class has fewer than two pictures.
+    """
+    counts, available = _checked(counts), np.asarray(available)
+    if counts.shape != available.shape or counts.ndim != 1:
+        raise ValueError(
+            f"counts {counts.shape} and available {available.shape}: expected "
+            "one number a class in each; take as many classes as the paper"
+        )
+    if available.min() < 2:
+        raise ValueError(
+            f"available: class {available.argmin()} has {available.min()}; "
+            "two pictures of each class are needed, leave the class out"
+        )
+    factor = min(1, (available / counts).min())
+    return np.maximum(np.rint(counts * factor), 2).astype(np.int64)
+
+
+def over_sampling_factor(counts) -> float:
+    """How many times more pictures an over-sampled epoch has: C max(n) / N.
+
+    Random over-sampling brings every class up to the largest one. Training
+    on as many *epochs* of that costs as many times more updates.
+
+    counts: (C,) pictures a class in the training part; for counts (8, 2, 2)
+    the factor is 2. Raises ValueError where a class is empty.
+    """
+    counts = _checked(counts)
+    return float(counts.size * counts.max() / counts.sum())
+
+
 def head_medium_tail(counts) -> np.ndarray:
     """Divide the classes into thirds by their training counts.
 

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 
+from helpers.balance import LabelCountBalance, LossTotalBalance
 from helpers.decisions import prior_offsets, tuned_offsets
 from helpers.imbalance import balanced_weights, effective_number_weights
 from helpers.losses import (
@@ -32,6 +33,7 @@ from helpers.remedies import LDAM, BalancedSoftmax, LogitAdjusted
 _CEFL_PAPER = "CEFL paper (doi:10.1109/ACCESS.2020.2991237)"
 _CAO = "Cao et al. 2019 (arXiv:1906.07413)"
 _CUI = "Cui et al. 2019 (arXiv:1901.05555)"
+_HUANG = "Huang, Song & Lu 2019 (doi:10.11992/tis.201808004)"
 _MENON = "Menon et al. 2021 (arXiv:2007.07314)"
 
 
@@ -185,6 +187,27 @@ def logit_adjusted_post_hoc(tau: float) -> Method:
     )
 
 
+def loss_balance_totals(cap: float | None = None) -> Method:
+    """Loss balance by totals, no class weight above the cap."""
+    uncapped = Method(
+        name="loss_balance_totals",
+        label="Loss balance, totals",
+        colour="#8F4175",
+        source=f"{_HUANG}, abstract, reading (b)",
+        loss=lambda counts: LossTotalBalance(cap),
+    )
+    if cap is None:
+        return uncapped
+    return replace(
+        uncapped,
+        name=f"loss_balance_totals_c{cap:g}",
+        label=f"Loss balance, totals (cap {cap:g})",
+        colour="#00005B",
+        source=f"{uncapped.source}; the cap is ours",
+        settings={"cap": cap},
+    )
+
+
 def deferred(method: Method, name: str, label: str, colour: str) -> Method:
     """Deferred re-weighting (DRW): class weights for the last fifth only.
 
@@ -293,6 +316,15 @@ METHODS = {
                 logits, labels
             ),
         ),
+        Method(
+            name="loss_balance_counts",
+            label="Loss balance, counts",
+            colour="#347541",
+            source=f"{_HUANG}, abstract, reading (a)",
+            loss=lambda counts: LabelCountBalance(),
+        ),
+        loss_balance_totals(),
+        loss_balance_totals(10),
     )
 }
 

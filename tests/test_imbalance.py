@@ -165,3 +165,55 @@ def test_thirds_of_equal_classes_go_by_index():
 def test_thirds_need_three_unequal_classes(counts):
     with pytest.raises(ValueError, match="counts"):
         imbalance.head_medium_tail(counts)
+
+
+PART = np.array([7, 335, 14, 100, 700, 698, 139, 28])
+
+
+def test_scaled_counts_keep_their_proportions():
+    scaled = imbalance.scaled_counts(PART, np.full(8, 140))
+    # A fifth of each; 7 / 5 and 14 / 5 become 2 and 3.
+    assert scaled.tolist() == [2, 67, 3, 20, 140, 140, 28, 6]
+    assert scaled.dtype == np.int64
+
+
+def test_scaled_counts_of_the_docstring():
+    part1 = [100, 400, 200, 700, 50, 689, 423, 17, 10]
+    assert imbalance.scaled_counts(part1, [100] * 9).tolist() == [
+        *(14, 57, 29, 100, 7, 98, 60, 2, 2)
+    ]
+
+
+def test_enough_pictures_scale_nothing():
+    assert imbalance.scaled_counts(PART, PART).tolist() == PART.tolist()
+    assert imbalance.scaled_counts(PART, 9 * PART).tolist() == PART.tolist()
+
+
+def test_the_scarcest_class_sets_the_scale():
+    """Never more than there is, in whichever class it is scarce."""
+    for scarce in range(8):
+        available = np.full(8, 1000)
+        available[scarce] = 3
+        scaled = imbalance.scaled_counts(PART, available)
+        assert (scaled <= available).all() and scaled.min() >= 2
+        factor = 3 / PART[scarce]
+        np.testing.assert_allclose(scaled, PART * factor, rtol=0, atol=2)
+
+
+@pytest.mark.parametrize(
+    ("counts", "available", "told"),
+    [
+        (PART, [5] * 7, "as many classes"),
+        (PART, [9] * 7 + [1], "class 7 has 1"),
+        ([5, 0], [5, 5], "no picture"),
+    ],
+)
+def test_scaled_counts_refuse(counts, available, told):
+    with pytest.raises(ValueError, match=told):
+        imbalance.scaled_counts(counts, available)
+
+
+def test_over_sampling_factor():
+    assert imbalance.over_sampling_factor([8, 2, 2]) == 2
+    assert imbalance.over_sampling_factor([5, 5]) == 1
+    assert imbalance.over_sampling_factor(PART) == 8 * 700 / 2021
