@@ -82,8 +82,7 @@ def test_table_1_adds_up(dataset, classes, total, test_images):
 
 
 def test_with_100_test_pictures_part_is_eight_categories_of_caltech_101():
-    """Chandelier, Faces, ketch, Leopards, airplanes, Motorbikes, watch, ...
-
+    """Chandelier, Faces, ketch, Leopards, airplanes, Motorbikes, and so on.
 
     Sizes of the public set, doi:10.22002/D1.20086.  So 100x8 is a test part.
     """
