@@ -125,14 +125,15 @@ def _quiet_start() -> Iterator[None]:
     the start fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # It warns of every fifth tracing, which is what many small models need.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         original = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
             yield
+            # It warns of every fifth tracing, which many small models need;
+            # in a notebook its import makes it talk again.
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
         except BaseException:
             held.seek(0)
             os.write(original, held.read())

@@ -96,3 +96,17 @@ def test_atomic_write_replaces_whole_or_not_at_all(tmp_path):
         atomic_write(path, 3)
     assert path.read_bytes() == b"b\n"
     assert [p.name for p in path.parent.iterdir()] == ["table.csv"]
+
+
+def test_tensorflow_keeps_quiet_in_a_notebook(tmp_path):
+    """Where Python is interactive its import sets the logger to INFO."""
+    code = (
+        "import sys, logging; sys.ps1 = '>'\n"
+        "from helpers import session\n"
+        f"session.begin('00', 'smoke', {str(tmp_path)!r})\n"
+        "print(logging.getLogger('tensorflow').level == logging.ERROR)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout.endswith("True\n"), done.stderr
