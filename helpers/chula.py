@@ -189,6 +189,34 @@ def load_cells(
     )
 
 
+def read_photograph(
+    number: int, data_dir: Path | str | None = None
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Read one photograph and its labels, to look for cells in it.
+
+    Returns the picture, (480, 640, 3) uint8, and a row a label with x and y
+    in pixels and type, 0 to 12 (``ELLIPTOCYTE`` included). A label is a click
+    on a cell: it has no radius, and only part of the cells have one.
+
+    data_dir: see ``load_cells``. Raises FileNotFoundError where there is no
+    such photograph or label file, ValueError for a photograph that cannot be
+    read and for a bad label.
+    """
+    root = Path(paths.DATA_DIR if data_dir is None else data_dir) / NAME
+    numbers, _ = _files(root)
+    if number not in numbers:
+        raise FileNotFoundError(
+            f"there is no photograph {number} in {root}; {len(numbers)} are "
+            "there, named by their numbers"
+        )
+    file = f"Dataset/{number}.jpg"
+    picture = read_picture(root / file, None)
+    if picture.reason:
+        raise ValueError(f"{root / file} cannot be used: {picture.reason}")
+    cells = _labels(root / "Label" / f"{number}.txt", picture)
+    return picture.image, pd.DataFrame(cells, columns=["x", "y", "type"])
+
+
 def _files(root: Path) -> tuple[list[int], dict[str, str]]:
     """Return the photographs' numbers, and why each other file is none."""
     for folder in (root, root / "Dataset", root / "Label"):

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from helpers import chula, cifar, paths, synthetic
+from helpers import chula, cifar, paths, smear_synthesis, synthetic
 from helpers.digits import load_digits
 from helpers.folders import GroupRule, load_folder
 from helpers.imagedata import ImageDataset
@@ -23,15 +23,17 @@ def load(
     """Load a data set by name.
 
     name: "synthetic_acne" or "synthetic_acne_small" (drawn into the cache
-    folder on first use); "digits", which come with scikit-learn; "cifar10" or
+    folder on first use); "synthetic_smears", cells of drawn blood smears;
+    "digits", which come with scikit-learn; "cifar10" or
     "cifar100"; "chula-rbc-12", the red cells; or the name of an image folder
     in data_dir.
     data_dir: where folders and files of arrays lie; default ``WORKBOOK_DATA``
     or ``data/``.
     image_size: side in pixels; default 150 for folders, 64 for cells, 16 for
     digits, 32 for CIFAR, which has no other.
-    group_rule: "own" is "roboflow" for folders and "block" for red cells;
-    digits and CIFAR know no sources. Other rules: see
+    group_rule: "own" is "roboflow" for folders, "block" for real red cells
+    and the smear for drawn ones, which have no other; digits and CIFAR know
+    no sources. Other rules: see
     ``helpers.folders.load_folder`` and ``helpers.chula.load_cells``.
 
     Raises FileNotFoundError where there is no such data set, ValueError for
@@ -40,13 +42,13 @@ def load(
     if name == chula.NAME:
         rule = "block" if group_rule == OWN else group_rule
         return chula.load_cells(data_dir, image_size or 64, group_rule=rule)
-    if name == "digits" or name in cifar.CLASS_NAMES:
+    if name in ("digits", smear_synthesis.NAME, *cifar.CLASS_NAMES):
         if group_rule not in (OWN, None):
             raise ValueError(
                 f"group_rule: {name} has no sources to tell by {group_rule!r};"
                 " leave it out"
             )
-        return _without_sources(name, data_dir, image_size)
+        return _in_memory(name, data_dir, image_size)
     rule = "roboflow" if group_rule == OWN else group_rule
     image_size = image_size or 150
     if name in DRAWN:
@@ -64,9 +66,11 @@ def load(
     return load_folder(data_dir / name, name, image_size, rule)
 
 
-def _without_sources(name, data_dir, image_size) -> ImageDataset:
+def _in_memory(name, data_dir, image_size) -> ImageDataset:
     if name == "digits":
         return load_digits(image_size or 16)
+    if name == smear_synthesis.NAME:
+        return smear_synthesis.load_smears(image_size or smear_synthesis.CROP)
     if image_size not in (None, cifar.SIDE):
         raise ValueError(
             f"image_size: {name} has pictures of {cifar.SIDE} pixels, "

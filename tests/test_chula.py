@@ -223,6 +223,33 @@ def test_no_cell_left(tmp_path):
         load_cells(tmp_path)
 
 
+def test_one_photograph_with_its_labels(root):
+    pixels = draw(root, 2, "20 10 3\n30 40 12\n")
+    image, cells = chula.read_photograph(2, root.parent)
+    assert np.array_equal(image, pixels) and image.dtype == np.uint8
+    assert cells.to_dict("list") == {
+        "x": [20, 30],
+        "y": [10, 40],
+        "type": [3, 12],
+    }
+    draw(root, 7, "")
+    _, none = chula.read_photograph(7, root.parent)
+    assert len(none) == 0 and list(none) == ["x", "y", "type"]
+
+
+def test_no_such_photograph(root):
+    with pytest.raises(FileNotFoundError, match="photograph 3 .* 4 are there"):
+        chula.read_photograph(3, root.parent)
+    with pytest.raises(FileNotFoundError, match="get Chula RBC-12 from"):
+        chula.read_photograph(2, root.parent / "gone")
+    (root / "Dataset/2.jpg").write_text("no picture")
+    with pytest.raises(ValueError, match="2.jpg cannot be used: unreadable"):
+        chula.read_photograph(2, root.parent)
+    draw(root, 2, "1 2\n")
+    with pytest.raises(ValueError, match="Label/2.txt, line 1: expected"):
+        chula.read_photograph(2, root.parent)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"image_size": 0}, {"crop": 1.5}, {"crop": -2}, {"group_rule": "slide"}],

@@ -25,6 +25,12 @@ def test_digits():
         load("digits", group_rule="roboflow")
 
 
+def test_drawn_cells_come_by_smear():
+    ds = load("synthetic_smears", image_size=16)
+    assert ds.images.shape[1:] == (16, 16, 3)
+    assert len(np.unique(ds.groups)) == 22
+
+
 def test_cifar(tmp_path):
     x, y = np.zeros((10, 32, 32, 3), np.uint8), np.arange(10)
     file = tmp_path / "cifar10.npz"

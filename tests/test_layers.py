@@ -6,10 +6,13 @@ from helpers.paths import ROOT
 
 LISTED = """
 paths session imbalance sampling skin synthetic pictures imagedata folders
-arrays digits chula cifar datasets pixels audit splits
-evaluation rounding losses remedies decisions methods models residual
-optimisers stacked corpus features representation pretraining probes training
-bank heads grid drawing loss_figures sheets figures results
+arrays digits detection smears smear_synthesis chula download cifar datasets
+pixels audit splits proportions
+evaluation paired rounding losses remedies balance decisions methods models
+regression pretrained residual optimisers stacked corpus features
+representation pretraining probes training
+bank heads grid end_to_end drawing loss_figures smear_figures ablation_figures
+balance_figures rbc_figures sheets figures results
 runner.book runner.provenance runner.folder runner.kernel runner.batch
 runner.sharing run refresh
 """
