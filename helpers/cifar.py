@@ -7,7 +7,6 @@ technical report, University of Toronto, 2009.
 from pathlib import Path
 
 import numpy as np
-from keras import datasets
 
 from helpers import paths
 from helpers.arrays import from_arrays
@@ -109,6 +108,9 @@ def _from_npz(path: Path) -> list[np.ndarray]:
 
 
 def _from_keras(name: str, path: Path) -> list[np.ndarray]:
+    # Not above: every loader would then start TensorFlow.
+    from keras import datasets
+
     try:
         (x_train, y_train), (x_test, y_test) = getattr(
             datasets, name

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from keras import datasets
 
 from helpers import cifar
 from helpers.cifar import load_cifar
@@ -25,7 +26,7 @@ def no_download(monkeypatch):
         raise Exception("URL fetch failure on https://example.org")
 
     for name in cifar.CLASS_NAMES:
-        module = getattr(cifar.datasets, name)
+        module = getattr(datasets, name)
         monkeypatch.setattr(module, "load_data", load_data)
 
 
@@ -63,7 +64,7 @@ def test_through_keras(tmp_path, monkeypatch):
             made["y_test"][:, None],
         )
 
-    monkeypatch.setattr(cifar.datasets.cifar100, "load_data", load_data)
+    monkeypatch.setattr(datasets.cifar100, "load_data", load_data)
     ds = load_cifar("cifar100", tmp_path)
     assert ds.labels.tolist() == [*made["y_train"], *made["y_test"]]
     assert ds.n_classes == 100

@@ -1,6 +1,8 @@
 """Every data set by its name."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +85,12 @@ def test_public_acne_set():
     assert len(np.unique(ds.groups)) == 221
     parts = pd.Series(ds.published_split).value_counts()
     assert parts[["train", "val", "test"]].tolist() == [2768, 921, 918]
+
+
+def test_loaders_do_not_start_tensorflow():
+    """A notebook does so quietly, in its session: see helpers.session."""
+    code = "import sys, helpers.datasets; print('keras' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout == "False\n", done.stderr
