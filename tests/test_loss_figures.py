@@ -1,13 +1,9 @@
 """Charts of losses and grids draw their numbers, whole and quiet."""
 
-import warnings
-from itertools import combinations
-
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from drawn import assert_whole_and_quiet
 from matplotlib.colors import to_hex
 
 from helpers import loss_figures
@@ -58,33 +54,7 @@ PLOTS = {
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_plot_is_whole_and_quiet(name, monkeypatch):
-    texts = {}
-    draw = plt.Text.draw
-
-    def noted(text, renderer):
-        if text.get_visible() and text.get_text().strip():
-            texts[id(text)] = text
-        draw(text, renderer)
-
-    monkeypatch.setattr(plt.Text, "draw", noted)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        canvas = FigureCanvasAgg(PLOTS[name]())
-        canvas.draw()
-    assert not plt.get_fignums(), "pyplot would show it once more"
-    width, height = canvas.get_width_height()
-    boxes = [
-        (text.get_text(), text.get_window_extent()) for text in texts.values()
-    ]
-    assert boxes
-    for text, box in boxes:
-        inside = box.x0 >= 0 and box.y0 >= 0
-        inside &= box.x1 <= width and box.y1 <= height
-        assert inside, f"{text!r} is cut at {box}"
-    for (text, box), (other, box2) in combinations(boxes, 2):
-        overlap = min(box.x1, box2.x1) - max(box.x0, box2.x0) > 1
-        overlap &= min(box.y1, box2.y1) - max(box.y0, box2.y0) > 1
-        assert not overlap, f"{text!r} lies on {other!r}"
+    assert_whole_and_quiet(PLOTS[name], monkeypatch)
 
 
 def test_curves_draw_their_numbers_in_their_methods_colours():
