@@ -1,6 +1,7 @@
 """What every loader returns: pictures, labels and where they come from."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -67,3 +68,41 @@ class ImageDataset:
     def counts(self) -> np.ndarray:
         """Return the pictures of each class, (C,) int64."""
         return class_counts(self.labels, self.n_classes)
+
+    def of_classes(self, names: Sequence[str]) -> "ImageDataset":
+        """Return the pictures of some classes, labelled in that order.
+
+        ``found`` keeps every file; provenance notes the classes.  Raises
+        ValueError where fewer than two different classes are named, or one
+        that is not here.
+        """
+        unknown = [name for name in names if name not in self.class_names]
+        if unknown or len(set(names)) < max(len(names), 2):
+            raise ValueError(
+                f"classes: expected two or more of {self.class_names}, each "
+                f"once, got {tuple(names)}"
+            )
+        new = np.full(self.n_classes, -1)
+        for label, name in enumerate(names):
+            new[self.class_names.index(name)] = label
+        rows = np.flatnonzero(new[self.labels] >= 0)
+        images = self.images[rows]
+        images.flags.writeable = False
+        facts = self.facts
+        if facts is not None:
+            facts = facts.iloc[rows].reset_index(drop=True)
+        return replace(
+            self,
+            images=images,
+            labels=new[self.labels[rows]],
+            class_names=tuple(names),
+            groups=_at(self.groups, rows),
+            published_split=_at(self.published_split, rows),
+            files=self.files[rows],
+            facts=facts,
+            provenance={**self.provenance, "classes": ", ".join(names)},
+        )
+
+
+def _at(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if values is None else values[rows]
