@@ -1,6 +1,7 @@
-"""How the CEFL paper trains: optimiser, learning rates, augmentation.
+"""How whole networks are trained: optimiser, learning rates, augmentation.
 
-Source: CEFL paper, doi:10.1109/ACCESS.2020.2991237, section IV.B and Table 1.
+Sources: CEFL paper, doi:10.1109/ACCESS.2020.2991237, section IV.B and Table
+1; red-cell paper, doi:10.1007/s12652-020-01773-x, section 4.2.
 """
 
 from dataclasses import dataclass
@@ -111,13 +112,25 @@ class Protocol:
         Keras counts steps from 0 and keeps a rate up to *and with* its
         boundary: hence the minus one.
         """
-        schedule = self.learning_rate
-        if self.drops:
-            schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
-                [drop * steps_per_epoch - 1 for drop in self.drops],
-                [self.rate(epoch) for epoch in (0, *self.drops)],
-            )
+        schedule = self._schedule(steps_per_epoch)
         return CoupledSGD(schedule, self.momentum, self.l2)
+
+    def _schedule(self, steps_per_epoch):
+        if not self.drops:
+            return self.learning_rate
+        return keras.optimizers.schedules.PiecewiseConstantDecay(
+            [drop * steps_per_epoch - 1 for drop in self.drops],
+            [self.rate(epoch) for epoch in (0, *self.drops)],
+        )
+
+
+class AdamProtocol(Protocol):
+    """The same with Adam (Kingma and Ba, arXiv:1412.6980), without decay."""
+
+    def optimizer(self, steps_per_epoch: int) -> keras.optimizers.Adam:
+        """Adam with the schedule of `Protocol`; ``momentum`` is its beta 1."""
+        schedule = self._schedule(steps_per_epoch)
+        return keras.optimizers.Adam(schedule, self.momentum)
 
 
 _RESNETS = ("ResNet-18", "ResNet-34", "ResNet-50", "ResNet-101")
@@ -165,8 +178,22 @@ PROTOCOLS = {
         augmentation=(),
         source="ours: the CIFAR protocol, shortened for the embedded digits",
     ),
+    "red cells": AdamProtocol(
+        networks=("ResNet-50", "DenseNet-121"),
+        pretrained=False,
+        image_size=224,
+        epochs=100,
+        batch_size=32,
+        learning_rate=0.001,
+        drops=(),
+        augmentation=(),
+        l2=0.0,
+        source="red-cell paper, doi:10.1007/s12652-020-01773-x, which does "
+        "not say what the networks start from",
+    ),
 }
-"""The paper's protocols by data set, and ours for the embedded digits."""
+"""The paper's protocols by data set, ours for the embedded digits, and that
+of the red-cell paper."""
 
 
 def augmentation_layers(names: tuple[str, ...], seed: int) -> list:
@@ -178,6 +205,7 @@ def augmentation_layers(names: tuple[str, ...], seed: int) -> list:
     padded crop : 4 black pixels around, then a crop of the old size
     resized crop : 8 to 100 % of the area, sides 3:4 to 4:3, resized back
     flip : left to right, every second picture
+    vertical flip : upside down, every second picture
     colour jitter : brightness and contrast by up to 20 %, likewise
         saturation; hue by up to 2 % of the circle
     rotation : by up to 15 degrees, black behind
@@ -188,6 +216,8 @@ def augmentation_layers(names: tuple[str, ...], seed: int) -> list:
         "padded crop": lambda s: PaddedCrop(4, seed=s),
         "resized crop": lambda s: ResizedCrop(seed=s),
         "flip": lambda s: layers.RandomFlip("horizontal", seed=s),
+        # Not RandomFlip("horizontal_and_vertical"): it flips both or neither.
+        "vertical flip": lambda s: layers.RandomFlip("vertical", seed=s),
         "colour jitter": lambda s: layers.RandomColorJitter(
             value_range=(0, 255),
             brightness_factor=0.2,

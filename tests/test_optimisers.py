@@ -1,5 +1,7 @@
 """The CEFL paper's optimiser, learning rates and augmentation."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -119,7 +121,26 @@ def test_the_optimisers_schedule_is_the_rate_of_the_epoch(name):
         rates.append(float(optimizer.learning_rate))
     expected = [protocol.rate(e) for e in range(protocol.epochs)]
     assert rates == pytest.approx(np.repeat(expected, steps), rel=1e-5)
-    assert (optimizer.momentum, optimizer.l2) == (0.9, 1e-4)
+    if name == "red cells":
+        assert isinstance(optimizer, keras.optimizers.Adam)
+        assert (optimizer.beta_1, optimizer.weight_decay) == (0.9, None)
+    else:
+        assert (optimizer.momentum, optimizer.l2) == (0.9, 1e-4)
+
+
+def test_adam_is_the_red_cell_papers():
+    protocol = PROTOCOLS["red cells"]
+    assert (protocol.batch_size, protocol.epochs) == (32, 100)
+    assert {protocol.rate(epoch) for epoch in range(100)} == {1e-3}
+    dropped = replace(protocol, epochs=3, drops=(2,)).optimizer(5)
+    weight = keras.Variable([1.0])
+    dropped.build([weight])
+    dropped.iterations.assign(10)
+    dropped.apply([keras.ops.convert_to_tensor([0.3])])
+    # Without its momentum's past, a step is rate x (1 - 0.9) / (1 - 0.9^11)
+    # over the root of (1 - 0.999) / (1 - 0.999^11).
+    step = 1e-4 * 0.1 / (1 - 0.9**11) / np.sqrt(0.001 / (1 - 0.999**11))
+    assert float(weight.value[0]) == pytest.approx(1 - step, rel=1e-6)
 
 
 def test_table_1():
@@ -201,6 +222,16 @@ def test_pictures_change_only_while_training(pictures):
         assert np.abs(shown(layer, pictures) - pictures).max() > 1
         still = shown(layer, pictures, training=False)
         np.testing.assert_array_equal(still, pictures)
+
+
+def test_flips_go_both_ways(pictures):
+    seen = np.repeat(pictures[:1], 64, axis=0)
+    for layer in augmentation_layers(("flip", "vertical flip"), 0):
+        seen = shown(layer, seen)
+    looks = [pictures[0], pictures[0, :, ::-1], pictures[0, ::-1]]
+    looks.append(pictures[0, ::-1, ::-1])
+    for look in looks:
+        assert any(np.allclose(one, look, atol=1e-3) for one in seen)
 
 
 def test_augmentation_repeats_with_its_seed(pictures):
