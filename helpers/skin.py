@@ -48,7 +48,12 @@ TEMPERATURES = {
     "warm": (1.08, 1.00, 0.84),
     "neutral": (1.00, 1.00, 1.00),
     "cool": (0.93, 1.00, 1.10),
+    # Rarer, beyond what random_light draws: a bulb at night, open shade.
+    "bulb": (1.18, 0.96, 0.58),
+    "shade": (0.80, 1.00, 1.30),
 }
+EVERYDAY = ("warm", "neutral", "cool")
+"""The temperatures that ``random_light`` draws from."""
 
 
 def _layer() -> np.ndarray:
@@ -195,7 +200,7 @@ def _window(skin: Skin, at, radius: float, reach: float, rng, squash=0.25):
     (y, x), radius = map(float, at), float(radius)
     half = int(np.ceil(radius * reach * (1 + squash))) + 1
     rows, cols = (
-        slice(*np.clip((int(c) - half, int(c) + half + 1), 0, SIDE))
+        slice(max(int(c) - half, 0), max(min(int(c) + half + 1, SIDE), 0))
         for c in (y, x)
     )
     dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - y
@@ -211,7 +216,8 @@ def _window(skin: Skin, at, radius: float, reach: float, rng, squash=0.25):
 
 def _disc(distance: np.ndarray, edge: float, softness: float) -> np.ndarray:
     """1 inside ``edge``, 0 outside, a smooth step of width ``softness``."""
-    t = np.clip((edge - distance) / softness + 0.5, 0, 1)
+    # Much faster on small arrays than np.clip, and the same to the bit.
+    t = np.minimum(np.maximum((edge - distance) / softness + 0.5, 0), 1)
     return t * t * (3 - 2 * t)
 
 
@@ -246,18 +252,34 @@ def _hairs(rng, count: int) -> np.ndarray:
     return np.asarray(small, np.float32) / 255
 
 
+def freckles(skin: Skin, rng: np.random.Generator, count: int) -> None:
+    """At most ``count`` small flat brown spots all over."""
+    for at in _spread(rng, count, 130, 5):
+        where, d = _window(skin, at, rng.uniform(1.5, 4), 2, rng)
+        skin.pigment[where] += rng.uniform(0.1, 0.4) * _disc(d, 1, 1.2)
+
+
+def moles(skin: Skin, rng: np.random.Generator, count: int) -> None:
+    """At most ``count`` dark spots with a sharp edge, a little raised."""
+    for at in _spread(rng, count, 95, 20):
+        radius = rng.uniform(3, 6.5)
+        where, d = _window(skin, at, radius, 2, rng)
+        skin.pigment[where] += rng.uniform(0.7, 1.7) * _disc(d, 1, 0.7)
+        skin.height[where] += 0.3 * radius * _disc(d, 0.8, 1.4)
+
+
+def hairs(skin: Skin, rng: np.random.Generator) -> None:
+    """A few to twenty fine dark hairs that lean one way."""
+    strength = rng.uniform(0.5, 1.6)
+    skin.pigment += strength * _hairs(rng, int(rng.integers(2, 22)))
+
+
 def distractors(skin: Skin, rng: np.random.Generator) -> None:
     """Freckles, moles, old marks and hairs: as often in every class."""
     if rng.random() < 0.35:
-        for at in _spread(rng, int(rng.integers(3, 26)), 130, 5):
-            where, d = _window(skin, at, rng.uniform(1.5, 4), 2, rng)
-            skin.pigment[where] += rng.uniform(0.1, 0.4) * _disc(d, 1, 1.2)
+        freckles(skin, rng, int(rng.integers(3, 26)))
     if rng.random() < 0.18:
-        for at in _spread(rng, int(rng.integers(1, 3)), 95, 20):
-            radius = rng.uniform(3, 6.5)
-            where, d = _window(skin, at, radius, 2, rng)
-            skin.pigment[where] += rng.uniform(0.7, 1.7) * _disc(d, 1, 0.7)
-            skin.height[where] += 0.3 * radius * _disc(d, 0.8, 1.4)
+        moles(skin, rng, int(rng.integers(1, 3)))
     if rng.random() < 0.40:
         for at in _spread(rng, int(rng.integers(1, 5)), 105, 16):
             where, d = _window(skin, at, rng.uniform(5, 15), 2.2, rng, 0.5)
@@ -265,9 +287,7 @@ def distractors(skin: Skin, rng: np.random.Generator) -> None:
             skin.blood[where] += rng.uniform(0.05, 0.45) * mark
             skin.pigment[where] += rng.uniform(0.0, 0.25) * mark
     if rng.random() < 0.35:
-        skin.pigment += rng.uniform(0.5, 1.6) * _hairs(
-            rng, int(rng.integers(2, 22))
-        )
+        hairs(skin, rng)
 
 
 # --- lesions --------------------------------------------------------------
@@ -351,19 +371,33 @@ def cyst(skin: Skin, rng: np.random.Generator, zoom: float) -> None:
         skin.oil[where] += rng.uniform(0.0, 0.25) * body
 
 
+def papule(skin: Skin, rng: np.random.Generator, at, radius: float) -> None:
+    """One red bump at (y, x); both it and its radius are in pixels.
+
+    What is drawn from ``rng`` does not depend on the place or the radius.
+    """
+    _red_bump(skin, rng, at, radius)
+    kind = rng.random()
+    if kind < 0.30:
+        where, d = _apex(skin, rng, at, radius, rng.uniform(0.2, 0.4))
+        skin.oil[where] += rng.uniform(0.5, 1.6) * _disc(d, 0.9, 0.9)
+        skin.height[where] += 0.08 * radius * _disc(d, 0.9, 1.2)
+    elif kind < 0.50:
+        where, d = _apex(skin, rng, at, radius, rng.uniform(0.25, 0.5))
+        ragged = np.clip(skin.wobble[where] + 0.6, 0, 1)
+        skin.keratin[where] += 0.35 * ragged * _disc(d, 0.9, 0.9)
+
+
+def pustule(skin: Skin, rng: np.random.Generator, at, radius: float) -> None:
+    """One red bump with a pale or yellow head; arguments as of ``papule``."""
+    _red_bump(skin, rng, at, radius)
+    _head(skin, rng, at, radius)
+
+
 def papules(skin: Skin, rng: np.random.Generator, zoom: float) -> None:
     """Small red bumps without a head; some are dry or glint at the top."""
     for at, radius in _crop_of_bumps(rng, zoom):
-        _red_bump(skin, rng, at, radius)
-        kind = rng.random()
-        if kind < 0.30:
-            where, d = _apex(skin, rng, at, radius, rng.uniform(0.2, 0.4))
-            skin.oil[where] += rng.uniform(0.5, 1.6) * _disc(d, 0.9, 0.9)
-            skin.height[where] += 0.08 * radius * _disc(d, 0.9, 1.2)
-        elif kind < 0.50:
-            where, d = _apex(skin, rng, at, radius, rng.uniform(0.25, 0.5))
-            ragged = np.clip(skin.wobble[where] + 0.6, 0, 1)
-            skin.keratin[where] += 0.35 * ragged * _disc(d, 0.9, 0.9)
+        papule(skin, rng, at, radius)
 
 
 def pustules(skin: Skin, rng: np.random.Generator, zoom: float) -> None:
@@ -414,9 +448,7 @@ def stray_lesions(skin: Skin, rng: np.random.Generator) -> None:
             _pale_bump(skin, rng, at, rng.uniform(2.5, 5))
         else:
             radius = rng.uniform(4, 9)
-            _red_bump(skin, rng, at, radius)
-            if kind == 2:
-                _head(skin, rng, at, radius)
+            (pustule if kind == 2 else _red_bump)(skin, rng, at, radius)
 
 
 def lesions(skin: Skin, rng: np.random.Generator, class_name: str) -> None:
@@ -436,7 +468,7 @@ def lesions(skin: Skin, rng: np.random.Generator, class_name: str) -> None:
 def random_light(rng: np.random.Generator) -> Light:
     """A light and a camera as a phone might meet them."""
     return Light(
-        temperature=str(rng.choice(tuple(TEMPERATURES))),
+        temperature=str(rng.choice(EVERYDAY)),
         azimuth=rng.uniform(0, 360),
         slant=rng.uniform(15, 60),
         ambient=rng.uniform(0.35, 0.65),
@@ -450,20 +482,28 @@ def _to_linear(srgb: np.ndarray) -> np.ndarray:
     return (srgb / 255) ** 2.2
 
 
+def _planes(colour: np.ndarray) -> np.ndarray:
+    """One number a channel, to multiply a layer by: (3, 1, 1)."""
+    return colour[:, None, None]
+
+
 def render(skin: Skin, light: Light) -> Image.Image:
     """Light the skin: an RGB picture, SIDE x SIDE, 8 bits a channel."""
     place = skin.tone * (len(TONES) - 1)
     low = min(int(place), len(TONES) - 2)
     base = TONES[low] + (place - low) * (TONES[low + 1] - TONES[low])
-    density = skin.blood[..., None] * BLOOD
-    density += skin.venous[..., None] * VENOUS
-    density += skin.pigment[..., None] * PIGMENT
-    colour = _to_linear(base) * np.exp(-density)
+    # Channels come first until the end: numpy is much faster so.
+    density = skin.blood * _planes(BLOOD)
+    if skin.venous.any():
+        density += skin.venous * _planes(VENOUS)
+    density += skin.pigment * _planes(PIGMENT)
+    colour = _planes(_to_linear(base)) * np.exp(-density)
     # Pale matter lies under living skin, so the skin's own tone dims it.
     dim = 1 - 0.74 * skin.tone
     for opacity, matter in ((skin.keratin, KERATIN), (skin.pus, PUS)):
-        share = np.clip(opacity, 0, 1)[..., None]
-        colour += share * (matter * dim - colour)
+        if opacity.any():
+            share = np.clip(opacity, 0, 1)
+            colour += share * (_planes(matter * dim) - colour)
 
     slope_y, slope_x = np.gradient(skin.height)
     length = 1 / np.sqrt(slope_x**2 + slope_y**2 + 1)
@@ -490,13 +530,13 @@ def render(skin: Skin, light: Light) -> Image.Image:
     frame = 1 - light.vignette * (axis[:, None] + axis[None, :]) / 2
     tint = np.array(TEMPERATURES[light.temperature], np.float32)
     tint *= light.exposure
-    lit = (colour * diffuse[..., None] + shine[..., None]) * (
-        frame[..., None] * tint
-    )
+    lit = (colour * diffuse + shine) * (frame * _planes(tint))
     # A shoulder instead of a hard clip, as cameras have.
-    lit = np.where(lit > 0.7, 1 - 0.3 * np.exp((0.7 - lit) / 0.3), lit)
+    bright = lit > 0.7
+    lit[bright] = 1 - 0.3 * np.exp((0.7 - lit[bright]) / 0.3)
     picture = 255 * np.clip(lit, 0, 1) ** (1 / 2.2) + 0.5
-    image = Image.fromarray(picture.astype(np.uint8))
+    picture = np.ascontiguousarray(picture.astype(np.uint8).transpose(1, 2, 0))
+    image = Image.fromarray(picture)
     if light.blur > 0.2:
         image = image.filter(ImageFilter.GaussianBlur(light.blur))
     return image
