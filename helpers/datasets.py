@@ -2,13 +2,19 @@
 
 from pathlib import Path
 
-from helpers import chula, cifar, paths, smear_synthesis, synthetic
+from helpers import chula, cifar, paths, severity, smear_synthesis, synthetic
 from helpers.digits import load_digits
 from helpers.folders import GroupRule, load_folder
 from helpers.imagedata import ImageDataset
 
 DRAWN = {"synthetic_acne": 1.0, "synthetic_acne_small": 0.12}
 """The drawn data sets and the scale at which each is drawn."""
+
+_IN_MEMORY = {
+    severity.NAME: severity.load_severity,
+    smear_synthesis.NAME: smear_synthesis.load_smears,
+    "digits": load_digits,
+}
 
 OWN = "own"
 """Stands for the data set's own way to tell which pictures share a source."""
@@ -23,17 +29,17 @@ def load(
     """Load a data set by name.
 
     name: "synthetic_acne" or "synthetic_acne_small" (drawn into the cache
-    folder on first use); "synthetic_smears", cells of drawn blood smears;
-    "digits", which come with scikit-learn; "cifar10" or
-    "cifar100"; "chula-rbc-12", the red cells; or the name of an image folder
-    in data_dir.
+    folder on first use); "synthetic_severity", drawn skin graded by its
+    number of lesions; "synthetic_smears", cells of drawn blood smears;
+    "digits", which come with scikit-learn; "cifar10" or "cifar100";
+    "chula-rbc-12", the red cells; or the name of an image folder in data_dir.
     data_dir: where folders and files of arrays lie; default ``WORKBOOK_DATA``
     or ``data/``.
-    image_size: side in pixels; default 150 for folders, 64 for cells, 16 for
-    digits, 32 for CIFAR, which has no other.
-    group_rule: "own" is "roboflow" for folders, "block" for real red cells
-    and the smear for drawn ones, which have no other; digits and CIFAR know
-    no sources. Other rules: see
+    image_size: side in pixels; default 150 for folders, 64 for cells and
+    graded skin, 16 for digits, 32 for CIFAR, which has no other.
+    group_rule: "own" is "roboflow" for folders and "block" for real red
+    cells; drawn cells come by smear and graded skin by person, and neither
+    has another; digits and CIFAR know no sources. Other rules: see
     ``helpers.folders.load_folder`` and ``helpers.chula.load_cells``.
 
     Raises FileNotFoundError where there is no such data set, ValueError for
@@ -42,7 +48,7 @@ def load(
     if name == chula.NAME:
         rule = "block" if group_rule == OWN else group_rule
         return chula.load_cells(data_dir, image_size or 64, group_rule=rule)
-    if name in ("digits", smear_synthesis.NAME, *cifar.CLASS_NAMES):
+    if name in (*_IN_MEMORY, *cifar.CLASS_NAMES):
         if group_rule not in (OWN, None):
             raise ValueError(
                 f"group_rule: {name} has no sources to tell by {group_rule!r};"
@@ -60,17 +66,16 @@ def load(
             f"no data set '{name}': there is no folder {data_dir / name}. "
             "Put the image folder there, name its parent folder by "
             "WORKBOOK_DATA or DATA_DIR, or use one that needs no download: "
-            f"{', '.join(DRAWN)}, digits. data/README.md says where to get "
-            "each."
+            f"{', '.join((*DRAWN, *_IN_MEMORY))}. data/README.md says where "
+            "to get each."
         )
     return load_folder(data_dir / name, name, image_size, rule)
 
 
 def _in_memory(name, data_dir, image_size) -> ImageDataset:
-    if name == "digits":
-        return load_digits(image_size or 16)
-    if name == smear_synthesis.NAME:
-        return smear_synthesis.load_smears(image_size or smear_synthesis.CROP)
+    if name in _IN_MEMORY:
+        loader = _IN_MEMORY[name]
+        return loader(image_size) if image_size else loader()
     if image_size not in (None, cifar.SIDE):
         raise ValueError(
             f"image_size: {name} has pictures of {cifar.SIDE} pixels, "
