@@ -6,13 +6,15 @@ from helpers.paths import ROOT
 
 LISTED = """
 paths session imbalance sampling skin synthetic pictures imagedata folders
-arrays digits detection smears smear_synthesis chula download cifar datasets
-pixels audit splits proportions
-evaluation paired rounding losses remedies balance decisions methods models
-regression pretrained residual optimisers stacked corpus features
+arrays digits detection smears smear_synthesis severity chula download cifar
+datasets red_cells pixels audit splits proportions
+evaluation ordinal paired rounding losses remedies balance decisions methods
+models backbones attention saliency
+regression residual optimisers stacked corpus features
 representation pretraining probes training
-bank heads grid end_to_end drawing loss_figures smear_figures ablation_figures
-balance_figures rbc_figures sheets figures results
+bank heads grid end_to_end severity_studies severity_sketches
+severity_claims drawing loss_figures smear_figures ablation_figures
+balance_figures rbc_figures severity_figures sheets figures results rbc_claims
 runner.book runner.provenance runner.folder runner.kernel runner.batch
 runner.sharing run refresh
 """
