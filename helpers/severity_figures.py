@@ -33,7 +33,7 @@ def by_side(
     Parameters
     ----------
     table : a row a (lesion_size, side), with the columns NAME, NAME_low and
-        NAME_high for each score
+        NAME_high for each score, which is 1 at best
     scores : column NAME to what stands on the y axis, a panel each
     diameter : of a lesion of size 1, as share of the picture's side; a last
         panel has the first score over the lesions' diameter in pixels, where
@@ -53,9 +53,9 @@ def by_side(
             x = own["side"] * 1.03 ** (rank - (len(sizes) - 1) / 2)
             if across:
                 x = own["side"] * size * diameter
-            ax.vlines(
-                x, own[f"{name}_low"], own[f"{name}_high"], color=shade, lw=1.4
-            )
+            # Few seeds make intervals that pass what a score can be.
+            ends = own[f"{name}_low"], own[f"{name}_high"].clip(upper=1)
+            ax.vlines(x, *ends, color=shade, lw=1.4)
             ax.plot(
                 x,
                 own[name],

@@ -122,8 +122,8 @@ def test_a_head_trained_on_kept_maps_fits_its_base():
 
 
 def test_the_small_vgg_is_as_told():
-    assert small_vgg(4).count_params() == 19_372
-    assert small_vgg(4, pooling="attention").count_params() == 21_549
+    assert small_vgg(4).count_params() == 19_708
+    assert small_vgg(4, pooling="attention").count_params() == 21_885
     model = small_vgg(4, SHAPE)
     assert model.layers[0].output_shape == (None, 8, 8, 32)
     assert model.output_shape == (None, 4)
