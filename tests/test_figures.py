@@ -1,14 +1,12 @@
 """Every plot draws its numbers, cuts no text and raises no warning."""
 
 import io
-import warnings
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import assert_whole_and_quiet
 from matplotlib import pyplot as plt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from PIL import Image
 
@@ -132,45 +130,10 @@ def test_every_plot_is_tested():
     assert offered == set(PLOTS)
 
 
-@pytest.fixture
-def drawn_texts(monkeypatch):
-    """All texts that are drawn; ticks beyond the axes never are."""
-    texts = {}
-    draw = plt.Text.draw
-
-    def noted(text, renderer):
-        if text.get_visible() and text.get_text().strip():
-            texts[id(text)] = text
-        draw(text, renderer)
-
-    monkeypatch.setattr(plt.Text, "draw", noted)
-    return texts
-
-
 @pytest.mark.parametrize("name", PLOTS)
-def test_plot_is_whole_and_quiet(name, drawn_texts):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        fig = PLOTS[name]()
-        canvas = FigureCanvasAgg(fig)
-        canvas.draw()
-    assert not plt.get_fignums(), "pyplot would show it once more"
-    width, height = canvas.get_width_height()
-    texts = [
-        (text.get_text(), text.get_window_extent())
-        for text in drawn_texts.values()
-    ]
-    assert texts
-    for text, box in texts:
-        inside = box.x0 >= 0 and box.y0 >= 0
-        inside &= box.x1 <= width and box.y1 <= height
-        assert inside, f"{text!r} is cut at {box}"
-    for (text, box), (other, box2) in combinations(texts, 2):
-        # The inner pixel is what counts: boxes of neighbours may touch.
-        overlap = min(box.x1, box2.x1) - max(box.x0, box2.x0) > 1
-        overlap &= min(box.y1, box2.y1) - max(box.y0, box2.y0) > 1
-        turned = "confusion" in name  # boxes of slanted names overlap
-        assert turned or not overlap, f"{text!r} lies on {other!r}"
+def test_plot_is_whole_and_quiet(name, monkeypatch):
+    slanted = "confusion" in name
+    assert_whole_and_quiet(PLOTS[name], monkeypatch, slanted)
 
 
 def test_jupyter_shows_charts_as_png_and_sheets_as_jpeg():
