@@ -48,18 +48,25 @@ class Workspace:
 
 
 def begin(
-    notebook: str, profile: str, run_dir: str | Path | None = None
+    notebook: str,
+    profile: str,
+    run_dir: str | Path | None = None,
+    threads: int | None = None,
 ) -> Workspace:
     """Open a notebook's session: print versions, device and profile.
 
     ``run_dir`` is the run's folder; None stands for ``runs/interactive``,
-    and a relative one is taken from the current directory. What is printed
-    holds neither a path nor a time, so that stored outputs repeat.
+    and a relative one is taken from the current directory. ``threads`` is
+    how many cores one of TensorFlow's operations may use, None for all; with
+    1, small networks are best trained side by side. What is printed holds
+    neither a path nor a time, so that stored outputs repeat.
 
     Raises ``ValueError`` for an unknown profile.
     """
     check_profile(profile)
     folder = RUNS_DIR / "interactive" if run_dir is None else Path(run_dir)
+    if threads:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     with _quiet_start():
         versions = _versions()
         device = _device(versions)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import keras
 import pytest
 
 from helpers import session
@@ -73,6 +74,30 @@ def test_begin_is_silent_on_stderr_in_a_fresh_process():
     )
     assert done.returncode == 0
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow's own threads"
+)
+def test_an_operation_keeps_to_its_thread():
+    """How many cores large products keep busy."""
+    code = (
+        "from helpers import session; session.begin('09', 'smoke', None, 1)\n"
+        "import time, keras\n"
+        "a = keras.ops.ones((1500, 1500)) @ keras.ops.ones((1500, 1500))\n"
+        "wall, busy = time.perf_counter(), time.process_time()\n"
+        "for _ in range(12): a = 1e-4 * (a @ a)\n"
+        "assert float(a[0, 0])\n"
+        "busy = time.process_time() - busy\n"
+        "print(busy / (time.perf_counter() - wall))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout.splitlines()[-1]) < 1.2
 
 
 def test_a_failing_start_shows_what_was_held_back(capfd, monkeypatch):

@@ -1,5 +1,7 @@
 """One program, many runs; intervals of persons and seeds."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from helpers.severity_studies import (
     half_width,
     mean_of,
     movement,
+    two_at_a_time,
 )
 from helpers.splits import Split
 
@@ -91,6 +94,33 @@ def test_blocks_do_not_change_what_is_learnt(monkeypatch):
     )
     parts = Program(network).train(MAPS, LABELS, jobs, 3, flips=False)
     np.testing.assert_allclose(whole.logits, parts.logits, atol=1e-4)
+
+
+def test_two_at_a_time_is_two_and_in_order():
+    both = threading.Barrier(2, timeout=20)  # breaks where one waits alone
+    assert two_at_a_time(lambda k: (both.wait() >= 0, k)[1], "abcd") == [
+        *"abcd"
+    ]
+    with pytest.raises(ZeroDivisionError):
+        two_at_a_time(lambda k: 1 / k, [1, 0, 2])
+
+
+def test_programs_side_by_side_learn_what_they_learn_alone():
+    def seeded(seed):
+        draw = keras.initializers.GlorotUniform(seed)
+        dense = keras.layers.Dense(3, kernel_initializer=draw)
+        pool = keras.layers.GlobalMaxPooling2D()
+        return keras.Sequential([keras.Input((4, 4, 3)), pool, dense])
+
+    def logits(rate):
+        jobs = [Job(run(seed), rate) for seed in (0, 1)]
+        return Program(seeded).train(MAPS, LABELS, jobs, 3).logits
+
+    rates = (0.01, 0.03, 0.1)
+    for alone, beside in zip(
+        map(logits, rates), two_at_a_time(logits, rates), strict=True
+    ):
+        np.testing.assert_allclose(alone, beside, rtol=1e-4, atol=1e-5)
 
 
 def test_movement_is_a_share():
