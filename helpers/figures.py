@@ -144,7 +144,10 @@ def histories(
         Line2D([], [], color=INK, ls="-", label="training"),
         Line2D([], [], color=INK, ls="--", label="validation"),
     ]
-    fig.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    # Labels are long: where there are many, a column a panel.
+    few = len(handles) <= 2 * len(metrics)
+    columns = len(handles) if few else len(metrics)
+    fig.legend(handles=handles, loc="outside lower center", ncols=columns)
     return fig
 
 

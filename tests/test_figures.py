@@ -19,9 +19,9 @@ CLASSES = ["Blackheads", "Cyst", "Papules", "Pustules", "Whiteheads"]
 COUNTS = np.array([1240, 1030, 1032, 1006, 299])
 
 
-def _history():
+def _history(methods=(A, B)):
     frame = pd.MultiIndex.from_product(
-        [(A, B), (0, 1, 2), range(1, 13), ("train", "val"), ("loss", "f1")],
+        [methods, (0, 1, 2), range(1, 13), ("train", "val"), ("loss", "f1")],
         names=["method", "seed", "epoch", "part", "metric"],
     ).to_frame(index=False)
     return frame.assign(value=1 / (frame["epoch"] + frame["seed"]))
@@ -105,6 +105,10 @@ PLOTS = {
         {"no weights": COUNTS, "weights of eq. (1)": np.ones(5)}, CLASSES
     ),
     "histories": lambda: figures.histories(_history(), ("loss", "f1")),
+    "histories, long labels": lambda: figures.histories(
+        _history(sorted(METHODS, key=lambda m: len(METHODS[m].label))[-4:]),
+        ("loss", "f1"),
+    ),
     "confusion_pair": lambda: figures.confusion_pair(
         {"A": np.diag(COUNTS), "B": np.full((5, 5), 0.5)}, CLASSES
     ),
@@ -127,7 +131,7 @@ PLOTS = {
 
 def test_every_plot_is_tested():
     offered = set(figures.__all__) - {"save", "style"}
-    assert offered == set(PLOTS)
+    assert offered == {name.split(",")[0] for name in PLOTS}
 
 
 @pytest.mark.parametrize("name", PLOTS)
