@@ -122,8 +122,8 @@ def test_a_head_trained_on_kept_maps_fits_its_base():
 
 
 def test_the_small_vgg_is_as_told():
-    assert small_vgg(4).count_params() == 19_708
-    assert small_vgg(4, pooling="attention").count_params() == 21_885
+    assert small_vgg(4).count_params() == 19_540
+    assert small_vgg(4, pooling="attention").count_params() == 21_717
     model = small_vgg(4, SHAPE)
     assert model.layers[0].output_shape == (None, 8, 8, 32)
     assert model.output_shape == (None, 4)
@@ -134,6 +134,8 @@ def test_the_small_vgg_is_as_told():
     assert np.abs(weights[0][0] - weights[2][0]).max() > 0.01
     convolutions = [w for w in weights[0] if w.ndim == 4]
     assert [w.shape[-1] for w in convolutions] == [8, 8, 16, 16, 32, 32]
+    kinds = [type(layer).__name__ for layer in model.layers[0].layers]
+    assert kinds.count("BatchNormalization") == 3
     # He's distribution: the signal keeps its size.
     assert 0.5 < convolutions[-1].std() / np.sqrt(2 / (9 * 32)) < 1.5
 
