@@ -150,7 +150,7 @@ def small_base(
     not pooled, since the head does that: 64 pixels give maps of 16 x 16.
     BatchNorm stands before the first ReLU of each block, unlike in VGG:
     without it some seeds grade every picture alike for many epochs, and
-    before each ReLU it costs a third more time and gains little.  He's normal
+    before each ReLU it costs more time and gains little.  He's normal
     distribution (arXiv:1502.01852), seeded.
     """
     seeds = iter(range(1000 * seed, 1000 * seed + 200))
