@@ -9,13 +9,14 @@ reads; a change of any of them computes anew.
 import hashlib
 import io
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from helpers import models
-from helpers.models import DEPTHS, build_extractor, weights_identity
+from helpers.models import DEPTHS, build_extractor, scaled, weights_identity
 from helpers.paths import CACHE_DIR, atomic_write
 
 # The paper names rotation, zoom and flip (section 2.2), not their strengths.
@@ -81,14 +82,13 @@ def frozen_features(
     paths = [
         folder / f"{_key(origin, view, seed)}.npy" for view in range(views)
     ]
-    backbone = None
     for view, path in enumerate(paths):
         if not path.is_file():
-            backbone = backbone or build_extractor(
-                weights, images.shape[1], scaling, seed, depths
+            network = _network(
+                origin["weights"], weights, images.shape[1], seed, depths
             )
             buffer = io.BytesIO()
-            np.save(buffer, _extract(backbone, images, view, seed))
+            np.save(buffer, _extract(network, images, view, seed, scaling))
             atomic_write(path, buffer.getvalue())
     return np.stack([np.load(path, allow_pickle=False) for path in paths])
 
@@ -104,32 +104,21 @@ def _code_hash():
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
-def _extract(backbone, images, view, seed):
-    model = backbone
-    if view:
-        augment = _Augment(1000 * (seed + 1) + 10 * view)
-        model = keras.Sequential(
-            [keras.Input(images.shape[1:]), augment, backbone]
-        )
+@lru_cache(maxsize=1)
+def _network(identity, weights, image_size, seed, depths):
+    """The last network asked for, since compiling one takes seconds."""
+    return build_extractor(weights, image_size, seed, depths)
+
+
+def _extract(network, images, view, seed, scaling):
+    steps = augmentation_layers(1000 * (seed + 1) + 10 * view) if view else []
     # A shorter last batch would cost a second tracing of the network.
-    padding = np.repeat(images[-1:], -len(images) % BATCH_SIZE, axis=0)
-    whole = np.concatenate([images, padding])
-    features = model.predict(whole, batch_size=BATCH_SIZE, verbose=0)
-    return features[: len(images)]
-
-
-class _Augment(keras.layers.Layer):
-    """Augments at prediction too.
-
-    A functional model hands its own ``training=False`` to every layer in it,
-    whatever the layer was called with; inside a layer's own call it does not.
-    """
-
-    def __init__(self, seed):
-        super().__init__()
-        self.steps = augmentation_layers(seed)
-
-    def call(self, pixels):
-        for step in self.steps:
+    batches = -(-len(images) // BATCH_SIZE)
+    rows = np.resize(np.arange(len(images)), (batches, BATCH_SIZE))
+    found = []
+    for batch in rows:
+        pixels = keras.ops.convert_to_tensor(images[batch], "float32")
+        for step in steps:
             pixels = step(pixels, training=True)
-        return pixels
+        found.append(network.predict_on_batch(scaled(pixels, scaling)))
+    return np.concatenate(found)[: len(images)]

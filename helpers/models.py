@@ -72,25 +72,35 @@ def build_backbone(
     FileNotFoundError, ValueError
         Where the weights cannot be had; nothing else is used instead.
     """
-    return _fed(_loaded(weights, image_size, seed), image_size, scaling)
+    network = _loaded(weights, image_size, seed)
+    inputs = keras.Input((image_size, image_size, 3), name="picture")
+    outputs = network(scaled(inputs, scaling))
+    return keras.Model(inputs, outputs, name="efficientnetb1")
 
 
 def build_extractor(
     weights: str,
     image_size: int,
-    scaling: str = "corrected",
     seed: int = 0,
     depths: tuple[str, ...] = DEPTHS,
 ) -> keras.Model:
     """The network that frozen features come from, up to the deepest depth.
 
     depths: layers of `WIDTHS`; for the rest see `build_backbone`.  A model
-    from pictures (N, size, size, 3), 0-255, to features (N, 704): averaged
+    from `scaled` pictures (N, size, size, 3) to features (N, 704): averaged
     over space at each depth, side by side.
     """
     base = _loaded(weights, image_size, seed)
-    network = keras.Model(base.input, depth_features(base, depths))
-    return _fed(network, image_size, scaling)
+    return keras.Model(base.input, depth_features(base, depths))
+
+
+def scaled(pixels, scaling: str):
+    """Pictures 0-255 as a network is fed them, see `build_backbone`."""
+    if scaling not in SCALINGS:
+        raise ValueError(f"scaling: {scaling!r} is none of {SCALINGS}")
+    if scaling == "as published":
+        return keras.layers.Rescaling(1 / 255, name="divide_by_255")(pixels)
+    return pixels
 
 
 def build_classifier(
@@ -195,17 +205,6 @@ def depth_features(
         for name in depths
     ]
     return keras.ops.concatenate(pooled, axis=-1)
-
-
-def _fed(network, image_size, scaling):
-    """The network behind the scaling that its pictures get."""
-    if scaling not in SCALINGS:
-        raise ValueError(f"scaling: {scaling!r} is none of {SCALINGS}")
-    inputs = keras.Input((image_size, image_size, 3), name="picture")
-    pixels = inputs
-    if scaling == "as published":
-        pixels = keras.layers.Rescaling(1 / 255, name="divide_by_255")(pixels)
-    return keras.Model(inputs, network(pixels), name="efficientnetb1")
 
 
 def _loaded(weights, image_size, seed):

@@ -408,9 +408,10 @@ def _erupt(patch: skin.Skin, table: pd.DataFrame, rng) -> None:
     bumps = skin.Skin(patch.tone, patch.wobble)
     kinds = {"papule": skin.papule, "pustule": skin.pustule}
     vivid = np.float32(rng.uniform(0.6, 1.1))
-    for spot in table.itertuples():
-        at = (spot.y * SIDE - 0.5, spot.x * SIDE - 0.5)
-        kinds[spot.kind](bumps, rng, at, spot.radius * SIDE)
+    columns = (table[name].tolist() for name in ("y", "x", "radius", "kind"))
+    for y, x, radius, kind in zip(*columns, strict=True):
+        at = (y * SIDE - 0.5, x * SIDE - 0.5)
+        kinds[kind](bumps, rng, at, radius * SIDE)
     for name in _RAISED:
         layer = getattr(patch, name) + vivid * getattr(bumps, name)
         setattr(patch, name, layer)

@@ -95,7 +95,7 @@ def test_the_shipped_weights_are_the_expected_ones():
     network = build_extractor("offline", 32)
     gammas = [
         np.asarray(layer.gamma)
-        for layer in network.layers[-1].layers
+        for layer in network.layers
         if layer.name.endswith("_project_bn")
     ]
     assert all(np.abs(gamma).max() > 0 for gamma in gammas)
