@@ -84,7 +84,7 @@ def frozen_features(
     ]
     for view, path in enumerate(paths):
         if not path.is_file():
-            network = _network(
+            network = compiled_network(
                 origin["weights"], weights, images.shape[1], seed, depths
             )
             buffer = io.BytesIO()
@@ -105,8 +105,17 @@ def _code_hash():
 
 
 @lru_cache(maxsize=1)
-def _network(identity, weights, image_size, seed, depths):
-    """The last network asked for, since compiling one takes seconds."""
+def compiled_network(
+    identity: str,
+    weights: str,
+    image_size: int,
+    seed: int,
+    depths: tuple[str, ...],
+) -> keras.Model:
+    """`build_extractor`'s network, the last one kept: compiling takes seconds.
+
+    identity: of ``weights``, so that a file that has changed is read again.
+    """
     return build_extractor(weights, image_size, seed, depths)
 
 

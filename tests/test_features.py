@@ -5,7 +5,7 @@ import pytest
 
 from helpers import features as module
 from helpers import models
-from helpers.features import frozen_features
+from helpers.features import compiled_network, frozen_features
 
 
 @pytest.fixture
@@ -74,3 +74,18 @@ def test_random_weights_repeat(images, tmp_path):
 def test_scaled_pictures_are_refused(images, tmp_path):
     with pytest.raises(ValueError, match="uint8"):
         frozen_features(images / 255.0, "random", cache_dir=tmp_path)
+
+
+def test_one_network_serves_all_views_and_scalings(images, tmp_path):
+    compiled_network.cache_clear()
+    for scaling in models.SCALINGS:
+        frozen_features(
+            images, "random", views=2, scaling=scaling, cache_dir=tmp_path
+        )
+    assert compiled_network.cache_info().misses == 1
+
+
+def test_an_unknown_scaling_is_refused(images, tmp_path):
+    with pytest.raises(ValueError, match="scaling: 'twice' is none of"):
+        frozen_features(images, "random", scaling="twice", cache_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
