@@ -85,6 +85,16 @@ def test_one_network_serves_all_views_and_scalings(images, tmp_path):
     assert compiled_network.cache_info().misses == 1
 
 
+def test_a_weights_file_that_changed_is_read_again(images, tmp_path):
+    file, found = tmp_path / "own.weights.h5", []
+    for seed in (0, 1):
+        models.build_backbone("random", 32, seed=seed).layers[-1].save_weights(
+            file, overwrite=True
+        )
+        found.append(frozen_features(images, str(file), cache_dir=tmp_path))
+    assert not np.array_equal(*found)
+
+
 def test_an_unknown_scaling_is_refused(images, tmp_path):
     with pytest.raises(ValueError, match="scaling: 'twice' is none of"):
         frozen_features(images, "random", scaling="twice", cache_dir=tmp_path)
