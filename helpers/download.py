@@ -66,7 +66,7 @@ def fetch_chula(to: Path | str | None = None) -> Fetched:
     where the archive cannot be fetched, ValueError where it is no archive, is
     too large, or a file with a checksum is missing or differs.
     """
-    to = Path(paths.DATA_DIR if to is None else to)
+    to = paths.data_folder(to)
     target = to / chula.NAME
     if target.exists():
         raise FileExistsError(
