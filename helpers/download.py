@@ -27,6 +27,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers import chula, paths
+from helpers.runner.terminal import say
 
 REPOSITORY = "github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset"
 COMMIT = "fa130f48135d79bbd69f8e540b533511017d6896"
@@ -161,9 +162,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         fetched = fetch_chula(chosen.to)
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", sys.stderr)
         return 1
-    print(
+    say(
         f"{fetched.n_files} files in {fetched.folder}, {fetched.n_checked} of "
         "them checked by SHA-256"
     )

@@ -27,11 +27,17 @@ DONE, KEPT = "done", "kept"
 
 @dataclass
 class Report:
-    """What became of each notebook, in order, and the run's exit status."""
+    """What became of each notebook, in order, and the run's exit status.
+
+    ``again`` is the command that goes on, ``published`` the reference
+    results that a study has written.
+    """
 
     folder: Path
     status: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    again: str = ""
+    published: list[Path] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -59,6 +65,7 @@ def run(
     alone. Raises ``Refused`` before anything starts.
     """
     settings = settings or {}
+    alone = again is not None
     notebooks = book.read_notebooks(notebooks_dir)
     selected = book.select(notebooks, only)
     book.check_settings(settings, selected)
@@ -68,24 +75,28 @@ def run(
     if profile:
         settings = {"PROFILE": profile, **settings}
     folder = RunFolder(run_dir)
-    claimed = folder.claimed(settings, resume, alone=again is not None)
+    again = again or resume_command(folder.path)
+    claimed = folder.claimed(settings, resume, alone)
     with claimed, stop_signals() as came:
-        batch = _Batch(folder, came)
+        batch = _Batch(folder, came, again)
         try:
             return batch.execute(selected)
         except Interrupted as stop:
-            again = again or resume_command(folder.path)
             batch.say(f"Interrupted by {stop.args[0].name}; go on: {again}")
             raise
 
 
 def resume_command(folder: Path) -> str:
     """The command that goes on with a run."""
+    return f"python -m helpers.run --resume --run-dir {quoted(folder)}"
+
+
+def quoted(folder: Path) -> str:
+    """A folder's path from here, as a command line takes it."""
     # Between two drives of Windows there is no relative path.
     with suppress(ValueError):
         folder = Path(os.path.relpath(folder))
-    place = shlex.quote(folder.as_posix())
-    return f"python -m helpers.run --resume --run-dir {place}"
+    return shlex.quote(folder.as_posix())
 
 
 @dataclass
@@ -94,6 +105,7 @@ class _Batch:
 
     folder: RunFolder
     came: list[Signals]
+    again: str
 
     def say(self, text: str) -> None:
         """Print, and write with the time to the run's log."""
@@ -109,7 +121,7 @@ class _Batch:
         atomic_write(path / "versions.json", versions + "\n")
         given = [f"{k}={v!r}" for k, v in self.folder.settings.items()]
         self.say(f"run folder {path}\nparameters {', '.join(given)}")
-        report = Report(path)
+        report = Report(path, again=self.again)
         for count, notebook in enumerate(selected, 1):
             head = f"[{count}/{len(selected)}] {notebook.name}"
             begun = time.perf_counter()
