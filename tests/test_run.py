@@ -6,10 +6,12 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,10 +25,12 @@ from PIL import Image
 from helpers import datasets, paths, results
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.run import main, summary
-from helpers.runner import batch, provenance
+from helpers.runner import batch, book, provenance
 from helpers.runner import folder as folder_module
 from helpers.runner.batch import Report, run
 from helpers.runner.book import (
+    ANY_FOLDER,
+    KNOWN_SETS,
     TEXTS,
     Refused,
     parse_settings,
@@ -191,6 +195,35 @@ def test_a_number_for_a_text_is_refused(write, runner):
     write("01_a", parameters=DATA)
     with pytest.raises(Refused, match="DATASET: expected a text, got 202001"):
         runner("smoke", settings={"DATASET": 202001})
+
+
+def test_notebooks_name_data_sets_that_there_are():
+    for notebook in read_notebooks(NOTEBOOKS_DIR):
+        assert set(notebook.datasets) <= KNOWN_SETS | {ANY_FOLDER}
+
+
+@pytest.mark.parametrize(
+    "file", ["README.md", "data/README.md", "notebooks/00_start_here.ipynb"]
+)
+def test_commands_in_the_texts_are_accepted(file):
+    """Those with notebooks and parameters, as a reader would copy them."""
+    text = (paths.ROOT / file).read_text("utf-8")
+    if file.endswith(".ipynb"):
+        text = "\n".join(c.source for c in nbformat.reads(text, 4).cells)
+    # The exercise on a misspelt parameter is about a refusal.
+    text = text.replace("--set DATASETS=", "").replace("\\\n", " ")
+    found = re.findall(r"helpers\.run\b([^`#\n]*--set[^`#\n]*)", text)
+    found += re.findall(r'ARGS="([^"]*--set[^"]*)"', text)
+    assert any("DATASET=acne5" in command for command in found)
+    notebooks = read_notebooks(NOTEBOOKS_DIR)
+    for command in found:
+        words = shlex.split(command)
+        options = dict(zip(words, words[1:], strict=False))
+        only = options.get("--only")
+        pairs = [b for a, b in pairwise(words) if a == "--set"]
+        if "--study" not in options:
+            chosen = book.select(notebooks, only and only.split(","))
+            book.check_settings(parse_settings(pairs), chosen)
 
 
 @pytest.mark.parametrize(

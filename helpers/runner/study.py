@@ -16,7 +16,8 @@ Each step is a run in a folder of its own, ``name`` or its notebooks' numbers.
 ``publish`` names tables of ``data/measured`` and the result each is made of;
 where several steps have such a result, their rows follow one another. A
 step's ``columns`` are put into its tables then, where they lack them, to tell
-its rows from those of the other steps.
+its rows from those of the other steps; of the tables of provenance, each row
+is kept once.
 """
 
 import json
@@ -162,19 +163,18 @@ def _publish(study: dict, folder: Path, measured_dir: Path) -> list[Path]:
     """Write the study's tables once all of them have been put together."""
     texts = {}
     for table, result in study["publish"].items():
-        parts = []
+        parts, facts = [], result.endswith("_provenance")
         for step in study["steps"]:
             path = folder / step["name"] / "results" / f"{result}.csv"
             if path.is_file():
                 part = pd.read_csv(path, dtype=str, keep_default_na=False)
-                more = step["columns"].items()
-                parts.append(
-                    part.assign(**{k: v for k, v in more if k not in part})
-                )
+                more = {} if facts else step["columns"]
+                new = {k: v for k, v in more.items() if k not in part}
+                parts.append(part.assign(**new))
         if not parts or len({tuple(part.columns) for part in parts}) > 1:
             wrong = "the steps' columns differ" if parts else "no step has it"
             raise Refused(f"nothing published: {result}.csv: {wrong}")
-        texts[measured_dir / f"{table}.csv"] = pd.concat(parts).to_csv(
-            index=False
-        )
+        whole = pd.concat(parts)
+        whole = whole.drop_duplicates() if facts else whole
+        texts[measured_dir / f"{table}.csv"] = whole.to_csv(index=False)
     return [paths.atomic_write(path, text) for path, text in texts.items()]
