@@ -27,7 +27,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers import chula, paths
-from helpers.runner.terminal import say
+from helpers.terminal import say
 
 REPOSITORY = "github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset"
 COMMIT = "fa130f48135d79bbd69f8e540b533511017d6896"

@@ -5,7 +5,7 @@ import sys
 
 from helpers.run import add_only, concluded
 from helpers.runner.sharing import refresh
-from helpers.runner.terminal import any_text, say
+from helpers.terminal import any_text, say
 
 
 def main() -> int:

@@ -15,8 +15,8 @@ from helpers.runner.batch import DONE, KEPT, Report, run
 from helpers.runner.book import Refused, parse_settings
 from helpers.runner.kernel import Interrupted
 from helpers.runner.study import run_study
-from helpers.runner.terminal import any_text, say
 from helpers.session import PROFILES
+from helpers.terminal import any_text, say
 
 
 def main(

@@ -100,6 +100,20 @@ def test_a_study_runs_goes_on_and_is_published(study, places):
     assert table.read_text().splitlines()[1:] == ["smoke,None,0,first"]
 
 
+def test_provenance_is_kept_once(study, places, write_notebook):
+    source = TABLE.replace("01_scores", "01_provenance")
+    source = source.replace("{PROFILE},{WIDTH},{seed}", "data,{WIDTH},same")
+    write_notebook(
+        places["notebooks_dir"], "01_a", source, parameters=PARAMETERS
+    )
+    steps = [STUDY["steps"][0] | {"name": name} for name in ("a", "b")]
+    steps.append(STUDY["steps"][1])
+    publish = {"widths_provenance": "01_provenance"}
+    study({"steps": steps, "publish": publish}, publish=True)
+    table = places["measured_dir"] / "widths_provenance.csv"
+    assert table.read_text().splitlines()[1:] == ["data,1,same", "data,9,same"]
+
+
 def test_profile_and_settings_are_put_on_top(study):
     report = study(settings={"WIDTH": 5}, profile="full")
     assert report.folder.name == "study-widths-full"

@@ -20,7 +20,7 @@ from helpers.runner import book, provenance
 from helpers.runner.book import Notebook
 from helpers.runner.folder import RunFolder, new_folder, newest_folder
 from helpers.runner.kernel import Interrupted, execute, stop_signals
-from helpers.runner.terminal import say
+from helpers.terminal import say
 
 DONE, KEPT = "done", "kept"
 

@@ -15,7 +15,10 @@ CODE_DIRS = ("helpers", "data/published", "data/checksums", "data/weights")
 """Folders of the project on which every notebook's results may depend."""
 
 USUAL_SETS = ("acne5", "chula-rbc-12", "cifar10", "cifar100")
-"""What a notebook may look for in its data folder without being told."""
+"""What a notebook may look for in a DATA_DIR without a DATASET."""
+
+FULL_SET = ("cifar10",)
+"""What one may look for in the data folder without either, in full."""
 
 
 @cache
@@ -48,10 +51,12 @@ def data_digest(settings: Mapping[str, object], asks: bool) -> str | None:
     is the path of a file, such as WEIGHTS.
     """
     named = [paths.ROOT / text for text in _texts(settings.values())]
-    found = [path for path in named if path.is_file()]
+    found = [path for path in named if os.path.isfile(path)]
     if asks:
-        folder = paths.data_folder(settings.get("DATA_DIR"))
-        for name in _texts([settings.get("DATASET") or USUAL_SETS]):
+        place = settings.get("DATA_DIR")
+        folder = paths.data_folder(place)
+        unnamed = USUAL_SETS if place else FULL_SET
+        for name in _texts([settings.get("DATASET") or unnamed]):
             if name not in DRAWN:
                 found += [paths.ROOT / folder / name]
                 found += [paths.ROOT / folder / f"{name}.npz"]
@@ -85,7 +90,7 @@ def digest(places: Iterable[Path]) -> str | None:
 
 def _files(place: Path) -> Iterator[Path]:
     """A file itself, or the files below a folder; links are followed."""
-    if place.is_file():
+    if os.path.isfile(place):
         yield place
     seen = set()
     for folder, inner, names in os.walk(place, followlinks=True):
