@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import keras
 from keras import layers, ops
 
+from helpers.models import compilable
+
 _PACKAGE = "imbalance_workbook"
 
 
@@ -232,7 +234,10 @@ def augmentation_layers(names: tuple[str, ...], seed: int) -> list:
     }
     if unknown := sorted(set(names) - set(made)):
         raise ValueError(f"names: {unknown} not in {sorted(made)}")
-    return [made[name](seed + place) for place, name in enumerate(names)]
+    return [
+        compilable(made[name](seed + place))
+        for place, name in enumerate(names)
+    ]
 
 
 class _Window(layers.Layer):
