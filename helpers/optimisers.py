@@ -104,12 +104,13 @@ class Protocol:
     def shortened(self, epochs: int | None) -> "Protocol":
         """The same over so many epochs, its drops at the same shares.
 
-        None leaves it as it is.
+        None leaves it as it is.  The first epoch is never one of a drop.
         """
         if epochs is None:
             return self
-        drops = (round(drop * epochs / self.epochs) for drop in self.drops)
-        return replace(self, epochs=epochs, drops=tuple(drops))
+        shares = [drop / self.epochs for drop in self.drops]
+        drops = tuple(max(1, round(share * epochs)) for share in shares)
+        return replace(self, epochs=epochs, drops=drops)
 
     def timed(self, method: Method) -> Method:
         """The method, its late class weights from the first drop on.

@@ -175,6 +175,14 @@ def test_a_shorter_protocol_keeps_the_shares_of_its_drops():
     assert (short.epochs, short.drops) == (12, (6, 10))
     assert short.learning_rate == PROTOCOLS["crops"].learning_rate
     assert PROTOCOLS["crops"].shortened(None) is PROTOCOLS["crops"]
+    for name, protocol in PROTOCOLS.items():
+        one = protocol.shortened(1)
+        optimizer = one.optimizer(3)
+        rates = []
+        for step in range(3):
+            optimizer.iterations.assign(step)
+            rates.append(float(optimizer.learning_rate))
+        assert rates == pytest.approx([protocol.learning_rate] * 3), name
 
 
 @pytest.mark.parametrize("name", ["cross_entropy_drw", "ldam_drw"])
