@@ -39,8 +39,9 @@ def rebuild(
     """Cut a data set down to a paper's training counts.
 
     ``test`` and ``validation`` pictures of each class are set apart first,
-    the same for all seeds; of the others each seed draws its own training
-    part, of the counts as `helpers.imbalance.scaled_counts` scales them.
+    the same for all seeds; 0 for ``validation`` leaves it empty. Of the
+    others each seed draws its own training part, of the counts as
+    `helpers.imbalance.scaled_counts` scales them.
 
     labels: (N,) integers of the data set; counts: (C,), the paper's; name: of
     the splits; classes: (C,) the data set's class for each of the paper's.
@@ -65,8 +66,10 @@ def rebuild(
     rows = np.flatnonzero(place[labels] >= 0)
     own = place[labels[rows]]
     rest, tested = hold_out(own, len(classes), test, seed=0)
-    pool, val = hold_out(own[rest], len(classes), validation, seed=0)
-    pool, val = rest[pool], rest[val]
+    pool, val = rest, rest[:0]
+    if validation:
+        kept, held = hold_out(own[rest], len(classes), validation, seed=0)
+        pool, val = rest[kept], rest[held]
     scaled = scaled_counts(counts, class_counts(own[pool], len(classes)))
     names = np.array([f"C{c + 1}" for c in range(len(classes))])
     names[np.argsort(counts, kind="stable")[:2]] = ["S1", "S2"]

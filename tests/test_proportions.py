@@ -64,3 +64,13 @@ def test_what_cannot_be_rebuilt_is_told():
         rebuild(LABELS, [5] * 7, "part", [0], 10, 5)
     with pytest.raises(ValueError, match="per_class"):
         rebuild(LABELS, ASKED, "part", [0], 60, 5)
+
+
+def test_there_may_be_no_validation_part():
+    """As in the paper: a class of 107 pictures has 7 besides its 100."""
+    labels = np.repeat([0, 1], [107, 435])
+    made = rebuild(labels, [7, 335], "part", [0], 100, 0, classes=[0, 1])
+    assert made.counts.tolist() == [7, 335]
+    (run,) = made.runs
+    assert len(run.val) == 0
+    assert np.bincount(made.labels[run.test]).tolist() == [100, 100]
