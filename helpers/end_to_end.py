@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.heads import check_decisions, decide, epoch_batches
+from helpers.losses import check_labels
 from helpers.methods import METHODS
 from helpers.optimisers import Protocol, augmentation_layers
 from helpers.splits import Split
@@ -51,7 +52,7 @@ def train_one_by_one(
     ------
     ValueError
         Where a method is unknown or needs a cosine classifier, or decides by
-        validation and a run has none.
+        validation and a run has none, or labels are no class indices.
     """
     unfit = [
         name for name in methods if name not in METHODS or METHODS[name].cosine
@@ -59,6 +60,7 @@ def train_one_by_one(
     if unfit:
         known = [name for name in METHODS if not METHODS[name].cosine]
         raise ValueError(f"methods: {unfit} not in {known}")
+    check_labels(labels)
     start = time.perf_counter()
     chosen = [METHODS[name] for name in methods]
     n_classes = int(labels.max()) + 1

@@ -14,6 +14,7 @@ from scipy.special import log_softmax
 
 from helpers.evaluation import confusion, macro_f1_from
 from helpers.features import augmentation_layers
+from helpers.losses import check_labels
 from helpers.methods import METHODS
 from helpers.models import (
     build_backbone,
@@ -133,6 +134,7 @@ def fine_tune(
     ValueError
         Where a method is unknown, or is more than a loss: samplers, late
         weights and decision rules are known to `helpers.heads` alone.
+        Where labels are no class indices.
     """
     beyond = [
         name
@@ -144,6 +146,7 @@ def fine_tune(
         raise ValueError(
             f"methods: {beyond} cannot be fine-tuned; these can: {known}"
         )
+    check_labels(labels)
     start = time.perf_counter()
     logits, best_epochs, history = [], [], []
     jobs = [(method, run) for method in methods for run in runs]

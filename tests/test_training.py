@@ -95,6 +95,12 @@ def test_methods_that_are_more_than_a_loss_are_refused():
         fine_tune(None, None, [], ["over_sampling"], "random", FineTuning())
 
 
+def test_labels_that_are_no_class_indices_are_refused():
+    for bad in (np.array([0, -1]), np.array([0.0, 1.0])):
+        with pytest.raises(ValueError, match="labels"):
+            fine_tune(None, bad, [], ["cross_entropy"], "random", FineTuning())
+
+
 def test_methods_start_alike(tuned):
     """At equal class counts eq. (1) is 1: both methods are the same."""
     outcome, _ = tuned
