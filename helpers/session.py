@@ -165,6 +165,26 @@ def _versions() -> dict[str, str]:
     }
 
 
+def device() -> str:
+    """Where Keras computes, and with what, as a result names it.
+
+    "2 CPU cores, tensorflow 2.21.0, keras 3.15.1", or the GPUs' names.
+    """
+    versions = _versions()
+    backend = keras_backend()
+    return (
+        f"{_device(versions)}, {backend} {versions[backend]}, "
+        f"keras {versions['keras']}"
+    )
+
+
+def keras_backend() -> str:
+    """Keras' backend: "tensorflow", the default, or "jax"."""
+    import keras
+
+    return keras.backend.backend()
+
+
 def _device(versions: dict[str, str]) -> str:
     """The GPUs' names as the backend knows them, else the CPU's cores."""
     gpus: list[str] = []

@@ -101,8 +101,13 @@ def published(published_split) -> Split:
     return _split("published", masks, None)
 
 
-def folds(labels, groups, n_folds: int, seed: int) -> list[Split]:
+def folds(
+    labels, groups, n_folds: int, seed: int, validation: float | None = None
+) -> list[Split]:
     """Cross-validation: fold k is test, fold k+1 (cyclic) is validation.
+
+    validation: a share of the images that are not in fold k to take as its
+    validation set instead, drawn as the folds are; so more of them train.
 
     groups: (N,) source keys (no source is in two folds) or None. Each class
     is in each fold, in equal shares as in ``by_source`` or ``stratified``.
@@ -117,6 +122,13 @@ def folds(labels, groups, n_folds: int, seed: int) -> list[Split]:
     splits = []
     for k in range(n_folds):
         test, val = fold == k, fold == (k + 1) % n_folds
+        if validation is not None:
+            val = np.zeros_like(test)
+            rest = np.flatnonzero(~test)
+            some = None if groups is None else np.asarray(groups)[rest]
+            shares = np.array([1 - validation, validation])
+            part = _deal(np.asarray(labels)[rest], some, shares, seed)
+            val[rest[part == 1]] = True
         name = f"fold {k + 1} of {n_folds}"
         splits.append(_split(name, [~(test | val), val, test], seed))
     return splits
