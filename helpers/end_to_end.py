@@ -13,6 +13,7 @@ import pandas as pd
 
 from helpers.backbones import trainable
 from helpers.heads import check_decisions, decide, epoch_batches
+from helpers.losses import check_labels
 from helpers.methods import METHODS
 from helpers.models import weights_identity
 from helpers.optimisers import Protocol, augmentation_layers
@@ -121,7 +122,7 @@ def train_one_by_one(
     ------
     ValueError
         Where a method is unknown or needs a cosine classifier, or decides by
-        validation and a run has none.
+        validation and a run has none, or labels are no class indices.
     """
     unfit = [
         name for name in methods if name not in METHODS or METHODS[name].cosine
@@ -129,6 +130,7 @@ def train_one_by_one(
     if unfit:
         known = [name for name in METHODS if not METHODS[name].cosine]
         raise ValueError(f"methods: {unfit} not in {known}")
+    check_labels(labels)
     start = time.perf_counter()
     chosen = [protocol.timed(METHODS[name]) for name in methods]
     n_classes = int(labels.max()) + 1

@@ -19,6 +19,7 @@ from helpers.heads import (
     decide,
     epoch_batches,
 )
+from helpers.losses import check_labels
 from helpers.methods import METHODS
 from helpers.optimisers import Protocol
 from helpers.residual import small_resnet
@@ -69,12 +70,13 @@ def train_grid(
     Raises
     ------
     ValueError
-        Where a method is unknown, images and labels do not match, or the
-        protocol augments.
+        Where a method is unknown, labels are no class indices, images and
+        labels do not match, or the protocol augments.
     """
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise ValueError(f"methods: {unknown} not in {sorted(METHODS)}")
+    check_labels(labels)
     if images.dtype != np.uint8 or images.shape[:-3] != labels.shape:
         raise ValueError(
             f"images: uint8 ({len(labels)}, H, W, channels) is needed, got "

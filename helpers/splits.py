@@ -156,7 +156,9 @@ def leakage(split: Split, groups) -> pd.DataFrame:
                 "images": len(index),
                 "sources": len(np.unique(groups[index])),
                 "leaking": pd.NA if of_train else n,
-                "share": np.nan if of_train else n / len(index),
+                "share": n / len(index)
+                if len(index) and not of_train
+                else np.nan,
             }
         )
     return pd.DataFrame(rows).astype({"leaking": "Int64"})

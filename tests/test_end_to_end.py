@@ -154,6 +154,15 @@ def test_a_method_it_cannot_train_is_refused(digits, run, name):
         train_one_by_one(*digits, [run], [name], PROTOCOL, network)
 
 
+def test_labels_that_are_no_class_indices_are_refused(digits, run):
+    images, labels = digits
+    for bad in (labels - 1, labels / 2):
+        with pytest.raises(ValueError, match="labels"):
+            train_one_by_one(
+                images, bad, [run], METHOD_NAMES[:1], PROTOCOL, network
+            )
+
+
 def test_a_rule_without_validation_is_refused(digits, run):
     with pytest.raises(ValueError, match="decides by validation"):
         train_one_by_one(

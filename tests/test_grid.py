@@ -181,6 +181,9 @@ def test_bad_input_is_named(digits):
         train_grid(images / 255, labels, *rest)
     with pytest.raises(ValueError, match="images: uint8"):
         train_grid(images[1:], labels, *rest)
+    for bad in (labels - 1, labels / 2):
+        with pytest.raises(ValueError, match="labels"):
+            train_grid(images, bad, *rest)
     with pytest.raises(ValueError, match="augment"):
         train_grid(images, labels, *rest[:2], PROTOCOLS["cifar"])
     with pytest.raises(ValueError, match="threshold_moving.*validation"):

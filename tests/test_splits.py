@@ -213,6 +213,10 @@ def test_leakage():
     assert table.leaking[["val", "test"]].tolist() == [1, 1]
     assert table.share[["val", "test"]].tolist() == [0.5, 0.5]
     assert pd.isna(table.leaking["train"])
+    split = splits.Split("no validation", index[0], index[0][:0], index[2], 0)
+    table = splits.leakage(split, groups).set_index("part")
+    assert table.leaking["val"] == 0
+    assert pd.isna(table.share["val"])
     with pytest.raises(ValueError, match="group_rule"):
         splits.leakage(split, None)
 
