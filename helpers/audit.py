@@ -265,10 +265,15 @@ _MEANINGS = dict(
             "the file it points to is not there",
             "an extension that is not read; convert if it is a picture",
             "an empty file; download it again",
-            "damaged, or no picture inside; download it again",
+            "damaged, or of a format that is not read, whatever its "
+            "extension; convert it or download it again",
             "the file ends too early; download it again",
             "an icon or a thumbnail",
             "an image bomb or a scan; scale it down",
+            "the name has letters in another encoding; rename the file",
+            "the system refuses to open it; check its permissions",
+            "a sound image with more than 1 MB of text or colour profile; "
+            "save it without",
         ),
         strict=True,
     )
