@@ -51,41 +51,39 @@ class Split:
         return {part: getattr(self, part) for part in PART_NAMES}
 
 
+class Impossible(ValueError):
+    """The data allow no such split; the message says why and what to do."""
+
+
 def ways(
     ds: ImageDataset, seed: int
 ) -> tuple[dict[str, Split], dict[str, str]]:
     """Split a data set in each of the three ways that it allows.
 
     Returns the splits "random" (``stratified``), "by source" (``by_source``)
-    and "published", as far as they can be made, and for each other way a
-    sentence that says why not, with the name of the class it is about. A
-    published split counts only where each of its sets holds every class; a
-    data set that comes without one is no reason to say anything.
+    and "published"; and, for each of the last two that cannot be made, a
+    sentence that says why. A published split counts only where each of its
+    sets holds every class; where none came with the data there is nothing to
+    say. Raises Impossible for a class that cannot even be split at random.
     """
-    names = ds.class_names
-    made, left_out = {}, {}
-    try:
-        made["random"] = stratified(ds.labels, seed, class_names=names)
-    except ValueError as error:
-        left_out["random"] = f"The random split is left out: {error}."
+    names, left_out = ds.class_names, {}
+    made = {"random": stratified(ds.labels, seed, class_names=names)}
     try:
         if ds.groups is None:
-            raise ValueError("this data set does not tell the sources")
+            raise Impossible("this data set does not tell the sources")
         made["by source"] = by_source(
             ds.labels, ds.groups, seed, class_names=names
         )
-    except ValueError as error:
-        left_out["by source"] = f"The split by source is left out: {error}."
+    except Impossible as why:
+        left_out["by source"] = f"The split by source is left out: {why}."
     if ds.published_split is not None:
         try:
             split = published(ds.published_split)
             if gaps := lacking(split, ds.labels, names):
-                raise ValueError(gaps)
+                raise Impossible(gaps)
             made["published"] = split
-        except ValueError as error:
-            left_out["published"] = (
-                f"The published split is left out: {error}."
-            )
+        except Impossible as why:
+            left_out["published"] = f"The published split is left out: {why}."
     return made, left_out
 
 
@@ -113,7 +111,7 @@ def stratified(
 
     labels: (N,) integers. Each part's share of a class is within one picture
     of its fraction, and at least one. class_names: (C,) names for errors;
-    without them a class is called by its number. Raises ValueError for a
+    without them a class is called by its number. Raises Impossible for a
     class with fewer pictures than parts.
     """
     fractions = _checked_fractions(fractions)
@@ -135,7 +133,7 @@ def by_source(
     moved as close to the fractions as single sources allow. class_names: as
     for ``stratified``.
 
-    Raises ValueError where a class has fewer sources than parts, and where
+    Raises Impossible where a class has fewer sources than parts, and where
     no deal has every class in every part.
     """
     fractions = _checked_fractions(fractions)
@@ -146,13 +144,13 @@ def by_source(
 def published(published_split) -> Split:
     """Take the split that the data set came with.
 
-    published_split: (N,) of "train", "val", "test". Raises ValueError where
+    published_split: (N,) of "train", "val", "test". Raises Impossible where
     there is none, or one without pictures in a part: a set published with
     train and test only has no validation part to choose a model on, and one
     carved out of it would no longer be the published split.
     """
     if published_split is None:
-        raise ValueError(
+        raise Impossible(
             "this data set has no published split; split it at random or by "
             "source"
         )
@@ -164,7 +162,7 @@ def published(published_split) -> Split:
     if missing:
         sets = " and no ".join(f"{_SETS[part]} set" for part in missing)
         folders = " and ".join(f"{part}/" for part in missing)
-        raise ValueError(
+        raise Impossible(
             f"no {sets} is published (an image folder may add {folders})"
         )
     unknown = ~np.logical_or.reduce(masks)
@@ -184,9 +182,9 @@ def folds(
     groups: (N,) source keys (no source is in two folds) or None. Each class
     is in each fold, in equal shares as in ``by_source`` or ``stratified``.
     Another seed is another reshuffle. class_names: as for ``stratified``.
-    Raises ValueError for fewer than three folds, for a class with fewer
-    sources (pictures) than folds, and where no deal of the sources has every
-    class in every fold.
+    Raises ValueError for fewer than three folds; Impossible for a class with
+    fewer sources (pictures) than folds, and where no deal of the sources has
+    every class in every fold.
     """
     if n_folds < 3:
         raise ValueError(
@@ -299,7 +297,7 @@ def _deal(labels, groups, fractions, seed: int, class_names) -> np.ndarray:
         advice = "add images or leave the class out"
         if n_units.min() >= 3:
             advice = f"take {n_units.min()} folds, {advice}"
-        raise ValueError(
+        raise Impossible(
             f"{' and '.join(few)}, too few for {k} "
             f"{'sets' if k == 3 else 'folds'}; {advice}"
         )
@@ -310,7 +308,7 @@ def _deal(labels, groups, fractions, seed: int, class_names) -> np.ndarray:
             return part[group]
     part = _search(table > 0, k, rng)
     if part is None:
-        raise ValueError(
+        raise Impossible(
             f"no way found to have every class in each of {k} "
             f"{'sets' if k == 3 else 'folds'}, because a source may hold "
             "several classes; take fewer folds, another group rule, or leave "
