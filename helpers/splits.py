@@ -294,7 +294,7 @@ def _deal(labels, groups, fractions, seed: int, class_names) -> np.ndarray:
         if n < k
     ]
     if few:
-        advice = "add images or leave the class out"
+        advice = f"add {unit}s or leave the class out"
         if n_units.min() >= 3:
             advice = f"take {n_units.min()} folds, {advice}"
         raise Impossible(
