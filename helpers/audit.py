@@ -18,6 +18,20 @@ TOO_FEW = 10
 """Below this number a tenth of a class is less than one picture or source."""
 
 
+def used_files(ds: ImageDataset) -> pd.DataFrame:
+    """Return the rows of ``ds.found`` that belong to the images, in order.
+
+    Raises ValueError for a data set without a file for each image.
+    """
+    used = ds.found[ds.found["used"]].reset_index(drop=True)
+    if len(used) != len(ds) or used["phash"].isna().any():
+        raise ValueError(
+            f"{ds.name} has no file for each image that could be audited; "
+            "take an image folder"
+        )
+    return used
+
+
 def left_out(ds: ImageDataset) -> pd.DataFrame:
     """List every file that was found and not used: file, class, reason."""
     rows = ds.found[~ds.found["used"]]
@@ -57,7 +71,7 @@ def near_duplicates(
     levels), same_class, same_source, same_split (of the published split;
     true where there is none).
     """
-    used = ds.found[ds.found["used"]].reset_index(drop=True)
+    used = used_files(ds)
     i, j, distance = _close_pairs(
         used["phash"].to_numpy(np.uint64), max_distance
     )
