@@ -147,7 +147,7 @@ def load_cells(
     for name, side in (("image_size", image_size), ("crop", crop)):
         if not isinstance(side, int) or side < 1:
             raise ValueError(f"{name}: expected pixels, got {side!r}")
-    root = Path(paths.DATA_DIR if data_dir is None else data_dir) / NAME
+    root = paths.data_folder(data_dir) / NAME
     numbers, others = _files(root)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         photographs = list(
@@ -208,7 +208,7 @@ def read_photograph(
     such photograph or label file, ValueError for a photograph that cannot be
     read and for a bad label.
     """
-    root = Path(paths.DATA_DIR if data_dir is None else data_dir) / NAME
+    root = paths.data_folder(data_dir) / NAME
     numbers, _ = _files(root)
     if number not in numbers:
         raise FileNotFoundError(

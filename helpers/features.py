@@ -1,9 +1,9 @@
 """Frozen features of pictures, plain and augmented, cached on disk.
 
 The cache key holds all that the features follow from: the pictures' bytes,
-their size, the weights' hash, the scaling, the augmentation, the code of this
-file and of `helpers.models`, the Keras version and the backend.  A second run
-reads; a change of any of them computes anew.
+their size, the network, the weights' hash, the preprocessing, the
+augmentation, the code that builds and feeds the network, the Keras version
+and the backend.  A second run reads; a change of any of them computes anew.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from helpers import models
-from helpers.models import DEPTHS, build_extractor, scaled, weights_identity
+from helpers import backbones, efficientnet_lite
+from helpers.backbones import extractor, preprocessed, weights_identity
 from helpers.paths import CACHE_DIR, atomic_write
 
 # The paper names rotation, zoom and flip (section 2.2), not their strengths.
@@ -40,28 +40,33 @@ def augmentation_layers(seed: int) -> list[keras.layers.Layer]:
 
 def frozen_features(
     images: np.ndarray,
+    backbone: str,
     weights: str,
     views: int = 1,
-    scaling: str = "corrected",
+    preprocessing: str = "keras",
     seed: int = 0,
     cache_dir: Path | None = None,
-    depths: tuple[str, ...] = DEPTHS,
+    depths: tuple[str, ...] | None = None,
 ) -> np.ndarray:
-    """Features of EfficientNetB1 at some depths, averaged over space.
+    """Features of a network at some depths, averaged over space.
 
     Parameters
     ----------
     images : uint8 (N, size, size, 3)
-    weights, scaling : see `helpers.models.build_backbone`
-    depths : see `helpers.models.build_extractor`
-    views : 1 gives the plain pictures alone; each further view is all of
+    backbone : one of `helpers.backbones.BACKBONES`
+    weights : see `helpers.backbones.backbone`
+    views : 1 gives the plain images alone; each further view is all of
         them, augmented anew
+    preprocessing : see `helpers.backbones.preprocessed`
     seed : of random weights and of the augmentation
     cache_dir : default ``features/`` in `helpers.paths.CACHE_DIR`
+    depths : ends of stages, default the last four ("block 4" to "block 7"
+        of an EfficientNet)
 
     Returns
     -------
-    float32 (views, N, F), F = 704 at the usual depths; view 0 is plain.
+    float32 (views, N, F); view 0 is plain; F = 704 at the usual depths of
+    EfficientNetB1 and EfficientNet-Lite1.
     """
     if images.dtype != np.uint8 or images.ndim != 4:
         raise ValueError(
@@ -72,8 +77,8 @@ def frozen_features(
     origin = {
         "pixels": hashlib.sha256(np.ascontiguousarray(images)).hexdigest(),
         "shape": images.shape,
-        "weights": weights_identity(weights, seed),
-        "scaling": scaling,
+        "weights": weights_identity(backbone, weights, seed),
+        "preprocessing": preprocessing,
         "depths": depths,
         "code": _code_hash(),
         "keras": keras.__version__,
@@ -82,13 +87,22 @@ def frozen_features(
     paths = [
         folder / f"{_key(origin, view, seed)}.npy" for view in range(views)
     ]
+
+    def feed(pixels):
+        return preprocessed(pixels, backbone, weights, preprocessing)
+
     for view, path in enumerate(paths):
         if not path.is_file():
             network = compiled_network(
-                origin["weights"], weights, images.shape[1], seed, depths
+                origin["weights"],
+                backbone,
+                weights,
+                images.shape[1],
+                seed,
+                depths,
             )
             buffer = io.BytesIO()
-            np.save(buffer, _extract(network, images, view, seed, scaling))
+            np.save(buffer, _extract(network, images, view, seed, feed))
             atomic_write(path, buffer.getvalue())
     return np.stack([np.load(path, allow_pickle=False) for path in paths])
 
@@ -100,34 +114,36 @@ def _key(origin, view, seed):
 
 
 def _code_hash():
-    texts = [Path(file).read_bytes() for file in (__file__, models.__file__)]
+    files = (__file__, backbones.__file__, efficientnet_lite.__file__)
+    texts = [Path(file).read_bytes() for file in files]
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def compiled_network(
     identity: str,
+    backbone: str,
     weights: str,
     image_size: int,
     seed: int,
-    depths: tuple[str, ...],
+    depths: tuple[str, ...] | None,
 ) -> keras.Model:
-    """`build_extractor`'s network, the last one kept: compiling takes seconds.
+    """The extractor's network, the last one kept: compiling takes seconds.
 
     identity: of ``weights``, so that a file that has changed is read again.
     """
-    return build_extractor(weights, image_size, seed, depths)
+    return extractor(backbone, weights, image_size, seed, depths)
 
 
-def _extract(network, images, view, seed, scaling):
+def _extract(network, images, view, seed, feed):
     steps = augmentation_layers(1000 * (seed + 1) + 10 * view) if view else []
     # A shorter last batch would cost a second tracing of the network.
     batches = -(-len(images) // BATCH_SIZE)
     rows = np.resize(np.arange(len(images)), (batches, BATCH_SIZE))
-    found = []
+    features = []
     for batch in rows:
         pixels = keras.ops.convert_to_tensor(images[batch], "float32")
         for step in steps:
             pixels = step(pixels, training=True)
-        found.append(network.predict_on_batch(scaled(pixels, scaling)))
-    return np.concatenate(found)[: len(images)]
+        features.append(network.predict_on_batch(feed(pixels)))
+    return np.concatenate(features)[: len(images)]

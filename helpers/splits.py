@@ -175,9 +175,18 @@ def published(published_split) -> Split:
 
 
 def folds(
-    labels, groups, n_folds: int, seed: int, *, class_names=None
+    labels,
+    groups,
+    n_folds: int,
+    seed: int,
+    validation: float | None = None,
+    *,
+    class_names=None,
 ) -> list[Split]:
     """Cross-validation: fold k is test, fold k+1 (cyclic) is validation.
+
+    validation: a share of the images that are not in fold k to take as its
+    validation set instead, drawn as the folds are; so more of them train.
 
     groups: (N,) source keys (no source is in two folds) or None. Each class
     is in each fold, in equal shares as in ``by_source`` or ``stratified``.
@@ -195,6 +204,15 @@ def folds(
     splits = []
     for k in range(n_folds):
         test, val = fold == k, fold == (k + 1) % n_folds
+        if validation is not None:
+            val = np.zeros_like(test)
+            rest = np.flatnonzero(~test)
+            some = None if groups is None else np.asarray(groups)[rest]
+            shares = np.array([1 - validation, validation])
+            part = _deal(
+                np.asarray(labels)[rest], some, shares, seed, class_names
+            )
+            val[rest[part == 1]] = True
         name = f"fold {k + 1} of {n_folds}"
         splits.append(_split(name, [~(test | val), val, test], seed))
     return splits
@@ -299,7 +317,7 @@ def _deal(labels, groups, fractions, seed: int, class_names) -> np.ndarray:
             advice = f"take {n_units.min()} folds, {advice}"
         raise Impossible(
             f"{' and '.join(few)}, too few for {k} "
-            f"{'sets' if k == 3 else 'folds'}; {advice}"
+            f"{'sets' if k <= 3 else 'folds'}; {advice}"
         )
     rng = np.random.default_rng(seed)
     for _ in range(_ATTEMPTS):
@@ -310,7 +328,7 @@ def _deal(labels, groups, fractions, seed: int, class_names) -> np.ndarray:
     if part is None:
         raise Impossible(
             f"no way found to have every class in each of {k} "
-            f"{'sets' if k == 3 else 'folds'}, because a source may hold "
+            f"{'sets' if k <= 3 else 'folds'}, because a source may hold "
             "several classes; take fewer folds, another group rule, or leave "
             "out a class of few sources"
         )

@@ -4,24 +4,35 @@ The outcome has the same shape as that of `helpers.heads`, so a notebook
 reads both regimes with the same code.
 """
 
+import hashlib
+import io
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
+from helpers import backbones
+from helpers.backbones import weights_identity
 from helpers.evaluation import confusion, macro_f1_from
-from helpers.features import augmentation_layers
+from helpers.features import AUGMENTATION, augmentation_layers
+from helpers.losses import CrossEntropy, WeightedCrossEntropy
 from helpers.methods import METHODS
 from helpers.models import (
-    build_backbone,
-    build_classifier,
     freeze_batch_normalization,
+    head_layers,
     set_batch_normalization_momentum,
 )
+from helpers.paths import atomic_write
+from helpers.session import device
 from helpers.splits import Split
+
+VERSION = 1
+"""Of what `fine_tune` does; a higher one makes kept trainings stale."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class Trained:
         plain cross-entropy for every method, so curves compare; "train" is
         measured while training, with augmentation and dropout
     seconds : of the whole training
+    devices : where each network was trained, as a result names it
     """
 
     methods: tuple[str, ...]
@@ -48,6 +60,7 @@ class Trained:
     best_epoch: np.ndarray
     history: pd.DataFrame
     seconds: float
+    devices: tuple[str, ...] = ()
 
     def tested(self, method: str, split: str) -> tuple[np.ndarray, np.ndarray]:
         """What a method says of the rows its runs on a split kept for test.
@@ -109,15 +122,18 @@ def fine_tune(
     labels: np.ndarray,
     runs: list[Split],
     methods: list[str],
+    backbone: str,
     weights: str,
     settings: FineTuning,
-    scaling: str = "corrected",
+    preprocessing: str = "keras",
+    keep_dir: Path | None = None,
 ) -> Trained:
-    """Train EfficientNetB1 and its head end to end.
+    """Train a network and its head end to end.
 
     For each run all methods start from the same weights and see the same
     batches; only the loss differs.  Adam; the epoch with the best validation
-    macro-F1 is kept.
+    macro-F1 is kept.  An epoch is ``ceil(n / batch_size)`` batches of one
+    size from an endless shuffled stream: every image once before any twice.
 
     Parameters
     ----------
@@ -126,7 +142,10 @@ def fine_tune(
     runs : one `Split` a run; its ``seed`` draws the head, the batches, the
         augmentation and the dropout
     methods : names in `helpers.methods.METHODS`
-    weights, scaling : see `helpers.models.build_backbone`
+    backbone, weights, preprocessing : see `helpers.backbones.backbone`
+    keep_dir : where each finished training is kept under a hash of all that
+        it follows from, so that a study that was stopped goes on there, on
+        another machine too; None keeps nothing
 
     Raises
     ------
@@ -145,39 +164,166 @@ def fine_tune(
             f"methods: {beyond} cannot be fine-tuned; these can: {known}"
         )
     start = time.perf_counter()
-    logits, best_epochs, history = [], [], []
-    jobs = [(method, run) for method in methods for run in runs]
+    what = (backbone, weights, settings, preprocessing)
+    programs, trained = {}, []
+    # Run by run, so that a study that is stopped has whole comparisons.
+    jobs = [(method, run) for run in runs for method in methods]
     for number, (method, run) in enumerate(jobs, 1):
-        model = _compiled(
-            images, labels, run, method, weights, settings, scaling
-        )
-        keeper = _KeepBest(images, labels, run, method)
-        batches = _Batches(images, labels, run, settings.batch_size)
-        model.fit(
-            batches,
-            epochs=settings.epochs,
-            shuffle=False,
-            callbacks=[keeper],
-            verbose=0,
-        )
-        model.set_weights(keeper.best_weights)
-        logits.append(model.predict(images, verbose=0))
-        best_epochs.append(keeper.best_epoch)
-        history += keeper.history
+        path = None
+        if keep_dir is not None:
+            key = _key(images, labels, run, method, *what)
+            path = Path(keep_dir) / f"{key}.npz"
+        kept = path is not None and path.is_file()
+        if kept:
+            one = _read(path)
+        else:
+            one = _train(images, labels, run, method, *what, programs)
+            if path is not None:
+                _write(path, one)
+        trained.append(one)
         print(
-            f"{number} of {len(jobs)}: {method}, {run.name}, "
-            f"seed {run.seed}, best epoch {keeper.best_epoch}",
+            f"{number} of {len(jobs)}: {method}, {run.name}, seed {run.seed}, "
+            f"best epoch {one['best_epoch']}{', kept' if kept else ''}",
             flush=True,
         )
-    shape = (len(methods), len(runs))
+    shape = (len(runs), len(methods))
+    logits = np.stack([one["logits"] for one in trained])
+    logits = logits.reshape(*shape, len(labels), -1).swapaxes(0, 1)
+    best_epochs = np.reshape([one["best_epoch"] for one in trained], shape)
+    history = [
+        {**row, "split": run.name}  # which a kept one may not know
+        for (_, run), one in zip(jobs, trained, strict=True)
+        for row in one["history"]
+    ]
     return Trained(
         methods=tuple(methods),
         runs=tuple(runs),
-        logits=np.stack(logits).reshape(*shape, len(labels), -1),
-        best_epoch=np.reshape(best_epochs, shape),
+        logits=np.ascontiguousarray(logits),
+        best_epoch=best_epochs.T,
         history=pd.DataFrame(history),
         seconds=time.perf_counter() - start,
+        devices=tuple(sorted({one["device"] for one in trained})),
     )
+
+
+def _train(
+    images,
+    labels,
+    run,
+    method,
+    backbone,
+    weights,
+    settings,
+    preprocessing,
+    programs,
+):
+    """One training: its logits, best epoch, history, seconds and device."""
+    start = time.perf_counter()
+    n_classes = int(labels.max()) + 1
+    counts = np.bincount(labels[run.train], minlength=n_classes)
+    loss, class_weights = METHODS[method].loss(counts), np.ones(n_classes)
+    if type(loss) is WeightedCrossEntropy:
+        # As weights of samples they are no part of the compiled program,
+        # which then serves every run of both scenarios.
+        loss, class_weights = CrossEntropy(), loss.class_weights
+    arguments = (images.shape[1:], n_classes, run.seed)
+    arguments += (backbone, weights, settings, preprocessing)
+    model = _network(*arguments)
+    key = json.dumps(loss.get_config(), sort_keys=True)
+    if key not in programs:
+        compile_measured(
+            model, loss, keras.optimizers.Adam(settings.learning_rate)
+        )
+        model.optimizer.build(model.trainable_variables)
+        programs[key] = (
+            model,
+            [keras.ops.convert_to_numpy(v) for v in _state(model)],
+        )
+    else:
+        compiled, fresh_optimizer = programs[key]
+        for old, new in zip(
+            _network_state(compiled), _network_state(model), strict=True
+        ):
+            old.assign(new)
+        for old, new in zip(_state(compiled), fresh_optimizer, strict=True):
+            old.assign(new)
+        model = compiled
+    batches = _Batches(images, labels, run, settings, class_weights)
+    keeper = _KeepBest(images, labels, run, method, batches)
+    model.fit(
+        batches,
+        epochs=settings.epochs,
+        shuffle=False,
+        callbacks=[keeper],
+        verbose=0,
+    )
+    model.set_weights(keeper.best_weights)
+    return {
+        "logits": predicted_logits(model, images),
+        "best_epoch": keeper.best_epoch,
+        "history": keeper.history,
+        "seconds": time.perf_counter() - start,
+        "device": device(),
+    }
+
+
+def _state(model):
+    return model.optimizer.variables
+
+
+def _network_state(model):
+    """Weights, and the seeds of dropout and augmentation, in one order."""
+    return [v for layer in model.layers for v in layer.variables]
+
+
+def predicted_logits(
+    model: keras.Model, images: np.ndarray, batch_size: int = 64
+) -> np.ndarray:
+    """Logits of images, uint8 (N, H, W, 3), in batches of one size, float32.
+
+    A shorter last batch would cost a second tracing of the network.
+    """
+    batches = -(-len(images) // batch_size)
+    rows = np.resize(np.arange(len(images)), (batches, batch_size))
+    logits = [
+        np.asarray(model.predict_on_batch(images[batch].astype("float32")))
+        for batch in rows
+    ]
+    return np.concatenate(logits)[: len(images)]
+
+
+def _key(images, labels, run, method, backbone, weights, settings, scaling):
+    """Hash of all that a training follows from, but for the machine."""
+    arrays = [images, labels, *run.parts().values()]
+    n_classes = int(labels.max()) + 1
+    counts = np.bincount(labels[run.train], minlength=n_classes)
+    made_of = {
+        "version": VERSION,
+        "arrays": [
+            [array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
+            for array in arrays
+        ],
+        "seed": run.seed,
+        "loss": METHODS[method].loss(counts).get_config(),
+        "network": weights_identity(backbone, weights, run.seed),
+        "settings": asdict(settings),
+        "preprocessing": scaling,
+        "augmentation": AUGMENTATION,
+    }
+    text = json.dumps(made_of, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _write(path, one):
+    buffer = io.BytesIO()
+    text = json.dumps({k: v for k, v in one.items() if k != "logits"})
+    np.savez_compressed(buffer, logits=one["logits"], about=np.array(text))
+    atomic_write(path, buffer.getvalue())
+
+
+def _read(path):
+    with np.load(path, allow_pickle=False) as file:
+        return {"logits": file["logits"], **json.loads(str(file["about"]))}
 
 
 def validation_scores(
@@ -212,31 +358,29 @@ def history_rows(
     ]
 
 
-def _compiled(images, labels, run, method, weights, settings, scaling):
+def _network(
+    image_shape, n_classes, seed, backbone, weights, settings, preprocessing
+):
+    """Augmentation, backbone and head, not compiled."""
     # Dropout inside EfficientNet takes its seeds from the global one.
-    keras.utils.set_random_seed(run.seed)
-    size, n_classes = images.shape[1], int(labels.max()) + 1
-    backbone = build_backbone(weights, size, scaling, run.seed)
-    if settings.batch_norm_momentum is None:
-        freeze_batch_normalization(backbone)
-    else:
-        set_batch_normalization_momentum(
-            backbone, settings.batch_norm_momentum
-        )
-    classifier = build_classifier(
-        backbone, n_classes, settings.dense, settings.dropout, run.seed
+    keras.utils.set_random_seed(seed)
+    base = backbones.backbone(
+        backbone, weights, image_shape[0], preprocessing, seed=seed
     )
-    model = keras.Sequential(
+    base.trainable = True
+    if settings.batch_norm_momentum is None:
+        freeze_batch_normalization(base)
+    else:
+        set_batch_normalization_momentum(base, settings.batch_norm_momentum)
+    head = head_layers(n_classes, settings.dense, settings.dropout, seed)
+    return keras.Sequential(
         [
-            keras.Input(images.shape[1:]),
-            *augmentation_layers(run.seed),
-            classifier,
+            keras.Input(image_shape),
+            *augmentation_layers(seed),
+            base,
+            *head,
         ]
     )
-    counts = np.bincount(labels[run.train], minlength=n_classes)
-    optimizer = keras.optimizers.Adam(settings.learning_rate)
-    compile_measured(model, METHODS[method].loss(counts), optimizer)
-    return model
 
 
 def compile_measured(model: keras.Model, loss, optimizer) -> None:
@@ -258,39 +402,51 @@ def compile_measured(model: keras.Model, loss, optimizer) -> None:
 
 
 class _Batches(keras.utils.PyDataset):
-    """Batches of a run's training part, in an order its seed fixes."""
+    """Batches of a run's training set, in an order its seed fixes."""
 
-    def __init__(self, images, labels, run, batch_size):
+    def __init__(self, images, labels, run, settings, class_weights):
         super().__init__()
-        self.images, self.labels, self.run = images, labels, run
-        self.batch_size = batch_size
-        self.generator = np.random.default_rng(run.seed)
-        self.on_epoch_end()
+        self.images, self.labels = images, labels
+        self.weights = class_weights.astype("float32")
+        size, pool = settings.batch_size, run.train
+        steps = -(-len(pool) // size)
+        generator = np.random.default_rng(run.seed)
+        passes = -(-settings.epochs * steps * size // len(pool))
+        stream = np.concatenate(
+            [generator.permutation(pool) for _ in range(passes)]
+        )[: settings.epochs * steps * size]
+        self.rows = stream.reshape(settings.epochs, steps, size)
+        self.epoch = 0
 
     def __len__(self):
-        return -(-len(self.run.train) // self.batch_size)
+        return self.rows.shape[1]
 
     def __getitem__(self, index):
-        start = index * self.batch_size
-        rows = self.order[start : start + self.batch_size]
-        return self.images[rows].astype("float32"), self.labels[rows]
-
-    def on_epoch_end(self):
-        self.order = self.generator.permutation(self.run.train)
+        rows = self.rows[self.epoch, index]
+        labels = self.labels[rows]
+        return (
+            self.images[rows].astype("float32"),
+            labels,
+            self.weights[labels],
+        )
 
 
 class _KeepBest(keras.callbacks.Callback):
     """Scores validation after each epoch and keeps the best epoch."""
 
-    def __init__(self, images, labels, run, method):
+    def __init__(self, images, labels, run, method, batches):
         super().__init__()
         self.images, self.labels = images[run.val], labels[run.val]
-        self.run, self.method = run, method
+        self.run, self.method, self.batches = run, method, batches
         self.history, self.best_score = [], -1.0
         self.best_epoch, self.best_weights = 0, None
 
+    def on_epoch_begin(self, epoch, logs=None):
+        # The hooks of PyDataset also run when a model is built.
+        self.batches.epoch = epoch
+
     def on_epoch_end(self, epoch, logs=None):
-        logits = self.model.predict(self.images, verbose=0)
+        logits = predicted_logits(self.model, self.images)
         scores = validation_scores(self.labels, logits)
         training = {"loss": logs["plain_loss"], "accuracy": logs["accuracy"]}
         for part, values in (("train", training), ("val", scores)):

