@@ -22,7 +22,13 @@ from scipy.sparse.csgraph import connected_components
 
 from helpers import paths
 from helpers.imagedata import FOUND, ImageDataset
-from helpers.pictures import HIDDEN, Picture, is_hidden, read_picture
+from helpers.pictures import (
+    HIDDEN,
+    Picture,
+    is_hidden,
+    read_picture,
+    readable_name,
+)
 
 NAME = "chula-rbc-12"
 """The data set's folder in the data folder."""
@@ -232,7 +238,7 @@ def _files(root: Path) -> tuple[list[int], dict[str, str]]:
             numbers.add(int(path.stem))
         else:
             reason = HIDDEN if is_hidden(path.name) else NOT_NUMBERED
-            others[f"Dataset/{path.name}"] = reason
+            others[f"Dataset/{readable_name(path.name)}"] = reason
     labelled = {
         int(path.stem)
         for path in (root / "Label").glob("*.txt")
@@ -276,7 +282,7 @@ def _read(root: Path, number: int, crop: int, image_size: int) -> _Photograph:
 def _labels(path: Path, picture: Picture) -> np.ndarray:
     """Read a label file: (n, 3) int64 of x, y, type, each inside."""
     cells = []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

@@ -34,7 +34,15 @@ class Rebuilt:
 
 
 def rebuild(
-    labels, counts, name: str, seeds, test: int, validation: int, classes=None
+    labels,
+    counts,
+    name: str,
+    seeds,
+    test: int,
+    validation: int,
+    classes=None,
+    *,
+    class_names=None,
 ) -> Rebuilt:
     """Cut a data set down to a paper's training counts.
 
@@ -45,9 +53,10 @@ def rebuild(
 
     labels: (N,) integers of the data set; counts: (C,), the paper's; name: of
     the splits; classes: (C,) the data set's class for each of the paper's.
-    Default: the class with most pictures takes the largest count, and so on.
-    Raises ValueError where the data set has fewer classes than the paper or
-    not enough pictures of one.
+    Default: the class with most pictures takes the largest count, and so on;
+    class_names: names of the data set's classes, for errors. Raises
+    ValueError where the data set has fewer classes than the paper or not
+    enough pictures of one.
     """
     labels, counts = np.asarray(labels), np.asarray(counts)
     if classes is None:
@@ -65,6 +74,15 @@ def rebuild(
     place[classes] = np.arange(len(classes))
     rows = np.flatnonzero(place[labels] >= 0)
     own = place[labels[rows]]
+    n = class_counts(own, len(classes))
+    if n.min() < test + validation + 2:
+        c = classes[n.argmin()]
+        raise ValueError(
+            f"class {c if class_names is None else repr(class_names[c])} has "
+            f"{n.min()} images: {test} for test, {validation} for validation "
+            "and two to train on are needed; set fewer apart, or leave the "
+            "class out"
+        )
     rest, tested = hold_out(own, len(classes), test, seed=0)
     pool, val = rest, rest[:0]
     if validation:
