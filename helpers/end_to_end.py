@@ -11,11 +11,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from helpers.backbones import trainable
+from helpers.backbones import trainable, weights_identity
 from helpers.heads import check_decisions, decide, epoch_batches
 from helpers.losses import check_labels
 from helpers.methods import METHODS
-from helpers.models import weights_identity
 from helpers.optimisers import Protocol, augmentation_layers
 from helpers.residual import (
     resnet18,
@@ -79,7 +78,7 @@ def network_of(
     build = trainable(PRETRAINED[name], weights)
     if weights == "random":
         return build, weights, "random, drawn from each run's seed"
-    return build, weights, weights_identity(weights)
+    return build, weights, weights_identity(PRETRAINED[name], weights)
 
 
 def train_one_by_one(
