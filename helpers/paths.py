@@ -20,7 +20,6 @@ FIGURES_DIR = ROOT / "figures"
 RUNS_DIR = ROOT / "runs"
 PUBLISHED_DIR = ROOT / "data" / "published"
 MEASURED_DIR = ROOT / "data" / "measured"
-WEIGHTS_DIR = ROOT / "data" / "weights"
 
 
 def atomic_write(path: Path | str, data: bytes | str) -> Path:

@@ -9,9 +9,8 @@ paths session imbalance sampling skin synthetic pictures imagedata folders
 arrays digits detection smears smear_synthesis severity chula download cifar
 datasets red_cells pixels audit splits proportions
 evaluation ordinal paired rounding losses remedies balance decisions methods
-models backbones attention saliency
-regression residual optimisers stacked corpus features
-representation pretraining probes training
+models weight_files efficientnet_lite backbones attention saliency
+regression residual optimisers stacked features training
 bank heads grid end_to_end severity_studies severity_sketches
 severity_claims drawing loss_figures smear_figures ablation_figures
 balance_figures rbc_figures severity_figures sheets figures results rbc_claims
