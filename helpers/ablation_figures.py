@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from helpers.drawing import QUIET, method_look, new_chart
+from helpers.drawing import INK, QUIET, method_look, new_chart
 
-__all__ = ["by_network", "dots", "gain_map", "tails"]
+__all__ = ["by_epoch", "by_network", "dots", "gain_map", "tails"]
 
 BASELINE = "cross_entropy"
 _LARGE_GAIN = 0.06
@@ -167,4 +168,37 @@ def by_network(panels: dict[str, pd.DataFrame], title: str) -> Figure:
         ax.yaxis.set_major_formatter(PercentFormatter(1))
     handles, labels = axes[0].get_legend_handles_labels()
     fig.legend(handles, labels, loc="outside lower center", ncols=4)
+    return fig
+
+
+def by_epoch(
+    panels: dict[str, pd.DataFrame], title: str, ylabel: str = "Accuracy"
+) -> Figure:
+    """Means over the seeds by epoch: solid for training, dashed for test.
+
+    A panel's table has the columns method, seed, epoch, part ("train" or
+    "test") and value, a fraction; a colour is a method.
+    """
+    fig = new_chart(max(4.6 * len(panels), 6.4), 4.2)
+    fig.suptitle(title, x=0.01, ha="left", fontsize=11)
+    axes = fig.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    dashes = {"train": "-", "test": "--"}
+    methods = list(dict.fromkeys(next(iter(panels.values()))["method"]))
+    for ax, (name, table) in zip(axes, panels.items(), strict=True):
+        means = table.groupby(["method", "part", "epoch"])["value"].mean()
+        for method in methods:
+            for part, style in dashes.items():
+                mean = means[method, part]
+                colour = method_look(method)[1]
+                ax.plot(mean.index, mean, color=colour, ls=style, lw=1.8)
+        ax.set(title=name, xlabel="Epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].set_ylabel(ylabel)
+    looks = [method_look(method) for method in methods]
+    handles = [Line2D([], [], color=c, label=label) for label, c in looks] + [
+        Line2D([], [], color=INK, ls="-", label="training"),
+        Line2D([], [], color=INK, ls="--", label="test"),
+    ]
+    fig.legend(handles=handles, loc="outside lower center", ncols=3)
     return fig

@@ -18,6 +18,20 @@ TOO_FEW = 10
 """Below this number a tenth of a class is less than one picture or source."""
 
 
+def used_files(ds: ImageDataset) -> pd.DataFrame:
+    """Return the rows of ``ds.found`` that belong to the images, in order.
+
+    Raises ValueError for a data set without a file for each image.
+    """
+    used = ds.found[ds.found["used"]].reset_index(drop=True)
+    if len(used) != len(ds) or used["phash"].isna().any():
+        raise ValueError(
+            f"{ds.name} has no file for each image that could be audited; "
+            "take an image folder"
+        )
+    return used
+
+
 def left_out(ds: ImageDataset) -> pd.DataFrame:
     """List every file that was found and not used: file, class, reason."""
     rows = ds.found[~ds.found["used"]]
@@ -57,7 +71,7 @@ def near_duplicates(
     levels), same_class, same_source, same_split (of the published split;
     true where there is none).
     """
-    used = ds.found[ds.found["used"]].reset_index(drop=True)
+    used = used_files(ds)
     i, j, distance = _close_pairs(
         used["phash"].to_numpy(np.uint64), max_distance
     )
@@ -265,10 +279,15 @@ _MEANINGS = dict(
             "the file it points to is not there",
             "an extension that is not read; convert if it is a picture",
             "an empty file; download it again",
-            "damaged, or no picture inside; download it again",
+            "damaged, or of a format that is not read, whatever its "
+            "extension; convert it or download it again",
             "the file ends too early; download it again",
             "an icon or a thumbnail",
             "an image bomb or a scan; scale it down",
+            "the name has letters in another encoding; rename the file",
+            "the system refuses to open it; check its permissions",
+            "a sound image with more than 1 MB of text or colour profile; "
+            "save it without",
         ),
         strict=True,
     )

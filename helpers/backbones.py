@@ -183,6 +183,13 @@ def extractor(
     return keras.Model(base.input, features)
 
 
+def depth_widths(name: str) -> dict[str, int]:
+    """How many features a network has at each of its depths."""
+    base = base_network(name, "random", (32, 32, 3))
+    ends = BACKBONES[name].depths
+    return {d: base.get_layer(end).output.shape[-1] for d, end in ends.items()}
+
+
 def preprocessed(images, name: str, weights: str, preprocessing: str):
     """Images 0-255 as a network is fed them.
 

@@ -22,7 +22,13 @@ from scipy.sparse.csgraph import connected_components
 
 from helpers import paths
 from helpers.imagedata import FOUND, ImageDataset
-from helpers.pictures import HIDDEN, Picture, is_hidden, read_picture
+from helpers.pictures import (
+    HIDDEN,
+    Picture,
+    is_hidden,
+    read_picture,
+    readable_name,
+)
 
 NAME = "chula-rbc-12"
 """The data set's folder in the data folder."""
@@ -141,7 +147,7 @@ def load_cells(
     for name, side in (("image_size", image_size), ("crop", crop)):
         if not isinstance(side, int) or side < 1:
             raise ValueError(f"{name}: expected pixels, got {side!r}")
-    root = Path(paths.DATA_DIR if data_dir is None else data_dir) / NAME
+    root = paths.data_folder(data_dir) / NAME
     numbers, others = _files(root)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         photographs = list(
@@ -202,7 +208,7 @@ def read_photograph(
     such photograph or label file, ValueError for a photograph that cannot be
     read and for a bad label.
     """
-    root = Path(paths.DATA_DIR if data_dir is None else data_dir) / NAME
+    root = paths.data_folder(data_dir) / NAME
     numbers, _ = _files(root)
     if number not in numbers:
         raise FileNotFoundError(
@@ -232,7 +238,7 @@ def _files(root: Path) -> tuple[list[int], dict[str, str]]:
             numbers.add(int(path.stem))
         else:
             reason = HIDDEN if is_hidden(path.name) else NOT_NUMBERED
-            others[f"Dataset/{path.name}"] = reason
+            others[f"Dataset/{readable_name(path.name)}"] = reason
     labelled = {
         int(path.stem)
         for path in (root / "Label").glob("*.txt")
@@ -276,7 +282,7 @@ def _read(root: Path, number: int, crop: int, image_size: int) -> _Photograph:
 def _labels(path: Path, picture: Picture) -> np.ndarray:
     """Read a label file: (n, 3) int64 of x, y, type, each inside."""
     cells = []
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

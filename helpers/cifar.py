@@ -59,8 +59,7 @@ def load_cifar(name: str, data_dir: Path | str | None = None) -> ImageDataset:
         raise ValueError(
             f"name: expected {' or '.join(CLASS_NAMES)}, got {name!r}"
         )
-    path = Path(paths.DATA_DIR if data_dir is None else data_dir)
-    path = path / f"{name}.npz"
+    path = paths.data_folder(data_dir) / f"{name}.npz"
     if path.is_file():
         arrays, origin = _from_npz(path), f"the file {path.name}"
     else:

@@ -60,7 +60,7 @@ def load(
     if name in DRAWN:
         root = synthetic.draw_acne(paths.CACHE_DIR / name, scale=DRAWN[name])
         return load_folder(root, name, image_size, rule)
-    data_dir = Path(paths.DATA_DIR if data_dir is None else data_dir)
+    data_dir = paths.data_folder(data_dir)
     if not (data_dir / name).is_dir():
         raise FileNotFoundError(
             f"no data set '{name}': there is no folder {data_dir / name}. "

@@ -7,6 +7,7 @@ is decided for.  Nothing is trained again.
 import numpy as np
 
 from helpers.evaluation import confusion, macro_f1_from
+from helpers.imbalance import class_counts
 
 # In logits: a class's odds move by a factor of at most e^3 = 20.
 _STEPS = np.array(sorted(np.linspace(-3, 3, 25), key=abs))
@@ -47,7 +48,7 @@ def tuned_offsets(logits, labels) -> np.ndarray:
     logits, labels = np.asarray(logits, float), np.asarray(labels)
     n_classes = logits.shape[-1]
     offsets = np.zeros(n_classes)
-    rarest_first = np.argsort(np.bincount(labels, minlength=n_classes))
+    rarest_first = np.argsort(class_counts(labels, n_classes))
     for label in np.tile(rarest_first, _SWEEPS):
         others = logits + offsets
         others[:, label] = -np.inf

@@ -27,6 +27,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers import chula, paths
+from helpers.terminal import say
 
 REPOSITORY = "github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset"
 COMMIT = "fa130f48135d79bbd69f8e540b533511017d6896"
@@ -66,7 +67,7 @@ def fetch_chula(to: Path | str | None = None) -> Fetched:
     where the archive cannot be fetched, ValueError where it is no archive, is
     too large, or a file with a checksum is missing or differs.
     """
-    to = Path(paths.DATA_DIR if to is None else to)
+    to = paths.data_folder(to)
     target = to / chula.NAME
     if target.exists():
         raise FileExistsError(
@@ -161,9 +162,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         fetched = fetch_chula(chosen.to)
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", sys.stderr)
         return 1
-    print(
+    say(
         f"{fetched.n_files} files in {fetched.folder}, {fetched.n_checked} of "
         "them checked by SHA-256"
     )

@@ -17,6 +17,7 @@ import numpy as np
 
 from helpers import backbones, efficientnet_lite
 from helpers.backbones import extractor, preprocessed, weights_identity
+from helpers.models import compilable
 from helpers.paths import CACHE_DIR, atomic_write
 
 # The paper names rotation, zoom and flip (section 2.2), not their strengths.
@@ -31,11 +32,12 @@ def augmentation_layers(seed: int) -> list[keras.layers.Layer]:
     up to 15 %, both ways; what comes in from outside is mirrored.
     """
     layers = keras.layers
-    return [
+    steps = [
         layers.RandomFlip(AUGMENTATION["flip"], seed=seed),
         layers.RandomRotation(AUGMENTATION["rotation"], seed=seed + 1),
         layers.RandomZoom(AUGMENTATION["zoom"], seed=seed + 2),
     ]
+    return [compilable(step) for step in steps]
 
 
 def frozen_features(

@@ -5,21 +5,31 @@ in ROOT, ``ROOT/{train,valid|val,test}/CLASS/*``. Folders below a class folder
 are read as part of the class, links to folders are followed.
 """
 
+import difflib
 import hashlib
 import os
 import re
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from helpers.imagedata import FOUND, ImageDataset
-from helpers.pictures import HIDDEN, Picture, is_hidden, read_picture
+from helpers.pictures import (
+    BAD_NAME,
+    HIDDEN,
+    Picture,
+    is_hidden,
+    read_picture,
+    readable_name,
+)
 
 OUTSIDE = "outside a class folder"
 """Reason for files that lie beside the class folders, such as a README."""
@@ -68,9 +78,11 @@ def load_folder(
     Files that cannot be used are left out by name and reason, never
     silently: ``found`` has a row for each. Raises FileNotFoundError for an
     absent folder; ValueError for fewer than two classes, a class without or
-    with only one usable picture, a group rule that does not fit a file, or a
-    ``manifest.csv`` with a column "file" that does not list a used file;
-    PermissionError for a folder that may not be entered.
+    with only one usable picture, class folders that seem to be one class
+    spelt in two ways, a folder around the class folders, a group rule that
+    does not fit a file, or a ``manifest.csv`` without a column "file" or that
+    does not list a used file; PermissionError for a folder that may not be
+    entered.
     """
     root = Path(root)
     if not root.is_dir():
@@ -81,6 +93,7 @@ def load_folder(
     if not isinstance(image_size, int) or image_size < 1:
         raise ValueError(f"image_size: expected pixels, got {image_size!r}")
     layout = _Layout.of(root)
+    layout.check(root)
     found, images = _read(
         root, layout, image_size, _group_function(group_rule)
     )
@@ -135,6 +148,71 @@ class _Layout:
     def class_names(self) -> tuple[str, ...]:
         return tuple(sorted({folder[-1] for folder in self.folders}))
 
+    def by_part(self) -> dict[str, list[str]]:
+        """Return the class folders of each part ("" without a split)."""
+        parts: dict[str, list[str]] = {}
+        for folder in self.folders:
+            part = PARTS[folder[0].lower()] if self.split else ""
+            parts.setdefault(part, []).append(folder[-1])
+        return parts
+
+    def check(self, root: Path) -> None:
+        """Raise ValueError where a class folder is likely misnamed."""
+        for folder in self.folders:
+            shown = readable_name("/".join(folder))
+            if shown != "/".join(folder):
+                raise ValueError(
+                    f"the name of the folder '{shown}' in {root} is not in "
+                    "UTF-8; rename it"
+                )
+        self._check_wrapping(root)
+        parts = self.by_part()
+        twins = _same_class(parts)
+        if twins:
+            pairs = "; ".join(
+                f"'{a}' and '{b}' ({why})" for a, b, why in twins
+            )
+            classes = "; ".join(
+                f"{part + ': ' if part else ''}{', '.join(sorted(set(names)))}"
+                for part, names in parts.items()
+            )
+            raise ValueError(
+                f"some class folders in {root} seem to be one class spelt in "
+                f"two ways: {pairs}. Classes: {classes}. Rename the folders "
+                "so that a class has the same name everywhere. (Where two are "
+                "different classes, add an empty folder of either name beside "
+                "the other.)"
+            )
+
+    def _check_wrapping(self, root: Path) -> None:
+        """Refuse a folder between a part and its class folders."""
+        if not self.split:
+            words = {f[0]: _split_word(f[0]) for f in self.folders}
+            named = sorted(name for name, part in words.items() if part)
+            several = len({words[name] for name in named}) >= 2
+            if several and all(_only_folders(root / name) for name in named):
+                raise ValueError(
+                    f"the folders {', '.join(named)} in {root} look like the "
+                    "sets of a published split, not like classes: name them "
+                    "train, valid and test, with one folder of images for "
+                    "each class directly in them"
+                )
+        several = {f[-1] for f in self.folders if self._siblings(f) > 1}
+        for folder in self.folders if self.split else ():
+            inner = _only_folders(root.joinpath(*folder))
+            if self._siblings(folder) > 1 or folder[-1] in several:
+                continue
+            if len(inner) >= 2:
+                part, name = folder
+                raise ValueError(
+                    f"'{part}' in {root} holds only the folder '{name}', and "
+                    f"that holds the folders {', '.join(inner)}: if these "
+                    f"are the classes, move them up into '{part}'"
+                )
+
+    def _siblings(self, folder: tuple[str, ...]) -> int:
+        return sum(other[0] == folder[0] for other in self.folders)
+
     def place(self, file: PurePosixPath) -> tuple[str, str, str] | None:
         """Return a file's part, class, and path below the class folder."""
         depth = 2 if self.split else 1
@@ -144,10 +222,72 @@ class _Layout:
         return part, file.parts[depth - 1], "/".join(file.parts[depth:])
 
 
+def _split_word(name: str) -> str | None:
+    """Return the part that a word of a folder's name stands for."""
+    words = re.split(r"[^a-z]+", name.lower())
+    return next((PARTS[word] for word in words if word in PARTS), None)
+
+
+def _same_class(parts: dict[str, list[str]]) -> list[tuple[str, str, str]]:
+    """Find pairs of class names that seem to mean one class, and why.
+
+    parts: the class names of each part. Names that occur in one and the same
+    part are different classes, unless they differ in how Unicode writes
+    their letters, which cannot be seen.
+    """
+    where: dict[str, set[str]] = {}
+    for part, names in parts.items():
+        for name in names:
+            where.setdefault(name, set()).add(part)
+    pairs = []
+    for a, b in combinations(sorted(where), 2):
+        if not where[a] & where[b]:
+            why = _alike(a, b)
+        else:
+            why = _UNICODE if _nfc(a) == _nfc(b) else None
+        if why:
+            pairs.append((a, b, why))
+    return pairs
+
+
+_UNICODE = "the same letters in two Unicode forms"
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _alike(a: str, b: str) -> str | None:
+    """Say in what two names differ, where they are likely to be one."""
+    a, b = _nfc(a), _nfc(b)
+    if a == b:
+        return _UNICODE
+    if a.casefold() == b.casefold():
+        return "upper and lower case"
+    a, b = (re.sub(r"[\W_]+", "", name.casefold()) for name in (a, b))
+    if a and a == b:
+        return "blanks and signs"
+    # "stage 1" and "stage 2" differ in one letter and are no misspelling.
+    if re.findall(r"\d+", a) != re.findall(r"\d+", b):
+        return None
+    if any(x in (y + "s", y + "es") for x, y in ((a, b), (b, a))):
+        return "singular and plural"
+    near = difflib.SequenceMatcher(None, a, b).ratio() >= 0.85
+    return "spelling" if near and min(len(a), len(b)) >= 5 else None
+
+
 def _folders(root: Path) -> list[str]:
     return sorted(
         p.name for p in root.iterdir() if p.is_dir() and not is_hidden(p.name)
     )
+
+
+def _only_folders(root: Path) -> list[str]:
+    """Return the folders in one that holds no files, else nothing."""
+    files = (p for p in root.iterdir() if p.is_file())
+    if any(not is_hidden(file.name) for file in files):
+        return []
+    return _folders(root)
 
 
 def _files(root: Path) -> Iterator[PurePosixPath]:
@@ -178,6 +318,8 @@ def _read(root, layout, image_size, group) -> tuple[pd.DataFrame, np.ndarray]:
     def read(file, place):
         if any(is_hidden(part) for part in file.parts):
             return Picture(reason=HIDDEN)
+        if readable_name(str(file)) != str(file):
+            return Picture(reason=BAD_NAME)
         if place is None:
             return Picture(reason=OUTSIDE)
         return read_picture(root / file, image_size)
@@ -203,7 +345,7 @@ def _read(root, layout, image_size, group) -> tuple[pd.DataFrame, np.ndarray]:
 
 def _row(file, part, class_name, source, picture) -> tuple:
     return (
-        str(file),
+        readable_name(str(file)),
         class_name,
         part,
         source,
@@ -280,10 +422,7 @@ def _facts(root: Path, files: pd.Series) -> pd.DataFrame | None:
     path = root / "manifest.csv"
     if not path.is_file():
         return None
-    manifest = pd.read_csv(path)
-    if "file" not in manifest.columns:
-        return None
-    manifest = manifest.drop_duplicates("file").set_index("file")
+    manifest = _manifest(path).drop_duplicates("file").set_index("file")
     missing = files[~files.isin(manifest.index)]
     if len(missing):
         raise ValueError(
@@ -293,6 +432,35 @@ def _facts(root: Path, files: pd.Series) -> pd.DataFrame | None:
     known = ["class", "source", "sha256"]
     facts = manifest.loc[files].drop(columns=known, errors="ignore")
     return facts.reset_index(drop=True)
+
+
+def _manifest(path: Path) -> pd.DataFrame:
+    """Read a table with a column "file", as spreadsheets save it.
+
+    Columns are divided by comma, semicolon or tab; a byte-order mark at the
+    beginning is skipped.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            heading = file.readline()
+        comma = max(",;\t", key=heading.count)
+        table = pd.read_csv(path, sep=comma, encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not in UTF-8; save it as 'CSV UTF-8' or rename it"
+        ) from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(
+            f"{path} is no table: {str(error).strip()}; correct or rename it"
+        ) from error
+    table = table.rename(columns=lambda name: str(name).strip())
+    if "file" not in table:
+        raise ValueError(
+            f"{path} has no column 'file', only "
+            f"{', '.join(map(repr, table.columns))}; name the column with "
+            "the images' paths 'file', or rename the manifest"
+        )
+    return table
 
 
 def _content_hash(used: pd.DataFrame) -> str:

@@ -19,12 +19,13 @@ from helpers.heads import (
     decide,
     epoch_batches,
 )
+from helpers.losses import check_labels
 from helpers.methods import METHODS
 from helpers.optimisers import Protocol
 from helpers.residual import small_resnet
 from helpers.splits import Split
 from helpers.stacked import stack
-from helpers.training import Trained, history_rows
+from helpers.training import Trained, history_rows, validation_scores
 
 
 def train_grid(
@@ -34,6 +35,7 @@ def train_grid(
     methods: list[str],
     protocol: Protocol,
     network=small_resnet,
+    test_curves: bool = False,
 ) -> Trained:
     """Train a network from scratch for every method and run.
 
@@ -43,7 +45,9 @@ def train_grid(
 
     An epoch is ``ceil(n / batch_size)`` batches of a run of n training rows,
     as Keras and PyTorch count; the last one is filled up from the next pass.
-    A sampler is asked once a run which rows make up the stream.
+    A sampler is asked once a run which rows make up the stream.  Late weights
+    start at the first drop of the learning rate, see
+    `helpers.optimisers.Protocol.timed`.
 
     Parameters
     ----------
@@ -55,20 +59,24 @@ def train_grid(
     protocol : see `helpers.optimisers.PROTOCOLS`; without augmentation
     network : from (classes, picture's shape, seed) to a model that
         `helpers.stacked.stack` takes
+    test_curves : whether the history also has the scores of the test part
+        after every epoch, part "test"; nothing is chosen by them
 
     Returns
     -------
-    `Trained`, with ``best_epoch`` the last one; history of the training part.
+    `Trained`, with ``best_epoch`` the last one; history of the training part
+    and, where asked for, of the test part.
 
     Raises
     ------
     ValueError
-        Where a method is unknown, images and labels do not match, or the
-        protocol augments.
+        Where a method is unknown, labels are no class indices, images and
+        labels do not match, or the protocol augments.
     """
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise ValueError(f"methods: {unknown} not in {sorted(METHODS)}")
+    check_labels(labels)
     if images.dtype != np.uint8 or images.shape[:-3] != labels.shape:
         raise ValueError(
             f"images: uint8 ({len(labels)}, H, W, channels) is needed, got "
@@ -79,7 +87,7 @@ def train_grid(
             f"protocol: the grid does not augment ({protocol.augmentation})"
         )
     start = time.perf_counter()
-    chosen = [METHODS[name] for name in methods]
+    chosen = [protocol.timed(METHODS[name]) for name in methods]
     n_classes = int(labels.max()) + 1
     check_decisions(labels, runs, chosen, n_classes)
     logits = np.empty(
@@ -90,7 +98,7 @@ def train_grid(
         own = [r for r, run in enumerate(runs) if len(run.train) == size]
         some = [runs[r] for r in own]
         bank = _NetworkBank(images, labels, some, chosen, protocol, network)
-        history += _fit(bank, labels, some, chosen, protocol)
+        history += _fit(bank, labels, some, chosen, protocol, test_curves)
         logits[:, own] = bank.logits([np.arange(len(labels))] * len(own))
     decide(logits, labels, runs, chosen)
     return Trained(
@@ -103,7 +111,7 @@ def train_grid(
     )
 
 
-def _fit(bank, labels, runs, methods, protocol):
+def _fit(bank, labels, runs, methods, protocol, test_curves):
     """Train the bank; return rows of its history."""
     rows = np.stack(
         [
@@ -115,9 +123,12 @@ def _fit(bank, labels, runs, methods, protocol):
     steps = len(rows) // protocol.epochs
     running = RunningScores(bank.streams, len(runs))
     history = []
+    longest = max(len(run.test) for run in runs)
+    tested = [np.resize(run.test, longest) for run in runs]
 
     def note(epoch, logs):
         scores = running.scores()
+        logits = bank.logits(tested) if test_curves else None
         for r, run in enumerate(runs):
             for m, method in enumerate(methods):
                 values = dict(
@@ -126,6 +137,13 @@ def _fit(bank, labels, runs, methods, protocol):
                 history.extend(
                     history_rows(run, method.name, epoch, "train", values)
                 )
+                if test_curves:
+                    values = validation_scores(
+                        labels[run.test], logits[m, r, : len(run.test)]
+                    )
+                    history.extend(
+                        history_rows(run, method.name, epoch, "test", values)
+                    )
 
     bank.compile(
         optimizer=protocol.optimizer(steps),

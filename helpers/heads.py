@@ -16,7 +16,7 @@ import pandas as pd
 from keras import ops
 
 from helpers.bank import HeadBank, training_counts
-from helpers.losses import CrossEntropy
+from helpers.losses import CrossEntropy, check_labels
 from helpers.methods import METHODS
 from helpers.sampling import resample
 from helpers.splits import Split
@@ -68,11 +68,13 @@ def train_heads(
     Raises
     ------
     ValueError
-        Where a method is unknown or features and labels do not match.
+        Where a method is unknown, labels are no class indices, or features
+        and labels do not match.
     """
     unknown = [name for name in methods if name not in METHODS]
     if unknown:
         raise ValueError(f"methods: {unknown} not in {sorted(METHODS)}")
+    check_labels(labels)
     if features.ndim != 3 or features.shape[1] != len(labels):
         raise ValueError(
             f"features: (views, {len(labels)}, F) is needed, "

@@ -103,6 +103,34 @@ class ImageDataset:
             provenance={**self.provenance, "classes": ", ".join(names)},
         )
 
+    def with_at_least(self, n: int) -> tuple["ImageDataset", str]:
+        """Leave out the classes with fewer than n pictures, and say so.
+
+        Returns the data set and a sentence with the names of those classes,
+        "" where there are none. Raises ValueError where fewer than two
+        classes are left.
+        """
+        enough = self.counts() >= n
+        if enough.all():
+            return self, ""
+        few = ", ".join(
+            f"'{name}' ({count})"
+            for name, count in zip(
+                self.class_names, self.counts(), strict=True
+            )
+            if count < n
+        )
+        if enough.sum() < 2:
+            raise ValueError(
+                f"classes with fewer than {n} images: {few}; add images to "
+                "them, or nothing can be compared"
+            )
+        kept = [self.class_names[k] for k in np.flatnonzero(enough)]
+        return self.of_classes(kept), (
+            f"Classes with fewer than {n} images are left out: {few}. Add "
+            "images to study them."
+        )
+
 
 def _at(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if values is None else values[rows]

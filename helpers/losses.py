@@ -15,6 +15,8 @@ from keras import ops
 
 PACKAGE = "imbalance_workbook"
 _SMALLEST = 1e-30
+_SHORT = ("bool", "int8", "uint8", "int16", "uint16")
+_ROUNDING = 1e-2  # How far above 1 a probability in half precision may be.
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -35,28 +37,49 @@ class CrossEntropy(keras.losses.Loss):
         loss is finite, and does not pull.
 
     Shapes: labels integer (..., N) or (..., N, 1), or one-hot (..., N, C);
-    predictions float (..., N, C); result (..., N) before the reduction.
-    Half-precision predictions are taken to float32 first.
+    predictions float (..., N, C), C at least 2; result (..., N) before the
+    reduction.  Half-precision predictions are taken to float32 first.
     For logits (0, 0) the loss is log 2 = 0.6931.
 
     Raises
     ------
     ValueError
-        Where the shapes of labels and predictions do not fit.
+        Where the shapes of labels and predictions do not fit, there is one
+        output column only, class indices are floats (when called as Keras
+        calls a loss), a label is no class index or no one-hot row (soft
+        labels are none), or a probability is not in 0 to 1.  Compiled code
+        cannot look at values: there the loss of such a sample is NaN.
     """
 
     def __init__(self, from_logits=True, name="cross_entropy", **kwargs):
         super().__init__(name=name, **kwargs)
         self.from_logits = from_logits
 
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        # Keras turns labels into floats next: only here are theirs known.
+        if not _has_class_axis(y_true, y_pred) and _is_float(y_true):
+            raise ValueError(
+                "labels: class indices must be integers, got floats; cast "
+                'them, labels.astype("int32"), or give one-hot rows'
+            )
+        return super().__call__(y_true, y_pred, sample_weight)
+
     def call(self, y_true, y_pred):
         logits = ops.convert_to_tensor(y_pred)
         logits = ops.cast(
             logits, keras.backend.result_type(logits.dtype, "float32")
         )
+        truth, sound = _one_hot(y_true, logits)
         if not self.from_logits:
+            inside = (logits >= 0) & (logits <= 1 + _ROUNDING)
+            sound *= _sound(
+                ops.all(inside, axis=-1),
+                logits,
+                "predictions: probabilities of 0 to 1 are needed where "
+                "from_logits is False",
+            )
             logits = ops.log(ops.maximum(logits, _SMALLEST))
-        return self.per_sample(_one_hot(y_true, logits), logits)
+        return sound * self.per_sample(truth, logits)
 
     def per_sample(self, truth, logits):
         """Losses (..., N) of one-hot labels and logits (..., N, C)."""
@@ -257,18 +280,103 @@ def as_tensor(array, like):
     return ops.convert_to_tensor(array, like.dtype)
 
 
-def _one_hot(labels, logits):
-    labels = ops.convert_to_tensor(labels)
-    if len(labels.shape) == len(logits.shape):
-        if labels.shape[-1] == logits.shape[-1]:
-            return ops.cast(labels, logits.dtype)
-        if labels.shape[-1] == 1:
-            labels = ops.squeeze(labels, axis=-1)
-    if len(labels.shape) != len(logits.shape) - 1:
+def check_labels(labels) -> None:
+    """Refuse training labels that are no vector of class indices.
+
+    For trainers, before anything is compiled: labels int (N,), 0 ... C - 1.
+
+    Raises
+    ------
+    ValueError
+        Where labels are no vector of integers, or one is negative.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            "labels: integers without the class axis or one-hot are needed, "
-            f"got shape {labels.shape} for predictions {logits.shape}"
+            "labels: a vector of integers is needed, got "
+            f"{labels.dtype} of shape {labels.shape}"
         )
-    return ops.one_hot(
-        ops.cast(labels, "int32"), logits.shape[-1], dtype=logits.dtype
+    if labels.size and labels.min() < 0:
+        raise ValueError(
+            f"labels: class indices start at 0, got {labels.min()}"
+        )
+
+
+def _has_class_axis(labels, predictions):
+    """Whether labels are rows as long as those of the predictions."""
+    shape, wide = tuple(np.shape(labels)), tuple(np.shape(predictions))
+    return len(shape) == len(wide) and shape[-1:] == wide[-1:]
+
+
+def _is_float(labels):
+    dtype = getattr(labels, "dtype", None) or np.asarray(labels).dtype
+    return keras.backend.is_float_dtype(dtype)
+
+
+def _one_hot(labels, logits):
+    """One-hot labels (..., N, C), and what `_sound` says of each, (..., N)."""
+    if not ops.is_tensor(labels):
+        labels = np.asarray(labels)
+    n_classes = logits.shape[-1]
+    if n_classes == 1:
+        raise ValueError(
+            "predictions: one output column; a column a class is needed, two "
+            "columns for two classes"
+        )
+    if _has_class_axis(labels, logits):
+        _check_shape(labels.shape, logits.shape, labels, logits)
+        truth = ops.cast(labels, logits.dtype)
+        single = ops.sum(truth, axis=-1) == 1
+        binary = ops.all((truth == 0) | (truth == 1), axis=-1)
+        return truth, _sound(
+            single & binary,
+            truth,
+            "labels: one-hot rows, a single 1 among zeros, are needed (soft "
+            "labels and several classes at once are not supported)",
+        )
+    shape = tuple(labels.shape)
+    if len(shape) == len(logits.shape) and shape[-1] == 1:
+        labels, shape = labels[..., 0], shape[:-1]
+    _check_shape(shape, logits.shape[:-1], labels, logits)
+    if keras.backend.standardize_dtype(labels.dtype) in _SHORT:
+        labels = ops.cast(labels, "int32")
+    sound = (labels >= 0) & (labels < n_classes) & (labels % 1 == 0)
+    sound = _sound(
+        sound,
+        labels,
+        f"labels: class indices 0 to {n_classes - 1} are needed for "
+        f"{n_classes} output columns",
     )
+    indices = ops.cast(labels, "int32")
+    return ops.one_hot(indices, n_classes, dtype=logits.dtype), sound
+
+
+def _check_shape(shape, wanted, labels, logits):
+    """Refuse another shape; an axis of unknown length (None) fits any."""
+    fits = len(shape) == len(wanted) and all(
+        own == other or None in (own, other)
+        for own, other in zip(shape, wanted, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            "labels: integers without the class axis or one-hot rows are "
+            f"needed, got shape {tuple(labels.shape)} for predictions "
+            f"{tuple(logits.shape)}"
+        )
+
+
+def _sound(sound, values, message):
+    """1 for each sample; an error, or NaN in compiled code, for a bad one.
+
+    sound: bool (..., N); values: (..., N) or (..., N, C), to show a bad one.
+    """
+    try:
+        all_sound = bool(ops.all(sound))
+    except TypeError:  # Compiled code: values are not known yet.
+        return ops.where(sound, 1.0, np.nan)
+    if not all_sound:
+        bad = ~ops.convert_to_numpy(sound)
+        raise ValueError(
+            f"{message}; got {ops.convert_to_numpy(values)[bad][0]}"
+        )
+    return 1.0

@@ -4,10 +4,13 @@ Sources: CEFL paper, doi:10.1109/ACCESS.2020.2991237, section IV.B and Table
 1; red-cell paper, doi:10.1007/s12652-020-01773-x, section 4.2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 from keras import layers, ops
+
+from helpers.methods import Method
+from helpers.models import compilable
 
 _PACKAGE = "imbalance_workbook"
 
@@ -75,7 +78,8 @@ class Protocol:
     Attributes
     ----------
     networks : their names in the paper
-    pretrained : whether they start from ImageNet's weights
+    pretrained : whether the paper's start from ImageNet's weights; what a
+        run loads is for `helpers.end_to_end.network_of` to say
     image_size : pixels a side
     epochs, batch_size : of the training
     learning_rate : of the first epoch
@@ -97,6 +101,33 @@ class Protocol:
     momentum: float = 0.9
     l2: float = 1e-4
     source: str = "CEFL paper, section IV.B, Table 1"
+
+    def shortened(self, epochs: int | None) -> "Protocol":
+        """The same over so many epochs, its drops at the same shares.
+
+        None leaves it as it is.  The first epoch is never one of a drop.
+        """
+        if epochs is None:
+            return self
+        shares = [drop / self.epochs for drop in self.drops]
+        drops = tuple(max(1, round(share * epochs)) for share in shares)
+        return replace(self, epochs=epochs, drops=drops)
+
+    def timed(self, method: Method) -> Method:
+        """The method, its late class weights from the first drop on.
+
+        Deferred re-weighting starts together with the first drop of the
+        learning rate in Cao et al., NeurIPS 2019, arXiv:1906.07413, section
+        4: epoch 160 of 200.  Of 100 epochs with drops at 60 and 80 it starts
+        at 60; weights that came at 80 would meet a rate that is a hundredth
+        of the first.  A method without late weights, and one in a protocol
+        without drops, stays as it is.
+        """
+        if method.late_weights is None or not self.drops:
+            return method
+        share = self.drops[0] / self.epochs
+        settings = {**method.settings, "late_from": share}
+        return replace(method, late_from=share, settings=settings)
 
     def rate(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 0.
@@ -196,6 +227,37 @@ PROTOCOLS = {
 of the red-cell paper."""
 
 
+def protocol_of(dataset: str, given: str | None = None) -> str:
+    """Name in `PROTOCOLS` of the protocol that a data set is trained by.
+
+    Parameters
+    ----------
+    dataset : a name; "crop" in it stands for the crop diseases, "mushroom"
+        for the mushrooms, whose epochs and drops differ
+    given : what the reader asked for, or None
+
+    Raises
+    ------
+    ValueError
+        For another given name, and for a data set that no paper trains on
+        where none is given.
+    """
+    if given is not None:
+        if given not in PROTOCOLS:
+            raise ValueError(f"PROTOCOL: {given!r} not in {sorted(PROTOCOLS)}")
+        return given
+    usual = {"digits": "digits", "cifar10": "cifar", "cifar100": "cifar"}
+    if dataset in usual:
+        return usual[dataset]
+    for word, name in (("crop", "crops"), ("mushroom", "mushrooms")):
+        if word in dataset.lower():
+            return name
+    raise ValueError(
+        f"PROTOCOL: the paper has none for the data set {dataset!r}; give "
+        f"one of {sorted(PROTOCOLS)}"
+    )
+
+
 def augmentation_layers(names: tuple[str, ...], seed: int) -> list:
     """Layers for pictures 0-255, each drawing anew for every picture.
 
@@ -206,8 +268,8 @@ def augmentation_layers(names: tuple[str, ...], seed: int) -> list:
     resized crop : 8 to 100 % of the area, sides 3:4 to 4:3, resized back
     flip : left to right, every second picture
     vertical flip : upside down, every second picture
-    colour jitter : brightness and contrast by up to 20 %, likewise
-        saturation; hue by up to 2 % of the circle
+    colour jitter : brightness by up to 20 % of the range; contrast and
+        saturation times 0.8 to 1.2; hue by up to 2 % of the circle
     rotation : by up to 15 degrees, black behind
 
     Raises ValueError for another name.
@@ -221,9 +283,12 @@ def augmentation_layers(names: tuple[str, ...], seed: int) -> list:
         "colour jitter": lambda s: layers.RandomColorJitter(
             value_range=(0, 255),
             brightness_factor=0.2,
-            contrast_factor=0.2,
-            saturation_factor=(0.4, 0.6),
-            hue_factor=0.02,
+            # One number would only raise the contrast, times 1 to 1.2.
+            contrast_factor=(0.2, 0.2),
+            # A factor f multiplies the saturation by f / (1 - f).
+            saturation_factor=(0.8 / 1.8, 1.2 / 2.2),
+            # Half of the factor is the share of the circle.
+            hue_factor=0.04,
             seed=s,
         ),
         "rotation": lambda s: layers.RandomRotation(
@@ -232,7 +297,10 @@ def augmentation_layers(names: tuple[str, ...], seed: int) -> list:
     }
     if unknown := sorted(set(names) - set(made)):
         raise ValueError(f"names: {unknown} not in {sorted(made)}")
-    return [made[name](seed + place) for place, name in enumerate(names)]
+    return [
+        compilable(made[name](seed + place))
+        for place, name in enumerate(names)
+    ]
 
 
 class _Window(layers.Layer):

@@ -13,13 +13,26 @@ import uuid
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA_DIR = Path(os.environ.get("WORKBOOK_DATA", ROOT / "data")).resolve()
-CACHE_DIR = Path(os.environ.get("WORKBOOK_CACHE", ROOT / "data")).resolve()
+
+
+def folder(given: Path | str) -> Path:
+    """A folder that a person named: ``~`` stands for the home folder."""
+    return Path(given).expanduser().resolve()
+
+
+DATA_DIR = folder(os.environ.get("WORKBOOK_DATA", ROOT / "data"))
+CACHE_DIR = folder(os.environ.get("WORKBOOK_CACHE", ROOT / "data"))
 NOTEBOOKS_DIR = ROOT / "notebooks"
 FIGURES_DIR = ROOT / "figures"
 RUNS_DIR = ROOT / "runs"
 PUBLISHED_DIR = ROOT / "data" / "published"
 MEASURED_DIR = ROOT / "data" / "measured"
+STUDIES_DIR = ROOT / "data" / "studies"
+
+
+def data_folder(given: Path | str | None = None) -> Path:
+    """The folder of the data sets: ``DATA_DIR`` unless another is given."""
+    return DATA_DIR if given is None else Path(given).expanduser()
 
 
 def atomic_write(path: Path | str, data: bytes | str) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import imagehash
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 MIN_SIDE = 16
 """Shortest side in pixels; a smaller picture is an icon, not a photograph."""
@@ -37,6 +37,9 @@ UNREADABLE = "unreadable"
 TRUNCATED = "truncated"
 TOO_SMALL = f"smaller than {MIN_SIDE} px"
 TOO_LARGE = "larger than the pixel limit"
+BAD_NAME = "name not in UTF-8"
+NOT_OPENED = "cannot be opened"
+LONG_TEXT = "too much text inside"
 REASONS = (
     HIDDEN,
     BROKEN_LINK,
@@ -46,7 +49,21 @@ REASONS = (
     TRUNCATED,
     TOO_SMALL,
     TOO_LARGE,
+    BAD_NAME,
+    NOT_OPENED,
+    LONG_TEXT,
 )
+
+# How each EXIF orientation is undone; 1 is upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # Python's warning filters are shared by all threads: one thread at a time
 # may swap them while it looks at a header.
@@ -85,6 +102,16 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
+def readable_name(name: str) -> str:
+    """Return a file's name in a form that can be printed and saved.
+
+    Bytes that are not UTF-8 (which Python keeps as lone surrogates) become
+    escapes such as ``\\xe9``; any other name is returned as it is.
+    """
+    raw = name.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace")
+
+
 def read_picture(
     path: Path, size: int | None, pixel_limit: int = PIXEL_LIMIT
 ) -> Picture:
@@ -121,17 +148,32 @@ def read_picture(
         return Picture(image=np.array(image), **known)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return Picture(reason=TOO_LARGE, **known)
+    except MemoryError:
+        raise  # says nothing about the file
     # Decoders raise many kinds of exception on damaged bytes (OSError,
     # SyntaxError, ValueError, struct.error, ...): all mean the same here.
     except Exception as error:
-        ended = "truncated" in str(error).lower()
-        return Picture(reason=TRUNCATED if ended else UNREADABLE, **known)
+        return Picture(reason=_reason_of(error), **known)
+
+
+def _reason_of(error: Exception) -> str:
+    """Name what an exception of the system or of Pillow says of a file."""
+    # Only the system's own errors have a number: no permission, a bad disk.
+    if isinstance(error, OSError) and error.errno is not None:
+        return NOT_OPENED
+    words = str(error).lower()
+    # Pillow reads at most 1 MB of compressed text or colour profile of a PNG.
+    if "max_text" in words:
+        return LONG_TEXT
+    return TRUNCATED if "truncated" in words else UNREADABLE
 
 
 def _reason_outside(path: Path) -> str | None:
     """Find why not to use a file that can be told without opening it."""
     if is_hidden(path.name):
         return HIDDEN
+    if readable_name(path.name) != path.name:
+        return BAD_NAME
     if not path.is_file():
         return BROKEN_LINK if path.is_symlink() else NOT_AN_IMAGE
     if path.suffix.lower() not in FORMATS:
@@ -164,12 +206,17 @@ def _size_reason(size: tuple[int, int], pixel_limit: int) -> str | None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    """Undo the camera's rotation, by its orientation alone.
+
+    ``ImageOps.exif_transpose`` would also rewrite the other notes of the
+    camera, and fails where they cannot be written.
+    """
     try:
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        how = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
     except Exception:
         # The pixels are sound even where the camera's notes are not.
         return image
-    return ImageOps.exif_transpose(image) if turned else image
+    return image if how is None else image.transpose(how)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

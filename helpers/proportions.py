@@ -34,19 +34,29 @@ class Rebuilt:
 
 
 def rebuild(
-    labels, counts, name: str, seeds, test: int, validation: int, classes=None
+    labels,
+    counts,
+    name: str,
+    seeds,
+    test: int,
+    validation: int,
+    classes=None,
+    *,
+    class_names=None,
 ) -> Rebuilt:
     """Cut a data set down to a paper's training counts.
 
     ``test`` and ``validation`` pictures of each class are set apart first,
-    the same for all seeds; of the others each seed draws its own training
-    part, of the counts as `helpers.imbalance.scaled_counts` scales them.
+    the same for all seeds; 0 for ``validation`` leaves it empty. Of the
+    others each seed draws its own training part, of the counts as
+    `helpers.imbalance.scaled_counts` scales them.
 
     labels: (N,) integers of the data set; counts: (C,), the paper's; name: of
     the splits; classes: (C,) the data set's class for each of the paper's.
-    Default: the class with most pictures takes the largest count, and so on.
-    Raises ValueError where the data set has fewer classes than the paper or
-    not enough pictures of one.
+    Default: the class with most pictures takes the largest count, and so on;
+    class_names: names of the data set's classes, for errors. Raises
+    ValueError where the data set has fewer classes than the paper or not
+    enough pictures of one.
     """
     labels, counts = np.asarray(labels), np.asarray(counts)
     if classes is None:
@@ -64,9 +74,20 @@ def rebuild(
     place[classes] = np.arange(len(classes))
     rows = np.flatnonzero(place[labels] >= 0)
     own = place[labels[rows]]
+    n = class_counts(own, len(classes))
+    if n.min() < test + validation + 2:
+        c = classes[n.argmin()]
+        raise ValueError(
+            f"class {c if class_names is None else repr(class_names[c])} has "
+            f"{n.min()} images: {test} for test, {validation} for validation "
+            "and two to train on are needed; set fewer apart, or leave the "
+            "class out"
+        )
     rest, tested = hold_out(own, len(classes), test, seed=0)
-    pool, val = hold_out(own[rest], len(classes), validation, seed=0)
-    pool, val = rest[pool], rest[val]
+    pool, val = rest, rest[:0]
+    if validation:
+        kept, held = hold_out(own[rest], len(classes), validation, seed=0)
+        pool, val = rest[kept], rest[held]
     scaled = scaled_counts(counts, class_counts(own[pool], len(classes)))
     names = np.array([f"C{c + 1}" for c in range(len(classes))])
     names[np.argsort(counts, kind="stable")[:2]] = ["S1", "S2"]

@@ -11,6 +11,7 @@ stand in for them.
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -78,6 +79,37 @@ def load_three(
     wanted = [max(round(scale * COUNTS[c]), 2) for c in CLASS_NAMES]
     rows = subsample(ds.labels, scaled_counts(wanted, there), seed)
     return _at(ds, rows, seed), _counted(there, np.bincount(ds.labels[rows]))
+
+
+def rotated_copies(images: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Copy each image, rotated and flipped at random, as the paper does.
+
+    Section 4.2: by up to 15 degrees to either side, with flips left-right
+    and up-down. The flips are drawn independently, so that of four copies
+    one is expected to be flipped both ways and one not at all; Keras'
+    ``RandomFlip("horizontal_and_vertical")`` would flip both ways or
+    neither. What comes in from outside is mirrored at the edge: black
+    corners would tell a copy, and with it a rare class.
+
+    Parameters
+    ----------
+    images : uint8 (N, H, W, channels)
+    seed : of the copies; repeated images get different copies
+
+    Returns
+    -------
+    uint8 (N, H, W, channels)
+    """
+    steps = [
+        keras.layers.RandomFlip("horizontal", seed=seed),
+        keras.layers.RandomFlip("vertical", seed=seed + 1),
+        keras.layers.RandomRotation(15 / 360, "reflect", seed=seed + 2),
+    ]
+    copies = images.astype("float32")
+    for step in steps:
+        copies = step(copies, training=True)
+    copies = np.rint(keras.ops.convert_to_numpy(copies))
+    return copies.clip(0, 255).astype(np.uint8)
 
 
 def unit_of(ds: ImageDataset) -> str:

@@ -5,6 +5,7 @@ import sys
 
 from helpers.run import add_only, concluded
 from helpers.runner.sharing import refresh
+from helpers.terminal import any_text, say
 
 
 def main() -> int:
@@ -15,9 +16,10 @@ def main() -> int:
         " of them are replaced, or none.",
     )
     add_only(parser)
+    any_text()
     only = parser.parse_args().only
     code = concluded(lambda: refresh(only))
-    print("nothing was replaced" if code else "replaced, with their figures")
+    say("nothing was replaced" if code else "replaced, with their figures")
     return code
 
 

@@ -28,6 +28,9 @@ COLUMNS = (
 KEYS = ("method", "class", "metric")
 MIN_SEEDS = 5
 
+OWN_FOLDER = "an image folder"
+"""The origin that is recorded for a reader's own images."""
+
 
 def tidy(
     rows: pd.DataFrame | Iterable[Mapping[str, object]],
@@ -228,6 +231,52 @@ def _mean_std_n(row: Mapping[str, object], decimals: int) -> str:
         return f"{float(row['mean']):.{decimals}f} (n = 1)"
     mean, std = float(row["mean"]), float(row["std"])
     return f"{mean:.{decimals}f} ± {std:.{decimals}f} (n = {n})"
+
+
+def overview(folder: Path, number: str, rows: int = 16) -> str:
+    """A notebook's comparison with a paper as text for a terminal.
+
+    Parameters
+    ----------
+    folder : a run's folder of result tables
+    number : of the notebook, "03"
+    rows : how many are shown at most
+
+    Returns
+    -------
+    str
+        Which data and network were used, and the scores over all classes
+        and each class's F1 that were measured. "" where there is no
+        comparison, where it has no measured row, and for a reader's own
+        images, to which no printed number belongs.
+    """
+    path = folder / f"{number}_comparison.csv"
+    if not path.is_file():
+        return ""
+    table = pd.read_csv(path, keep_default_na=False)
+    table = table[table["status"] != "not measured"]
+    facts = _facts_of(folder, number)
+    own = facts.get("origin") == OWN_FOLDER
+    if table.empty or own and (table["status"] == "not comparable").all():
+        return ""
+    chosen = table[(table["class"] == "") | (table["metric"] == "f1")]
+    text = readable(chosen.head(rows)).replace({"class": {"": "all"}})
+    known = ("name", "backbone", "network", "weights")
+    used = ", ".join(facts[key] for key in known if key in facts)
+    lines = [f"Paper vs measured, {path.name} ({used}):", ""]
+    lines.append(text.to_string(index=False))
+    if more := len(table) - len(text):
+        lines.append(f"and {more} more rows in {path.name}")
+    return "\n".join(lines)
+
+
+def _facts_of(folder: Path, number: str) -> dict[str, str]:
+    """What a notebook's provenance says of its data and its network."""
+    facts: dict[str, str] = {}
+    for path in sorted(folder.glob(f"{number}_*provenance.csv")):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        facts |= dict(zip(table.iloc[:, 0], table.iloc[:, 1], strict=True))
+    return facts
 
 
 def show(table: pd.DataFrame, decimals: int = 3) -> pd.DataFrame:

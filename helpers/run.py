@@ -9,16 +9,14 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from helpers import results
 from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR
-from helpers.runner.batch import Report, resume_command, run
+from helpers.runner.batch import DONE, KEPT, Report, run
 from helpers.runner.book import Refused, parse_settings
 from helpers.runner.kernel import Interrupted
+from helpers.runner.study import run_study
 from helpers.session import PROFILES
-
-COMPARISON = "03_comparison.csv"
+from helpers.terminal import any_text, say
 
 
 def main(
@@ -34,7 +32,7 @@ def main(
     parser.add_argument(
         "--profile",
         choices=PROFILES,
-        help="how much to compute (default: quick)",
+        help="how much to compute (default: quick, or as the study says)",
     )
     add_only(parser)
     parser.add_argument(
@@ -49,7 +47,8 @@ def main(
         "--run-dir",
         type=Path,
         metavar="DIR",
-        help="run folder (default: runs/<time>-<profile>)",
+        help="run folder (default: runs/<time>-<profile>, or"
+        " runs/study-<name>)",
     )
     parser.add_argument(
         "--resume",
@@ -57,12 +56,36 @@ def main(
         help="go on with --run-dir, else with the newest run of the profile:"
         " re-run only what is missing, failed or stale",
     )
-    given = vars(parser.parse_args(arguments))
-    pairs = given.pop("set")
-    where = {"notebooks_dir": notebooks_dir, "runs_dir": runs_dir}
-    return concluded(
-        lambda: run(settings=parse_settings(pairs), **given, **where)
+    parser.add_argument(
+        "--study",
+        metavar="NAME",
+        help="run the study data/studies/NAME.yaml in place of single"
+        " notebooks",
     )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="with --study: write its tables into data/measured once all of"
+        " it is done",
+    )
+    any_text()
+    given = vars(parser.parse_args(arguments))
+    pairs, study = given.pop("set"), given.pop("study")
+    if study and given["only"]:
+        parser.error("--only: a study says itself which notebooks it runs")
+    if given["publish"] and not study:
+        parser.error("--publish: name a study with --study")
+    given |= {"notebooks_dir": notebooks_dir, "runs_dir": runs_dir}
+    other = "only" if study else "publish"
+    del given[other]
+
+    def action() -> Report:
+        settings = parse_settings(pairs)
+        if study:
+            return run_study(study, settings, **given)
+        return run(settings=settings, **given)
+
+    return concluded(action)
 
 
 def add_only(parser: argparse.ArgumentParser) -> None:
@@ -80,31 +103,32 @@ def concluded(action: Callable[[], Report]) -> int:
     try:
         report = action()
     except Refused as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", sys.stderr)
         return 2
     except Interrupted as stop:
         return 128 + stop.args[0]
-    print(summary(report))
+    say(summary(report))
     return report.exit_code
 
 
 def summary(report: Report) -> str:
-    """Text for the end of a run: statuses, folder, paper vs measured."""
+    """Text for the end of a run: statuses, folder, papers vs measured."""
     lines = ["", "seconds  notebook"]
     for name, status in report.status.items():
         lines.append(f"{report.seconds[name]:7.1f}  {name}: {status}")
     lines.append(f"{sum(report.seconds.values()):7.1f}  in all")
     lines.append(f"\nnotebooks, figures and results in {report.folder}")
-    comparison = report.folder / "results" / COMPARISON
-    if comparison.is_file():
-        table = pd.read_csv(comparison, keep_default_na=False)
-        # A terminal is small: scores over all classes, and each class's F1.
-        table = table[(table["class"] == "") | (table["metric"] == "f1")]
-        text = results.readable(table).replace({"class": {"": "all"}})
-        lines.append(f"\nPaper vs measured, from {COMPARISON}:\n")
-        lines.append(text.to_string(index=False))
+    for name, status in report.status.items():
+        step, _, notebook = name.rpartition("/")
+        results_dir = report.folder / step / "results"
+        if status in (DONE, KEPT):
+            number = notebook.split("_")[0]
+            if text := results.overview(results_dir, number):
+                lines.append(f"\n{text}")
+    for path in report.published:
+        lines.append(f"published {path.name} in {path.parent}")
     if report.exit_code:
-        lines.append(f"\nafter the repair: {resume_command(report.folder)}")
+        lines.append(f"\nafter the repair: {report.again}")
     return "\n".join(lines)
 
 

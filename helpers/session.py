@@ -10,12 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from numbers import Integral, Real
 from pathlib import Path
 from types import SimpleNamespace
 
 from helpers.paths import RUNS_DIR
 
 PROFILES = ("smoke", "quick", "full")
+
+RATIOS = ("RHO", "RHOS")
+"""Settings that may be fractions although the profiles' values are whole."""
+
+_KERAS = {"image_data_format": "channels_last", "floatx": "float32"}
+"""What the networks are written for; ``keras.json`` may say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,8 @@ def begin(
     1, small networks are best trained side by side. What is printed holds
     neither a path nor a time, so that stored outputs repeat.
 
-    Raises ``ValueError`` for an unknown profile.
+    Raises ``ValueError`` for an unknown profile, and where Keras is set up
+    to compute in another way than the workbook expects.
     """
     check_profile(profile)
     folder = RUNS_DIR / "interactive" if run_dir is None else Path(run_dir)
@@ -70,11 +78,13 @@ def begin(
     with _quiet_start():
         versions = _versions()
         device = _device(versions)
+    _check_keras()
     named = ", ".join(f"{name} {number}" for name, number in versions.items())
     print(f"Versions: {named}")
     print(f"Device: {device}")
     print(f"Profile: {profile}")
-    return Workspace(notebook, profile, folder.resolve(), versions)
+    folder = folder.expanduser().resolve()
+    return Workspace(notebook, profile, folder, versions)
 
 
 def check_profile(profile: str) -> None:
@@ -105,7 +115,9 @@ def settle(
     ([0, 1], 3)
 
     Raises ``ValueError`` for an unknown profile, for a profile without
-    settings and for a given name that the profiles do not settle.
+    settings, for a given name that the profiles do not settle, and for a
+    value of another kind than the profiles' own: a number where they have a
+    list, a list with the same value twice, a text where they have a number.
     """
     check_profile(profile)
     missing = sorted(set(PROFILES) - set(by_profile))
@@ -120,7 +132,81 @@ def settle(
             f"unknown settings {unknown}; there are {sorted(names)}"
         )
     chosen = {k: v for k, v in given.items() if v is not None}
+    order = [profile, *(key for key in by_profile if key != profile)]
+    for name, value in chosen.items():
+        _check_kind(name, value, [by_profile[key][name] for key in order])
     return SimpleNamespace(**(by_profile[profile] | chosen))
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+_KINDS = {
+    "True or False": lambda value: isinstance(value, bool),
+    "a whole number, 0 or above": lambda v: _whole(v) and v >= 0,
+    "a number, 0 or above": lambda v: _number(v) and v >= 0,
+    "a text": lambda value: isinstance(value, str),
+    "a dictionary": lambda value: isinstance(value, dict),
+}
+"""The kinds of settings, the narrowest first."""
+
+
+def _check_kind(name: str, value: object, usual: list[object]) -> None:
+    """Raise ``ValueError`` where a value is not of the usual ones' kind."""
+    usual = [own for own in usual if own is not None]
+    if not usual:
+        return
+    wrong = f"{name} is {value!r}; expected "
+    as_here = f", for example {usual[0]!r}"
+    if isinstance(value, str):
+        # papermill's -p takes a list for a text, -y reads it.
+        as_here += f'; with papermill, -y "{name}: {usual[0]!r}"'
+    if not _listed(usual[0]):
+        kind = _kind_of(name, usual)
+        if isinstance(usual[0], str):
+            as_here = f", in quotes: {str(value)!r}"
+        if kind and not _KINDS[kind](value):
+            raise ValueError(f"{wrong}{kind}{as_here}")
+        return
+    kind = _kind_of(name, [item for own in usual for item in own])
+    if not _listed(value):
+        raise ValueError(f"{wrong}a list{as_here}")
+    if kind and not all(map(_KINDS[kind], value)):
+        raise ValueError(f"{wrong}a list, each item {kind}{as_here}")
+    if any(item in value[:k] for k, item in enumerate(value)):
+        raise ValueError(f"{wrong}each value only once")
+    if not len(value) and kind and "number" in kind and all(map(len, usual)):
+        raise ValueError(f"{wrong}at least one value{as_here}")
+
+
+def _listed(value: object) -> bool:
+    return isinstance(value, (list, tuple, range))
+
+
+def _kind_of(name: str, values: list[object]) -> str | None:
+    """The narrowest kind that all the values have, or None."""
+    if name in RATIOS:
+        return "a number, 0 or above"
+    fitting = (k for k, fits in _KINDS.items() if all(map(fits, values)))
+    return next(fitting, None) if values else None
+
+
+def _check_keras() -> None:
+    """Raise ``ValueError`` for settings under which results would differ."""
+    from keras import config
+
+    for name, usual in _KERAS.items():
+        if (found := getattr(config, name)()) != usual:
+            raise ValueError(
+                f"Keras is set to {name} = {found!r} and the workbook needs"
+                f" {usual!r}: change it in ~/.keras/keras.json (or in the"
+                " folder that KERAS_HOME names), then restart the kernel"
+            )
 
 
 @contextmanager

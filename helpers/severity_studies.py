@@ -17,7 +17,7 @@ from scipy import stats
 
 from helpers.evaluation import Metric, confusion
 from helpers.heads import HeadSettings, epoch_batches
-from helpers.losses import CrossEntropy
+from helpers.losses import CrossEntropy, check_labels
 from helpers.splits import Split
 
 LEVEL = 0.95
@@ -105,6 +105,7 @@ class Program:
         flips : whether each input is turned over left-right and up-down at
             random, anew every time; a grade does not mind
         """
+        check_labels(labels)
         begun = time.perf_counter()
         settings = HeadSettings(batch_size=batch_size, epochs=epochs)
         logits, starts, weights = [], [], []

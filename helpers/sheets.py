@@ -5,14 +5,28 @@ from matplotlib.figure import Figure
 
 from helpers.drawing import new_sheet
 
+MOST_CLASSES = 20
+"""Rows of a sheet: with more, no picture could be made out."""
+
 _SIDE = 1.15
 """Inches that one picture takes."""
 
 
+def some_classes(n_classes: int, most: int = MOST_CLASSES) -> np.ndarray:
+    """Return the classes to show: all, or at most ``most`` at even steps."""
+    shown = min(n_classes, most)
+    return np.linspace(0, n_classes - 1, shown).round().astype(int)
+
+
 def sample_sheet(
-    images, labels, class_names, per_class: int = 6, captions=None
+    images,
+    labels,
+    class_names,
+    per_class: int = 6,
+    captions=None,
+    most: int = MOST_CLASSES,
 ) -> Figure:
-    """A row of pictures for each class.
+    """A row of pictures for each class, or for some of very many.
 
     Args:
         images: uint8 (N, H, W, 3).
@@ -21,14 +35,18 @@ def sample_sheet(
         per_class: pictures in a row. They are spread evenly over those of
             the class, since neighbours are often copies of one source.
         captions: a short text under each of the N pictures, or None.
+        most: rows. Of more classes, so many are shown at even steps, and
+            the title says so.
     """
     labels = np.asarray(labels)
-    n_classes = len(class_names)
+    classes = some_classes(len(class_names), most)
     height = _SIDE if captions is None else _SIDE + 0.2
-    fig = new_sheet(per_class * _SIDE + 0.9, n_classes * height)
-    axes = fig.subplots(n_classes, per_class, squeeze=False)
-    for row, (line, name) in enumerate(zip(axes, class_names, strict=True)):
-        members = np.flatnonzero(labels == row)
+    fig = new_sheet(per_class * _SIDE + 0.9, len(classes) * height)
+    axes = fig.subplots(len(classes), per_class, squeeze=False)
+    if len(classes) < len(class_names):
+        fig.suptitle(f"{len(classes)} of {len(class_names)} classes")
+    for line, label in zip(axes, classes, strict=True):
+        members = np.flatnonzero(labels == label)
         shown = min(per_class, len(members))
         spread = np.linspace(0, len(members) - 1, shown).round().astype(int)
         for ax, n in zip(line, members[spread], strict=False):
@@ -38,7 +56,7 @@ def sample_sheet(
         for ax in line[shown:]:
             _show(ax, None)
         line[0].set_ylabel(
-            name, rotation=0, ha="right", va="center", labelpad=6
+            class_names[label], rotation=0, ha="right", va="center", labelpad=6
         )
     return fig
 

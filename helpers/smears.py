@@ -20,6 +20,9 @@ SIDE = 224
 """Diameter in pixels to which the paper enlarges a cell: the side of the
 pictures that ResNet-50 and DenseNet-121 take by default."""
 
+PIXEL_LIMIT = 200_000_000
+"""Width × height above which a photograph is not enlarged: 1 GB is needed."""
+
 CIRCLE = ["x", "y", "radius"]
 """Columns of a table of circles, float, in pixels from the upper left."""
 
@@ -110,7 +113,9 @@ def segment(
     A photograph without contrast, or smaller than a cell, has no circles:
     that is an empty result, not an error. Where a diameter cannot be
     measured, the photograph is not enlarged. Raises TypeError for another
-    dtype, ValueError for another shape, diameter or side.
+    dtype, ValueError for another shape, diameter or side, and where the
+    enlarged photograph would have more than ``PIXEL_LIMIT`` pixels, as on a
+    photograph of nothing but dust.
     """
     _check(photograph)
     if not isinstance(side, int) or side < 8:
@@ -200,6 +205,13 @@ def enlarge(photograph: np.ndarray, ratio: float) -> np.ndarray:
     _check(photograph)
     height, width = photograph.shape[:2]
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    if size[0] * size[1] > PIXEL_LIMIT:
+        raise ValueError(
+            f"photograph of {width} × {height} px: enlarged {ratio:.3g} "
+            f"times it would have more than {PIXEL_LIMIT:,} pixels. Are the "
+            "cells as small as that, or were specks of dust measured? Give "
+            "segment the cell_diameter, or a smaller side"
+        )
     how = cv2.INTER_LANCZOS4 if ratio > 1 else cv2.INTER_AREA
     return cv2.resize(photograph, size, interpolation=how)
 

@@ -20,7 +20,7 @@ from helpers import backbones
 from helpers.backbones import weights_identity
 from helpers.evaluation import confusion, macro_f1_from
 from helpers.features import AUGMENTATION, augmentation_layers
-from helpers.losses import CrossEntropy, WeightedCrossEntropy
+from helpers.losses import CrossEntropy, WeightedCrossEntropy, check_labels
 from helpers.methods import METHODS
 from helpers.models import (
     freeze_batch_normalization,
@@ -152,6 +152,7 @@ def fine_tune(
     ValueError
         Where a method is unknown, or is more than a loss: samplers, late
         weights and decision rules are known to `helpers.heads` alone.
+        Where labels are no class indices.
     """
     beyond = [
         name
@@ -163,6 +164,7 @@ def fine_tune(
         raise ValueError(
             f"methods: {beyond} cannot be fine-tuned; these can: {known}"
         )
+    check_labels(labels)
     start = time.perf_counter()
     what = (backbone, weights, settings, preprocessing)
     programs, trained = {}, []

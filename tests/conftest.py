@@ -16,7 +16,8 @@ def write_notebook() -> Callable[..., Path]:
     """Write a small notebook into a folder.
 
     Its first cells are a title and the parameters; ``sources`` are its
-    other code cells, ``needs`` the numbers of notebooks it needs.
+    other code cells, ``needs`` the numbers of notebooks it needs,
+    ``datasets`` the data sets that it takes.
     """
 
     def write(
@@ -24,6 +25,7 @@ def write_notebook() -> Callable[..., Path]:
         name: str,
         *sources: str,
         needs: tuple[str, ...] = (),
+        datasets: tuple[str, ...] = (),
         parameters: str = PARAMETERS,
     ) -> Path:
         new = nbformat.v4
@@ -37,8 +39,9 @@ def write_notebook() -> Callable[..., Path]:
             cells.append(new.new_code_cell(source, id=f"cell-{number}"))
         nb = new.new_notebook(cells=cells)
         nb.metadata.kernelspec = {"name": "python3", "display_name": "Python"}
-        if needs:
-            nb.metadata.workbook = {"needs": list(needs)}
+        asked = {"needs": list(needs), "datasets": list(datasets)}
+        if any(asked.values()):
+            nb.metadata.workbook = asked
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.ipynb"
         nbformat.write(nb, path)

@@ -54,7 +54,28 @@ def _networks():
     return table
 
 
+def _history():
+    """Training accuracy rises to 1; test accuracy is half of it."""
+    rows = [
+        {
+            "method": method,
+            "seed": seed,
+            "epoch": epoch,
+            "part": part,
+            "value": share * epoch / 4 - 0.02 * seed,
+        }
+        for method in FOUR
+        for seed in (0, 1)
+        for epoch in (1, 2, 3, 4)
+        for part, share in (("train", 1.0), ("test", 0.5))
+    ]
+    return pd.DataFrame(rows)
+
+
 PLOTS = {
+    "by_epoch": lambda: ablation_figures.by_epoch(
+        {"ρ = 10": _history(), "ρ = 50": _history()}, "Accuracy by epoch"
+    ),
     "tails": lambda: ablation_figures.tails(_tails()),
     "dots": lambda: ablation_figures.dots(
         {"ρ = 10": _scores(), "average": _scores(width=np.nan)}, "Accuracy"
@@ -159,3 +180,19 @@ def test_networks_keep_their_order_and_gaps():
     assert [t.get_text() for t in ax.get_xticklabels()] == list(
         _networks().index
     )
+
+
+def test_epochs_are_means_of_the_seeds_test_dashed():
+    fig = PLOTS["by_epoch"]()
+    for ax in fig.axes:
+        lines = ax.get_lines()
+        assert len(lines) == 2 * len(FOUR)
+        for line, share in zip(lines, [1.0, 0.5] * len(FOUR), strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4])
+            expected = share * np.array([1, 2, 3, 4]) / 4 - 0.01
+            np.testing.assert_allclose(line.get_ydata(), expected)
+            assert line.get_linestyle() == ("-" if share == 1 else "--")
+        for line, method in zip(lines[::2], FOUR, strict=True):
+            assert to_hex(line.get_color()) == METHODS[method].colour.lower()
+    labels = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert labels[-2:] == ["training", "test"]

@@ -193,3 +193,8 @@ def test_public_acne_set():
     assert table["sources"] == 221
     assert table["test images with a sibling in train"] == 906
     assert table["files found"] == 4607 + table.filter(like="left out").sum()
+
+
+def test_a_data_set_without_files_is_not_audited():
+    with pytest.raises(ValueError, match="digits has no file for each image"):
+        audit.audit(datasets.load("digits"))

@@ -199,6 +199,25 @@ def test_bad_labels(root, line, told):
         load_cells(root.parent, 8, 8)
 
 
+def test_a_label_file_may_begin_with_a_byte_order_mark(root):
+    before = chula.load_cells(root.parent)
+    path = root / "Label/2.txt"
+    path.write_text("\ufeff" + path.read_text(), "utf-8")
+    after = chula.load_cells(root.parent)
+    assert np.array_equal(before.labels, after.labels)
+
+
+def test_a_file_name_that_is_not_utf8_is_listed(root):
+    stray = os.fsencode(root / "Dataset") + b"/caf\xe9.jpg"
+    try:
+        open(stray, "wb").close()
+    except OSError:
+        pytest.skip("this file system knows no such names")
+    found = chula.load_cells(root.parent).found.set_index("file")
+    reason = found.loc[r"Dataset/caf\xe9.jpg", "reason"]
+    assert reason == chula.NOT_NUMBERED
+
+
 def test_half_a_pair(root):
     (root / "Label/10.txt").unlink()
     with pytest.raises(FileNotFoundError, match="no Label/10.txt"):

@@ -79,5 +79,11 @@ def test_a_class_that_validation_lacks_is_no_obstacle(skewed):
     assert np.isfinite(tuned_offsets(logits, labels)).all()
 
 
+@pytest.mark.parametrize("bad", [[0, 3], [0, -1], [0.0, 1.0], [[1, 0, 0]] * 2])
+def test_threshold_moving_refuses_what_is_no_class_index(bad):
+    with pytest.raises(ValueError, match="labels"):
+        tuned_offsets(np.eye(3)[:2], bad)
+
+
 def test_steps_start_with_none():
     assert decisions._STEPS[0] == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.digits import load_digits
-from helpers.end_to_end import train_one_by_one
+from helpers.end_to_end import network_of, train_one_by_one
 from helpers.grid import train_grid
 from helpers.optimisers import PROTOCOLS
 from helpers.residual import residual_network
@@ -62,6 +62,58 @@ def test_agrees_with_the_grid(digits, run, study):
     assert (study.best_epoch == grid.best_epoch).all()
 
 
+def test_late_weights_start_at_the_first_drop(digits, run):
+    """At rate 0 after it, late weights have nothing to act on."""
+    protocol = replace(PROTOCOL, epochs=5, drops=(4,))
+    ends = [
+        train_one_by_one(
+            *digits,
+            [run],
+            ["cross_entropy", "cross_entropy_drw"],
+            replace(protocol, drops=drops),
+            network,
+        ).logits
+        for drops in ((4,), (1,))
+    ]
+    apart = [np.abs(a - b).max() for a, b in ends]
+    # Four fifths of the training instead of one: further apart.
+    assert apart[1] > 2 * apart[0] > 0
+
+
+def test_test_scores_of_every_epoch_are_noted_where_asked_for(digits, run):
+    job = (*digits, [run], METHOD_NAMES[:1], PROTOCOL, network)
+    noted = train_one_by_one(*job, test_curves=True)
+    rows = noted.history.query("part == 'test' and metric == 'accuracy'")
+    assert rows["epoch"].tolist() == [1, 2, 3]
+    hits = noted.logits[0, 0, run.test].argmax(-1) == digits[1][run.test]
+    assert rows["value"].iloc[-1] == pytest.approx(hits.mean())
+    assert set(noted.history["part"]) == {"train", "test"}
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "loaded"),
+    [
+        ("small_resnet", None, "random"),
+        ("resnet18_cifar", "random", "random"),
+        ("resnet34", None, "random"),
+        ("resnet50", None, "imagenet"),
+        ("resnet101", "random", "random"),
+    ],
+)
+def test_what_a_network_starts_from_is_told(name, weights, loaded):
+    build, start, told = network_of(name, weights)
+    assert callable(build)
+    assert start == loaded
+    assert told.startswith(loaded)
+
+
+def test_weights_that_a_network_lacks_are_refused():
+    with pytest.raises(ValueError, match="WEIGHTS: 'imagenet', but resnet18"):
+        network_of("resnet18", "imagenet")
+    with pytest.raises(ValueError, match="NETWORK: 'resnet19'"):
+        network_of("resnet19")
+
+
 def test_augmentation_acts_in_training_only(digits, run, study):
     moved = replace(PROTOCOL, augmentation=("padded crop",))
     once, again = (
@@ -100,6 +152,15 @@ def _without_statistics(n_classes, shape, seed):
 def test_a_method_it_cannot_train_is_refused(digits, run, name):
     with pytest.raises(ValueError, match=rf"methods: \['{name}'\]"):
         train_one_by_one(*digits, [run], [name], PROTOCOL, network)
+
+
+def test_labels_that_are_no_class_indices_are_refused(digits, run):
+    images, labels = digits
+    for bad in (labels - 1, labels / 2):
+        with pytest.raises(ValueError, match="labels"):
+            train_one_by_one(
+                images, bad, [run], METHOD_NAMES[:1], PROTOCOL, network
+            )
 
 
 def test_a_rule_without_validation_is_refused(digits, run):

@@ -228,6 +228,21 @@ def test_sample_sheet_shows_each_class_in_its_row():
     assert shown == [0, 4, 8, 9, 10, None]
 
 
+def test_sample_sheet_of_very_many_classes_is_bounded():
+    labels = np.arange(200)
+    images = np.zeros((200, 4, 4, 3), np.uint8)
+    images[..., 0] = labels[:, None, None]
+    names = [f"class {label}" for label in labels]
+    fig = figures.sample_sheet(images, labels, names, per_class=2, most=5)
+    assert len(fig.axes) == 10
+    assert fig.get_suptitle() == "5 of 200 classes"
+    for ax, label in zip(fig.axes[::2], [0, 50, 100, 149, 199], strict=True):
+        assert ax.get_ylabel() == f"class {label}"
+        assert ax.images[0].get_array()[0, 0, 0] == label
+    whole = figures.sample_sheet(images[:3], labels[:3], names[:3], most=3)
+    assert whole.get_suptitle() == ""
+
+
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="no method 'focal'"):
         drawing.method_look("focal")

@@ -297,3 +297,146 @@ def test_provenance_tells_no_place(flat):
     assert str(flat.parent) not in repr(provenance)
     assert "unverified" in provenance["licence"]
     assert provenance["image_size"] == 8
+
+
+def rename_to_bytes(path, name):
+    """Give a file or folder a name that is not UTF-8, if that is allowed."""
+    target = os.path.join(os.fsencode(path.parent), name)
+    try:
+        os.rename(os.fsencode(path), target)
+    except OSError:
+        pytest.skip("this file system knows no such names")
+
+
+def test_a_file_name_that_is_not_utf8_is_left_out(flat):
+    rename_to_bytes(draw(flat / "Cyst" / "x.png", 7), b"caf\xe9.png")
+    inner = draw(flat / "Papules" / "inner" / "x.png", 8).parent
+    rename_to_bytes(inner, b"caf\xe9")
+    ds = load_folder(flat, image_size=8)
+    out = ds.found[~ds.found["used"]].set_index("file")["reason"]
+    assert out.to_dict() == {
+        r"Cyst/caf\xe9.png": "name not in UTF-8",
+        r"Papules/caf\xe9/x.png": "name not in UTF-8",
+    }
+    assert len(ds) == 8
+    assert ds.found.to_csv(index=False).encode("utf-8")
+
+
+def test_a_class_folder_whose_name_is_not_utf8(flat):
+    rename_to_bytes(flat / "Cyst", b"Cyst\xe9")
+    with pytest.raises(ValueError, match=r"'Cyst\\xe9'.*UTF-8; rename it"):
+        load_folder(flat, image_size=8)
+
+
+def published(root, **parts):
+    """Draw two images of each class of each part."""
+    for seed, (part, names) in enumerate(parts.items()):
+        for k, name in enumerate(names):
+            for copy in range(2):
+                path = root / part / name / f"{part}_{copy}.png"
+                draw(path, 100 * seed + 10 * k + copy)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "why"),
+    [
+        ("whiteheads", "whitehead", "singular and plural"),
+        ("Whiteheads", "whiteheads", "upper and lower case"),
+        ("white_heads", "white heads", "blanks and signs"),
+        ("n\u00e9vus", "ne\u0301vus", "Unicode forms"),
+        ("blackheads", "blakcheads", "spelling"),
+        ("boxes", "box", "singular and plural"),
+    ],
+)
+def test_a_class_spelt_in_two_ways(tmp_path, train, test, why):
+    root = published(tmp_path, train=["cyst", train], test=["cyst", test])
+    with pytest.raises(ValueError, match=why) as raised:
+        load_folder(root, image_size=8)
+    words = str(raised.value)
+    assert f"train: {', '.join(sorted(['cyst', train]))}" in words
+    assert f"test: {', '.join(sorted(['cyst', test]))}" in words
+    # An empty folder says that they are two classes.
+    if "Unicode" not in why:
+        (root / "test" / train).mkdir()
+        assert load_folder(root, image_size=8).n_classes == 3
+
+
+def test_one_name_in_two_unicode_forms_without_a_split(flat):
+    for k, name in enumerate(["n\u00e9vus", "ne\u0301vus"]):
+        draw(flat / name / "a.png", k)
+        draw(flat / name / "b.png", k + 10)
+    if len(os.listdir(flat)) < 4:
+        pytest.skip("this file system takes the two names for one")
+    with pytest.raises(ValueError, match="Unicode forms"):
+        load_folder(flat, image_size=8)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (["stage 1", "stage 2"], ["stage 2", "stage 3"]),
+        (["cat", "dog"], ["dog", "cow"]),
+        (["a", "b"], ["b", "c"]),
+        (["papules", "cysts"], ["pustules", "cysts"]),
+    ],
+)
+def test_different_classes_are_no_misspelling(tmp_path, train, test):
+    ds = load_folder(published(tmp_path, train=train, test=test), "x", 8)
+    assert ds.class_names == tuple(sorted({*train, *test}))
+
+
+def test_a_folder_around_the_class_folders(tmp_path):
+    root = tmp_path / "one"
+    published(root / "train", seg_train=["sea", "street"])
+    published(root / "test", seg_test=["sea", "street"])
+    with pytest.raises(
+        ValueError, match="'test'.*only the folder 'seg_test'.*sea, street"
+    ):
+        load_folder(root, image_size=8)
+    root = tmp_path / "two"
+    published(root, seg_train=["sea", "street"], seg_test=["sea", "street"])
+    with pytest.raises(ValueError, match="seg_test, seg_train.*look like"):
+        load_folder(root, image_size=8)
+    root = tmp_path / "three"
+    published(root, train=["sea", "street"])
+    published(root / "test", seg_test=["sea", "street"])
+    with pytest.raises(ValueError, match="'test'.*only the folder 'seg_test'"):
+        load_folder(root, image_size=8)
+
+
+def test_a_part_with_one_class_by_patient_is_no_wrapping(tmp_path):
+    root = published(tmp_path, train=["cyst", "wart"])
+    published(root / "test", cyst=["patient 1", "patient 2"])
+    ds = load_folder(root, image_size=8)
+    assert ds.counts().tolist() == [6, 2]
+
+
+@pytest.mark.parametrize("comma", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_manifest_as_spreadsheets_save_it(flat, comma, mark):
+    table = manifest(load_folder(flat, image_size=8), flat / "manifest.csv")
+    table.to_csv(
+        flat / "manifest.csv", index=False, sep=comma, encoding="utf-8"
+    )
+    text = (flat / "manifest.csv").read_text("utf-8")
+    (flat / "manifest.csv").write_text(mark + text, "utf-8")
+    ds = load_folder(flat, image_size=8)
+    assert list(ds.facts.columns) == ["skin_tone"]
+    assert ds.facts["skin_tone"].tolist() == table["skin_tone"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"image,tone\na.png,1\n", "no column 'file', only 'image', 'tone'"),
+        ("file;tone\nCyst/s.png;br\u00fbn\n".encode("cp1252"), "UTF-8"),
+        ("file,tone\na,b\n".encode("utf-16"), "UTF-8"),
+        (b"", "is no table"),
+        (b"file,tone\na,b\nc,d,e\n", "is no table"),
+    ],
+)
+def test_manifest_that_cannot_be_read_is_refused(flat, content, words):
+    (flat / "manifest.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=f"manifest.csv.*{words}"):
+        load_folder(flat, image_size=8)

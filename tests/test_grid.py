@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers.digits import load_digits
@@ -73,7 +74,7 @@ def plain_keras(images, labels, run, method):
     model.compile(PROTOCOL.optimizer(steps), method.loss(counts))
     for step, batch in enumerate(rows):
         weights = np.ones(len(batch))
-        late = method.late_epoch(PROTOCOL.epochs) * steps
+        late = PROTOCOL.drops[0] * steps
         if method.late_weights and step >= late:
             weights = method.late_weights(counts)[labels[batch]]
         model.train_on_batch(
@@ -148,6 +149,29 @@ def test_outcome_reads_as_that_of_the_heads(study):
     assert losses[3] < losses[1]
 
 
+def test_test_scores_of_every_epoch_are_noted_where_asked_for(digits):
+    images, labels = digits
+    methods = ["cross_entropy", "over_sampling"]
+    runs = [run(labels, 0), run(labels, 1)]
+    job = (images, labels, runs, methods, PROTOCOL, network)
+    plain, noted = train_grid(*job), train_grid(*job, test_curves=True)
+    np.testing.assert_allclose(noted.logits, plain.logits, atol=1e-3)
+    history = noted.history
+    pd.testing.assert_frame_equal(
+        history[history["part"] == "train"].reset_index(drop=True),
+        plain.history,
+        rtol=1e-3,
+    )
+    last = history.query(
+        "part == 'test' and metric == 'accuracy' and epoch == 3"
+    ).set_index(["method", "seed"])["value"]
+    for m, name in enumerate(methods):
+        for r, own in enumerate(runs):
+            hits = noted.logits[m, r, own.test].argmax(-1) == labels[own.test]
+            assert last[name, own.seed] == pytest.approx(hits.mean())
+    assert len(history.query("part == 'test'")) == 2 * 2 * 3 * 3
+
+
 def test_bad_input_is_named(digits):
     images, labels = digits
     rest = ([run(labels, 0)], ["cross_entropy"], PROTOCOL)
@@ -157,6 +181,9 @@ def test_bad_input_is_named(digits):
         train_grid(images / 255, labels, *rest)
     with pytest.raises(ValueError, match="images: uint8"):
         train_grid(images[1:], labels, *rest)
+    for bad in (labels - 1, labels / 2):
+        with pytest.raises(ValueError, match="labels"):
+            train_grid(images, bad, *rest)
     with pytest.raises(ValueError, match="augment"):
         train_grid(images, labels, *rest[:2], PROTOCOLS["cifar"])
     with pytest.raises(ValueError, match="threshold_moving.*validation"):

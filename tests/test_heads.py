@@ -270,3 +270,6 @@ def test_bad_input_is_named(study):
         train_heads(features, labels, [run(0)], ["focus"], SETTINGS)
     with pytest.raises(ValueError, match="features"):
         train_heads(features[0], labels, [run(0)], METHOD_NAMES, SETTINGS)
+    for bad in (labels - 1, labels + 0.5, np.eye(3)[labels % 3]):
+        with pytest.raises(ValueError, match="labels"):
+            train_heads(features, bad, [run(0)], METHOD_NAMES, SETTINGS)

@@ -43,3 +43,16 @@ def test_of_classes_labels_in_the_order_asked(ds):
 def test_of_classes_refuses(ds, names):
     with pytest.raises(ValueError, match="classes: expected two or more"):
         ds.of_classes(names)
+
+
+def test_with_at_least_names_the_classes_it_leaves_out(ds):
+    part, words = ds.with_at_least(2)
+    assert part.class_names == ("a", "b") and len(part) == 4
+    assert words == (
+        "Classes with fewer than 2 images are left out: 'c' (1), 'd' (1). "
+        "Add images to study them."
+    )
+    same, words = ds.with_at_least(1)
+    assert same is ds and words == ""
+    with pytest.raises(ValueError, match=r"fewer than 3 images: 'a' \(2\)"):
+        ds.with_at_least(3)

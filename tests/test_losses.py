@@ -16,6 +16,7 @@ import pytest
 import reference
 from sklearn.metrics import log_loss
 
+from helpers.balance import LabelCountBalance, LossTotalBalance
 from helpers.imbalance import balanced_weights
 from helpers.losses import (
     CEFL,
@@ -23,6 +24,7 @@ from helpers.losses import (
     CrossEntropy,
     Focal,
     WeightedCrossEntropy,
+    check_labels,
 )
 from helpers.remedies import LDAM, BalancedSoftmax, LogitAdjusted
 
@@ -322,9 +324,123 @@ def test_one_hot_and_column_labels(pair):
 
 def test_labels_that_do_not_fit_are_refused(batch):
     labels, logits = batch
-    for wrong in (np.eye(4)[labels % 4], labels[:, None, None]):
-        with pytest.raises(ValueError, match="labels"):
-            CrossEntropy().call(wrong, logits)
+    wrong = (np.eye(4)[labels % 4], labels[:, None, None], labels[:-1])
+    # These two would be broadcast without a word.
+    for given in (*wrong, labels[:1], np.eye(5)[labels[:1]]):
+        with pytest.raises(ValueError, match="labels: .* got shape"):
+            CrossEntropy().call(given, logits)
+
+
+ONE_OF_EACH = {
+    loss.name: loss
+    for loss in (
+        CrossEntropy(),
+        WeightedCrossEntropy([1, 2, 3]),
+        Focal(2, [1, 2, 3]),
+        CEFL(2),
+        CEFL2(2),
+        LogitAdjusted([5, 3, 1]),
+        BalancedSoftmax([5, 3, 1]),
+        LDAM([5, 3, 1]),
+        LabelCountBalance(),
+        LossTotalBalance(),
+    )
+}
+each_loss = pytest.mark.parametrize(
+    "loss", ONE_OF_EACH.values(), ids=ONE_OF_EACH
+)
+THREE = np.array([[1, 2, 0.5], [0.2, 0.1, 3]], "float32")
+NO_INDEX = {
+    "negative": [-1, 0],
+    "as many as classes": [3, 0],
+    "32 bits too large": [2**32, 0],
+}
+NO_ONE_HOT = {
+    "probabilities": [[0.2, 0.3, 0.5], [0, 0, 1]],
+    "two classes": [[1, 1, 0], [0, 0, 1]],
+    "no class": [[0, 0, 0], [0, 0, 1]],
+    "negative": [[1, 1, -1], [0, 0, 1]],
+}
+
+
+@each_loss
+@pytest.mark.parametrize("labels", NO_INDEX.values(), ids=NO_INDEX)
+def test_what_is_no_class_index_is_refused(loss, labels):
+    for given in (np.array(labels), np.array(labels)[:, None], labels):
+        for called in (loss, loss.call):
+            with pytest.raises(ValueError, match="labels: class indices 0 to"):
+                called(given, THREE)
+
+
+@each_loss
+def test_floats_are_no_class_indices(loss):
+    """As Keras calls a loss; its `call` gets floats from Keras itself."""
+    for given in ([0.5, 1.0], [0.0, 1.0], [[0.0], [1.0]]):
+        with pytest.raises(ValueError, match="labels: .* must be integers"):
+            loss(np.array(given), THREE)
+    with pytest.raises(ValueError, match=r"labels: .* got 0\.5"):
+        loss.call(np.array([0.5, 1.0]), THREE)
+
+
+@each_loss
+@pytest.mark.parametrize("labels", NO_ONE_HOT.values(), ids=NO_ONE_HOT)
+def test_what_is_no_one_hot_row_is_refused(loss, labels):
+    for called in (loss, loss.call):
+        with pytest.raises(ValueError, match="labels: one-hot rows"):
+            called(np.array(labels), THREE)
+
+
+@each_loss
+def test_one_output_column_is_refused(loss):
+    for labels in (np.array([0, 1]), np.array([[0], [1]])):
+        with pytest.raises(ValueError, match="one output column"):
+            loss(labels, THREE[:, :1])
+
+
+@each_loss
+@pytest.mark.parametrize("bad", [-0.1, 1.1, np.nan])
+def test_what_is_no_probability_is_refused(loss, bad):
+    p = np.array([[bad, 0.4, 0.5], [0.2, 0.3, 0.5]], "float32")
+    with pytest.raises(ValueError, match="predictions: probabilities"):
+        from_probabilities(loss)([0, 1], p)
+
+
+def test_every_type_of_index_gives_the_same_number():
+    """Logits log(1, 2, 5) and label 1: p = 2 / 8, the loss is log 4."""
+    logits = np.log([[1, 2, 5], [1, 2, 5]]).astype("float32")
+    kinds = [np.array([1, 1], dtype) for dtype in "bBhHiIlL"]
+    kinds += [np.array([True, True]), [1, 1], np.array([[1], [1]])]
+    kinds += [np.eye(3, dtype=dtype)[[1, 1]] for dtype in "?Bif"]
+    kinds += [keras.ops.convert_to_tensor(kind) for kind in kinds[::2]]
+    for labels in kinds:
+        assert value(CrossEntropy(), labels, logits) == pytest.approx(
+            np.log(4), rel=1e-6
+        )
+
+
+def fitted_loss(loss, labels, logits):
+    """The loss that compiled training reports."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    model.compile("sgd", loss)
+    return model.fit(logits, labels, verbose=0).history["loss"][0]
+
+
+@each_loss
+def test_in_compiled_code_a_bad_label_gives_nan(loss):
+    assert np.isfinite(fitted_loss(loss, np.array([2, 0]), THREE))
+    for labels in ([3, 0], [[0.2, 0.3, 0.5], [0, 0, 1]]):
+        assert np.isnan(fitted_loss(loss, np.array(labels), THREE))
+    with pytest.raises(ValueError, match="labels: .* must be integers"):
+        fitted_loss(loss, np.array([2.0, 0.0]), THREE)
+
+
+@pytest.mark.parametrize(
+    "bad", [[0.0, 1.0], [[0, 1]], [0, -1], [True, False], ["a", "b"]]
+)
+def test_training_labels_are_checked(bad):
+    check_labels([0, 2])
+    with pytest.raises(ValueError, match="labels"):
+        check_labels(bad)
 
 
 @every_loss
@@ -340,14 +456,16 @@ def test_sample_weights_are_honoured(pair, batch):
 @every_loss
 def test_survives_saving(pair, batch):
     labels, logits = batch
-    for loss in (pair.loss, from_probabilities(pair.loss)):
+    p = reference.softmax(logits)
+    for loss, given in (
+        (pair.loss, logits),
+        (from_probabilities(pair.loss), p),
+    ):
         config = json.loads(json.dumps(keras.losses.serialize(loss)))
         again = keras.losses.deserialize(config)
         assert type(again) is type(loss)
         assert again.get_config() == loss.get_config()
-        assert value(again, labels, abs(logits)) == value(
-            loss, labels, abs(logits)
-        )
+        assert value(again, labels, given) == value(loss, labels, given)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,10 @@ import subprocess
 import sys
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.runner.batch import run
@@ -29,6 +32,25 @@ def test_notebook_runs(notebook, tmp_path, monkeypatch):
     executed = tmp_path / "run" / "notebooks" / notebook.path.name
     nb = clean(nbformat.read(executed, as_version=4))
     assert list(blemishes(nb)) == []
+
+
+@pytest.mark.parametrize("counts", [(15, 40), (20, 20, 20)])
+def test_all_methods_take_two_classes_and_equal_ones(tmp_path, counts):
+    """Head, medium and tail are columns only where there are thirds."""
+    rng = np.random.default_rng(0)
+    for c, count in enumerate(counts):
+        folder = tmp_path / "made" / f"class {c}"
+        folder.mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(200, size=(32, 32, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+    settings = {"DATASET": "made", "DATA_DIR": str(tmp_path)}
+    report = run("smoke", ["A2"], settings, run_dir=tmp_path / "run")
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert set(report.status.values()) == {"done"}, log
+    means = pd.read_csv(tmp_path / "run" / "results" / "A2_made_means.csv")
+    scores = {"macro_f1", "balanced_accuracy", "accuracy"}
+    assert set(means) == {"split", "method", *scores}
 
 
 def test_plain_papermill_runs_from_another_directory(tmp_path):

@@ -87,6 +87,12 @@ def test_code_cells_are_short_and_not_too_many(code):
         assert max(map(len, lines)) <= 79, cell.source
 
 
+def test_every_figure_is_shown(code):
+    """A figure saved inside a loop or an if shows only by ``display``."""
+    for cell in code:
+        assert not re.search(r"^[ \t]+figures\.save\(", cell.source, re.M)
+
+
 def test_executed_from_the_top(code):
     counts = [cell.execution_count for cell in code]
     assert counts == list(range(1, len(code) + 1))

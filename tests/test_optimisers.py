@@ -6,12 +6,14 @@ import keras
 import numpy as np
 import pytest
 
+from helpers.methods import METHODS
 from helpers.optimisers import (
     PROTOCOLS,
     CoupledSGD,
     PaddedCrop,
     ResizedCrop,
     augmentation_layers,
+    protocol_of,
 )
 
 
@@ -143,6 +145,70 @@ def test_adam_is_the_red_cell_papers():
     assert float(weight.value[0]) == pytest.approx(1 - step, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("digits", "digits"),
+        ("cifar10", "cifar"),
+        ("cifar100", "cifar"),
+        ("crop_disease", "crops"),
+        ("AI_Challenger_Crops", "crops"),
+        ("mushrooms", "mushrooms"),
+        ("Mushroom-9", "mushrooms"),
+    ],
+)
+def test_each_data_set_has_its_own_protocol(dataset, name):
+    assert protocol_of(dataset) == name
+    assert protocol_of(dataset, "digits") == "digits"
+
+
+def test_a_data_set_of_no_paper_needs_a_protocol():
+    with pytest.raises(ValueError, match=r"PROTOCOL: .*'my_images'"):
+        protocol_of("my_images")
+    assert protocol_of("my_images", "crops") == "crops"
+    with pytest.raises(ValueError, match="PROTOCOL: 'crop'"):
+        protocol_of("my_images", "crop")
+
+
+def test_a_shorter_protocol_keeps_the_shares_of_its_drops():
+    short = PROTOCOLS["crops"].shortened(12)
+    assert (short.epochs, short.drops) == (12, (6, 10))
+    assert short.learning_rate == PROTOCOLS["crops"].learning_rate
+    assert PROTOCOLS["crops"].shortened(None) is PROTOCOLS["crops"]
+    for name, protocol in PROTOCOLS.items():
+        one = protocol.shortened(1)
+        optimizer = one.optimizer(3)
+        rates = []
+        for step in range(3):
+            optimizer.iterations.assign(step)
+            rates.append(float(optimizer.learning_rate))
+        assert rates == pytest.approx([protocol.learning_rate] * 3), name
+
+
+@pytest.mark.parametrize("name", ["cross_entropy_drw", "ldam_drw"])
+def test_late_weights_start_at_the_first_drop_of_the_rate(name):
+    """As in Cao et al.: epoch 160 of 200, where the rate drops first."""
+    starts = {"cifar": 60, "crops": 30, "mushrooms": 60, "digits": 18}
+    for key, epoch in starts.items():
+        protocol = PROTOCOLS[key]
+        timed = protocol.timed(METHODS[name])
+        assert timed.late_epoch(protocol.epochs) == epoch
+        assert protocol.rate(epoch - 1) == protocol.learning_rate
+        assert timed.settings["late_from"] == pytest.approx(
+            epoch / protocol.epochs
+        )
+        assert timed.late_weights is METHODS[name].late_weights
+    cao = replace(PROTOCOLS["cifar"], epochs=200, drops=(160, 180))
+    assert cao.timed(METHODS[name]).late_epoch(200) == 160
+
+
+def test_methods_without_late_weights_and_no_drops_stay():
+    plain = METHODS["focal_a1_g2"]
+    assert PROTOCOLS["cifar"].timed(plain) is plain
+    late = METHODS["cross_entropy_drw"]
+    assert PROTOCOLS["red cells"].timed(late) is late
+
+
 def test_table_1():
     """Columns of the paper's Table 1, less what changes nothing at random."""
     assert set(PROTOCOLS["cifar"].augmentation) == {"padded crop", "flip"}
@@ -244,3 +310,48 @@ def test_augmentation_repeats_with_its_seed(pictures):
         out.append(x)
     np.testing.assert_array_equal(out[0], out[1])
     assert np.abs(out[0] - out[2]).max() > 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "padded crop",
+        "resized crop",
+        "flip",
+        "vertical flip",
+        "colour jitter",
+        "rotation",
+    ],
+)
+def test_every_picture_of_a_batch_is_changed_by_itself(pictures, name):
+    """Keras' RandomCrop, for one, draws one place for a whole batch."""
+    same = np.repeat(pictures[:1], 64, axis=0)
+    (layer,) = augmentation_layers((name,), 0)
+    looks = {one.round(2).tobytes() for one in shown(layer, same)}
+    assert len(looks) == 2 if "flip" in name else len(looks) > 20
+
+
+def test_colour_jitter_goes_both_ways_and_as_far_as_it_says():
+    """Keras' one number for the contrast would only ever raise it."""
+    (jitter,) = augmentation_layers(("colour jitter",), 0)
+    assert isinstance(jitter, keras.layers.RandomColorJitter)
+    layers = keras.layers
+    seen = {"value_range": (0, 255), "seed": 0}
+    grey = np.full((400, 2, 2, 3), 100, "float32")
+    grey[:, 1] = 140
+    out = shown(layers.RandomContrast(jitter.contrast_factor, **seen), grey)
+    times = (out[:, 1, 0, 0] - out[:, 0, 0, 0]) / 40
+    assert (times.min(), times.max()) == pytest.approx((0.8, 1.2), abs=0.01)
+    red = np.full((400, 2, 2, 3), 100, "float32")
+    red[..., 0] = 120
+    saturation = layers.RandomSaturation(jitter.saturation_factor, **seen)
+    out = shown(saturation, red)
+    times = (1 - out.min(-1) / out.max(-1)) / (1 - 100 / 120)
+    assert (times.min(), times.max()) == pytest.approx((0.8, 1.2), abs=0.01)
+    out = shown(layers.RandomHue(jitter.hue_factor, **seen), red)
+    # From red, hue grows with green and falls with blue, a sixth a step.
+    hue = (out[..., 1] - out[..., 2]) / (out.max(-1) - out.min(-1)) / 6
+    assert (hue.min(), hue.max()) == pytest.approx((-0.02, 0.02), abs=0.002)
+    out = shown(layers.RandomBrightness(jitter.brightness_factor, **seen), red)
+    moved = (out - red) / 255
+    assert (moved.min(), moved.max()) == pytest.approx((-0.2, 0.2), abs=0.01)

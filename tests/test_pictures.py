@@ -169,6 +169,29 @@ def test_exif_rotation(tmp_path, halves, orientation):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_exif_that_cannot_be_rewritten(tmp_path, halves, monkeypatch):
+    """The image is turned by its orientation; the other notes do not count."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x9286] = "no comment"
+    stored = halves.transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "a.jpg", exif=exif, quality=95)
+
+    def refuse(*args, **kwargs):
+        raise struct.error("'H' format requires 0 <= number <= 65535")
+
+    monkeypatch.setattr(Image.Exif, "tobytes", refuse)
+    assert_halves(read_picture(tmp_path / "a.jpg", None))
+
+
+@pytest.mark.parametrize("value", [0, 9, "6", (6, 1)])
+def test_an_orientation_that_means_nothing(tmp_path, halves, value):
+    halves.save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        image.getexif()[0x0112] = value
+        assert pictures._upright(image) is image
+
+
 def test_damaged_exif_does_not_cost_the_picture(tmp_path, halves):
     halves.save(tmp_path / "a.jpg", exif=b"Exif\0\0not a tiff header")
     assert_halves(read_picture(tmp_path / "a.jpg", None))
@@ -314,5 +337,52 @@ def test_phash_finds_a_recompressed_copy(tmp_path):
     assert np.bitwise_count(a ^ c) > 12
 
 
+@pytest.mark.parametrize("kind", ["zTXt", "iTXt", "iCCP"])
+def test_much_text_in_a_png_is_told_apart_from_damage(tmp_path, halves, kind):
+    long = zlib.compress(b"x" * 2_000_000)
+    inside = {
+        "zTXt": b"Comment\0\0" + long,
+        "iTXt": b"Comment\0\1\0\0\0" + long,
+        "iCCP": b"profile\0\0" + long,
+    }[kind]
+    chunk = kind.encode() + inside
+    packed = struct.pack(">I", len(inside)) + chunk
+    packed += struct.pack(">I", zlib.crc32(chunk))
+    halves.save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[:33] + packed + content[33:])
+    assert read_picture(tmp_path / "a.png", 8).reason == "too much text inside"
+
+
+def test_a_file_that_the_system_refuses(tmp_path, halves, monkeypatch):
+    halves.save(tmp_path / "a.png")
+
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pictures.Path, "open", refuse)
+    assert read_picture(tmp_path / "a.png", 8).reason == "cannot be opened"
+
+
+def test_memory_that_is_short_is_no_fault_of_the_file(
+    tmp_path, halves, monkeypatch
+):
+    halves.save(tmp_path / "a.png")
+
+    def refuse(image):
+        raise MemoryError
+
+    monkeypatch.setattr(pictures, "_rgb", refuse)
+    with pytest.raises(MemoryError):
+        read_picture(tmp_path / "a.png", 8)
+
+
+def test_readable_name():
+    assert pictures.readable_name("crème brûlée.png") == "crème brûlée.png"
+    raw = b"cr\xe8me.png".decode("utf-8", "surrogateescape")
+    assert pictures.readable_name(raw) == "cr\\xe8me.png"
+    assert pictures.readable_name(r"a\xe8b.png") == r"a\xe8b.png"
+
+
 def test_every_reason_is_listed():
-    assert len(set(pictures.REASONS)) == len(pictures.REASONS) == 8
+    assert len(set(pictures.REASONS)) == len(pictures.REASONS) == 11

@@ -62,5 +62,17 @@ def test_classes_can_be_chosen():
 def test_what_cannot_be_rebuilt_is_told():
     with pytest.raises(ValueError, match="6 classes, 7 are needed"):
         rebuild(LABELS, [5] * 7, "part", [0], 10, 5)
-    with pytest.raises(ValueError, match="per_class"):
+    with pytest.raises(ValueError, match="class 2 has 50 images: 60 for test"):
         rebuild(LABELS, ASKED, "part", [0], 60, 5)
+    with pytest.raises(ValueError, match="class 'c' has 50 images"):
+        rebuild(LABELS, ASKED, "part", [0], 44, 5, class_names="abcdef")
+
+
+def test_there_may_be_no_validation_part():
+    """As in the paper: a class of 107 pictures has 7 besides its 100."""
+    labels = np.repeat([0, 1], [107, 435])
+    made = rebuild(labels, [7, 335], "part", [0], 100, 0, classes=[0, 1])
+    assert made.counts.tolist() == [7, 335]
+    (run,) = made.runs
+    assert len(run.val) == 0
+    assert np.bincount(made.labels[run.test]).tolist() == [100, 100]

@@ -132,8 +132,19 @@ def test_columns_of_table_2_add_up(metric, method, total):
     assert 100 * _table_2(metric)[method].sum() == pytest.approx(total)
 
 
+def test_what_os_and_pe_stand_for_is_said_to_be_our_reading():
+    """The scan explains neither; CE and LE are in the abstract."""
+    notes = _read(2).groupby("method")["note"]
+    for method, name in ((CE, "CE"), (OS, "OS"), (PE, "PE"), (LE, "LE")):
+        own = notes.get_group(method)
+        assert own.str.contains(f"printed as {name}").all()
+        read = own.str.contains("is our reading")
+        assert read.all() if method in (OS, PE) else not read.any()
+
+
 def test_what_the_scan_lost_is_noted():
-    noted = _read(2).query("note != ''")
+    table = _read(2)
+    noted = table[table["note"].str.contains("scan")]
     assert noted[
         ["dataset", "network", "method", "value"]
     ].to_numpy().tolist() == [

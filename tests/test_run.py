@@ -1,30 +1,51 @@
 """The headless runner on tiny notebooks, with real kernels and signals."""
 
 import contextlib
+import errno
 import io
 import json
+import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import papermill
 import psutil
 import pytest
+from PIL import Image
 
-from helpers import results
+from helpers import datasets, paths, results
+from helpers.paths import NOTEBOOKS_DIR
 from helpers.run import main, summary
-from helpers.runner import batch, provenance
+from helpers.runner import batch, book, provenance
+from helpers.runner import folder as folder_module
 from helpers.runner.batch import Report, run
-from helpers.runner.book import Refused, parse_settings, read_notebooks
+from helpers.runner.book import (
+    ANY_FOLDER,
+    KNOWN_SETS,
+    TEXTS,
+    Refused,
+    parse_settings,
+    read_notebooks,
+)
 from helpers.runner.folder import RunFolder
 from helpers.runner.kernel import Failure
 from helpers.runner.sharing import blemishes, refresh
 
+DATA = """PROFILE = "quick"
+DATASET = None
+DATA_DIR = None
+WEIGHTS = None
+NETWORKS = None
+RUN_DIR = None"""
 WRITE = """from pathlib import Path
 folder = Path(RUN_DIR, "results")
 folder.mkdir(exist_ok=True)
@@ -145,6 +166,90 @@ def test_settings_are_literals_or_words():
     pairs = ["A=[0, 1]", "B=None", "C=acne5", "D=1e-3", "E='3'", "F=a=b"]
     values = [[0, 1], None, "acne5", 0.001, "3", "a=b"]
     assert parse_settings(pairs) == dict(zip("ABCDEF", values, strict=True))
+
+
+def test_a_text_stays_a_text(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    pairs = ["DATASET=2020_01", "WEIGHTS=None", "BACKBONE='007'"]
+    pairs += ["DATA_DIR=~/data", "REGIME=[odd", "SEEDS=[1]"]
+    assert parse_settings(pairs) == {
+        "DATASET": "2020_01",
+        "WEIGHTS": None,
+        "BACKBONE": "007",
+        "DATA_DIR": str(tmp_path / "data"),
+        "REGIME": "[odd",
+        "SEEDS": [1],
+    }
+
+
+def test_texts_are_those_of_the_notebooks():
+    """Every parameter whose value the book writes as a text is one."""
+    named = {k for n in read_notebooks(NOTEBOOKS_DIR) for k in n.parameters}
+    assert {"DATASET", "DATA_DIR", "PROFILE"} <= TEXTS & named
+    listed = {"SEEDS", "EPOCHS", "CLASSES", "METHODS_OF", "NETWORKS"}
+    assert not TEXTS & listed
+
+
+def test_a_number_for_a_text_is_refused(write, runner):
+    write("01_a", parameters=DATA)
+    with pytest.raises(Refused, match="DATASET: expected a text, got 202001"):
+        runner("smoke", settings={"DATASET": 202001})
+
+
+def test_notebooks_name_data_sets_that_there_are():
+    for notebook in read_notebooks(NOTEBOOKS_DIR):
+        assert set(notebook.datasets) <= KNOWN_SETS | {ANY_FOLDER}
+
+
+@pytest.mark.parametrize(
+    "file", ["README.md", "data/README.md", "notebooks/00_start_here.ipynb"]
+)
+def test_commands_in_the_texts_are_accepted(file):
+    """Those with notebooks and parameters, as a reader would copy them."""
+    text = (paths.ROOT / file).read_text("utf-8")
+    if file.endswith(".ipynb"):
+        text = "\n".join(c.source for c in nbformat.reads(text, 4).cells)
+    # The exercise on a misspelt parameter is about a refusal.
+    text = text.replace("--set DATASETS=", "").replace("\\\n", " ")
+    found = re.findall(r"helpers\.run\b([^`#\n]*--set[^`#\n]*)", text)
+    found += re.findall(r'ARGS="([^"]*--set[^"]*)"', text)
+    assert any("DATASET=acne5" in command for command in found)
+    notebooks = read_notebooks(NOTEBOOKS_DIR)
+    for command in found:
+        words = shlex.split(command)
+        options = dict(zip(words, words[1:], strict=False))
+        only = options.get("--only")
+        pairs = [b for a, b in pairwise(words) if a == "--set"]
+        if "--study" not in options:
+            chosen = book.select(notebooks, only and only.split(","))
+            book.check_settings(parse_settings(pairs), chosen)
+
+
+@pytest.mark.parametrize(
+    ("only", "dataset", "message"),
+    [
+        (None, "acne5", r"02: digits, an image .* out by --only 01,03$"),
+        (["02", "03"], "chula-rbc-12", r"02: digits.* --only 03$"),
+        (["02"], "acne5", r"\(02: digits, an image folder of your own\)$"),
+        (["03"], "mine", r"\(03: acne5, chula-rbc-12\)$"),
+        (["02"], "mine", None),
+        (["02"], "digits", None),
+        (["01"], "acne5", None),
+    ],
+)
+def test_a_data_set_that_a_notebook_cannot_take_is_refused(
+    write, runner, no_kernel, only, dataset, message
+):
+    write("01_a", parameters=DATA)
+    write("02_b", parameters=DATA, datasets=("digits", "*"))
+    write("03_c", parameters=DATA, datasets=("acne5", "chula-rbc-12"))
+    settings = {"DATASET": dataset}
+    if message:
+        with pytest.raises(Refused, match=message):
+            runner("smoke", only, settings)
+    else:
+        assert runner("smoke", only, settings).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -351,12 +456,126 @@ def test_publication_cut_short_is_redone(
 
 def test_code_digest_follows_the_code(monkeypatch, tmp_path):
     monkeypatch.undo()
-    monkeypatch.setattr(provenance, "PUBLISHED_DIR", tmp_path)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
     digest = provenance.code_digest.__wrapped__
-    before = digest()
-    assert digest() == before
-    (tmp_path / "table.csv").write_text("value\n1\n")
-    assert digest() != before
+    seen = [digest()]
+    for name in (
+        "helpers/run.py",
+        "helpers/inner/deeper/losses.py",
+        "helpers/inner/table.json",
+        "data/published/table.csv",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        for text in ("1", "2"):
+            (tmp_path / name).write_text(text)
+            assert digest() not in seen, name
+            seen.append(digest())
+    (tmp_path / "helpers" / "__pycache__").mkdir()
+    (tmp_path / "helpers" / "__pycache__" / "run.pyc").write_text("compiled")
+    (tmp_path / "README.md").write_text("text")
+    assert digest() == seen[-1]
+
+
+def test_the_digest_covers_every_helper_there_is(monkeypatch):
+    """A helper's bytes decide it, in whatever folder the helper lies."""
+    monkeypatch.undo()
+    read = set()
+    original = provenance._file_digest
+
+    def noted(file, *known):
+        read.add(file)
+        return original(file, *known)
+
+    monkeypatch.setattr(provenance, "_file_digest", noted)
+    provenance.code_digest.__wrapped__()
+    assert read >= set((paths.ROOT / "helpers").rglob("*.py"))
+
+
+def test_changed_images_are_not_kept(write, runner, no_kernel, tmp_path):
+    write("01_a", parameters=DATA)
+    write("02_b")
+    home = tmp_path / "data"
+    images = home / "mine" / "train" / "mild"
+    images.mkdir(parents=True)
+    (images / "1.jpg").write_bytes(b"one")
+    (home / "other.npz").write_bytes(b"arrays")
+    settings = {"DATASET": "mine", "DATA_DIR": str(home)}
+
+    def resumed(**more):
+        more = {"settings": settings | more}
+        status = runner("smoke", resume=True, **more).status
+        return [text[0] for text in status.values()]
+
+    runner("smoke", settings=settings)
+    assert resumed() == ["k", "k"]
+    (images / "2.jpg").write_bytes(b"two")
+    assert resumed() == ["d", "k"]
+    assert resumed() == ["k", "k"]
+    times = (images / "2.jpg").stat()
+    (images / "2.jpg").write_bytes(b"TWO")
+    os.utime(images / "2.jpg", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert resumed() == ["d", "k"]
+    (images / "2.jpg").rename(images / "3.jpg")
+    assert resumed() == ["d", "k"]
+    os.utime(images / "3.jpg")
+    assert resumed() == ["k", "k"]
+    (home / "unrelated").mkdir()
+    (home / "unrelated" / "1.jpg").write_bytes(b"1")
+    assert resumed() == ["k", "k"]
+    (home / "mine" / "loop").symlink_to(home / "mine")
+    assert resumed() == ["k", "k"]
+    assert resumed(DATASET="other") == ["d", "k"]
+    (home / "other.npz").write_bytes(b"other arrays")
+    assert resumed(DATASET="other") == ["d", "k"]
+    weights = tmp_path / "some.weights.h5"
+    weights.write_bytes(b"1")
+    nested = {"B1": str(weights)}
+    assert resumed(DATASET="other", WEIGHTS=str(weights)) == ["d", "k"]
+    weights.write_bytes(b"2")
+    assert resumed(DATASET="other", WEIGHTS=str(weights)) == ["d", "k"]
+    assert resumed(DATASET="other", NETWORKS=nested) == ["d", "k"]
+    weights.write_bytes(b"3")
+    assert resumed(DATASET="other", NETWORKS=nested) == ["d", "k"]
+
+
+def test_real_sets_that_are_not_named_count_as_well(
+    write, runner, no_kernel, tmp_path
+):
+    """Some notebooks look for the red cells in DATA_DIR by themselves."""
+    write("07_a", parameters=DATA)
+    cells = tmp_path / "data" / "chula-rbc-12" / "Label"
+    cells.mkdir(parents=True)
+    settings = {"DATA_DIR": str(tmp_path / "data")}
+    runner("smoke", settings=settings)
+    (cells / "1.txt").write_text("1 2 3")
+    report = runner("smoke", resume=True)
+    assert report.status == {"07_a": "done"}
+    assert "data or weights changed" in (report.folder / "log.txt").read_text()
+
+
+def test_a_folder_of_5000_files_is_looked_through_quickly(tmp_path):
+    folder = tmp_path / "mine" / "mild"
+    folder.mkdir(parents=True)
+    for number in range(5000):
+        (folder / f"{number}.jpg").write_bytes(b"%d" % number * 4000)
+    settings = {"DATASET": "mine", "DATA_DIR": str(tmp_path)}
+    begun = time.process_time()
+    first = provenance.data_digest(settings, True)
+    assert time.process_time() - begun < 10
+    assert provenance.data_digest(settings, True) == first
+
+
+def test_reference_results_count_where_they_are_read(
+    write, runner, no_kernel, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(paths, "MEASURED_DIR", tmp_path)
+    write("01_a", "open('scores.csv')")
+    write("02_b")
+    (tmp_path / "scores.csv").write_text("1")
+    runner("smoke")
+    (tmp_path / "scores.csv").write_text("2")
+    status = runner("smoke", resume=True).status
+    assert status == {"01_a": "done", "02_b": "kept"}
 
 
 # Signals and other runners
@@ -416,13 +635,134 @@ def test_comparison_is_printed_compactly(tmp_path):
     table = results.compare(paper, measured, comparable=False)
     (tmp_path / "results").mkdir()
     table.to_csv(tmp_path / "results" / "03_comparison.csv", index=False)
-    lines = summary(Report(tmp_path)).splitlines()
+    report = Report(tmp_path, {"03_x": "done"}, {"03_x": 1.0})
+    lines = summary(report).splitlines()
     rows = [line.split() for line in lines if "(Table 2)" in line]
     kept = table[(table["class"] == "") | (table.metric == "f1")]
     assert [row[2] for row in rows] == list(kept.metric)
     assert {row[1] for row in rows} == {"all", *paper["class"]} - {""}
     assert 0 < len(rows) < len(table)
-    assert max(map(len, lines[-len(rows) :])) <= 110
+    assert max(map(len, lines[-len(rows) - 1 :])) <= 110
+    assert lines[-1] == f"and {len(table) - len(rows)} more rows in {NAME}"
+
+
+NAME = "03_comparison.csv"
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """Write a comparison and its provenance; returns the run's summary."""
+    (tmp_path / "results").mkdir()
+
+    def write(statuses, origin, status="done"):
+        table = results.published("acne_table2").head(len(statuses))
+        table = table.assign(mean=0.5, std=0.1, n=2, delta=0.1, low=0, high=1)
+        table = table.rename(columns={"value": "published"})
+        table.assign(status=statuses).to_csv(
+            tmp_path / "results" / NAME, index=False
+        )
+        facts = {"name": "mine", "origin": origin, "weights": "imagenet"}
+        facts |= {"backbone": "EfficientNet-Lite1"}
+        (tmp_path / "results" / "03_provenance.csv").write_text(
+            "what,provenance\n"
+            + "".join(f"{k},{v}\n" for k, v in facts.items())
+        )
+        return summary(Report(tmp_path, {"03_x": status}, {"03_x": 1.0}))
+
+    return write
+
+
+def test_the_summary_shows_what_was_measured_and_on_what(compared):
+    text = compared(["not measured", "not comparable", "within"], "drawn")
+    heading = "(mine, EfficientNet-Lite1, imagenet):"
+    assert f"Paper vs measured, {NAME} {heading}" in text
+    assert "not measured" not in text
+    assert "within" in text
+
+
+@pytest.mark.parametrize(
+    ("statuses", "origin", "status"),
+    [
+        (["not measured"] * 2, "drawn", "done"),
+        (["not comparable"] * 2, results.OWN_FOLDER, "done"),
+        (["not comparable"] * 2, "drawn", "failed in code cell 3"),
+    ],
+)
+def test_the_summary_leaves_out_what_says_nothing(
+    compared, statuses, origin, status
+):
+    assert "vs measured" not in compared(statuses, origin, status)
+
+
+def test_own_images_are_told_by_their_origin(tmp_path):
+    for name in ("mild", "severe"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for number in range(3):
+            image = np.random.default_rng(number).integers(0, 255, (32, 32, 3))
+            Image.fromarray(image.astype(np.uint8)).save(
+                tmp_path / "mine" / name / f"{number}.png"
+            )
+    ds = datasets.load("mine", tmp_path, 32)
+    assert ds.provenance["origin"] == results.OWN_FOLDER
+
+
+# A terminal that cannot print everything
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_terminal_without_utf8_does_not_end_a_run(
+    write, start, tmp_path, monkeypatch, sound
+):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    write("01_a", "print('Δ')" if sound else "raise ValueError('Δ')")
+    write("02_b", WRITE.format("02"))
+    process = start("--profile", "smoke", "--run-dir", "runs/mine_ü")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == int(not sound), output
+    assert "02_b: done" in output
+    assert (r"ValueError: \u0394" in output) is not sound
+    log = (tmp_path / "runs" / "mine_ü" / "log.txt").read_text("utf-8")
+    assert ("ValueError: Δ" in log) is not sound
+
+
+@pytest.mark.parametrize("module", ["run", "refresh", "download"])
+def test_help_and_errors_come_without_utf8(module):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    for options, status in (["--help"], 0), (["--ü"], 2):
+        done = subprocess.run(
+            [sys.executable, "-m", f"helpers.{module}", *options],
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
+        assert done.returncode == status, done.stderr
+
+
+def test_a_closed_pipe_does_not_end_a_run(write, tmp_path):
+    write("01_a", WRITE.format("01"))
+    code = """import sys; from pathlib import Path; from helpers import run
+sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "--profile=smoke", "--run-dir=runs/a"],
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+    ) as process:
+        process.stdout.close()
+        assert process.wait(60) == 0
+    assert (tmp_path / "runs" / "a" / "results" / "01.csv").is_file()
+
+
+def test_a_disk_without_locks_is_told_in_a_sentence(
+    write, runner, tmp_path, monkeypatch
+):
+    write("01_a")
+
+    def unable(self, **options):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(folder_module.FileLock, "acquire", unable)
+    with pytest.raises(Refused, match="No locks available.* --run-dir"):
+        runner("smoke", run_dir=tmp_path / "runs" / "mine")
 
 
 # Refreshing the committed notebooks

@@ -1,12 +1,14 @@
 """Profiles, settings, the workspace, and a start that prints little."""
 
+import json
+import os
 import subprocess
 import sys
 
 import keras
 import pytest
 
-from helpers import session
+from helpers import chula, datasets, paths, session
 from helpers.paths import RUNS_DIR, atomic_write
 
 BY_PROFILE = {
@@ -34,6 +36,95 @@ def test_settle_overrides_the_profile_but_not_with_none():
 def test_settle_names_what_is_wrong(profile, given, by_profile, message):
     with pytest.raises(ValueError, match=message):
         session.settle(profile, given, **by_profile)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("SEEDS", 5, r"SEEDS is 5; expected a list, for example \[0, 1\]"),
+        ("SEEDS", [0, 0], r"SEEDS is \[0, 0\]; expected each value only once"),
+        ("SEEDS", "[0, 1]", r'a list, .* papermill, -y "SEEDS: \[0, 1\]"'),
+        ("SEEDS", [], "SEEDS is .*at least one"),
+        ("SEEDS", [0.5], "each item a whole number, 0 or above"),
+        ("SEEDS", [-1], "each item a whole number, 0 or above"),
+        ("SEEDS", ["0"], "each item a whole number"),
+        ("EPOCHS", "9", "expected a whole number, 0 or above, for example 9"),
+        ("EPOCHS", 2.5, "EPOCHS is 2.5; expected a whole number"),
+        ("EPOCHS", [9], "EPOCHS is .* expected a whole number"),
+        ("EPOCHS", True, "EPOCHS is True; expected a whole number"),
+        ("SCALE", "all", "SCALE is 'all'; expected a number"),
+        ("DATASET", 202001, "DATASET is 202001; .* in quotes: '202001'"),
+        ("NAMES", "VGG16", "NAMES is 'VGG16'; expected a list"),
+        ("NAMES", [1], "each item a text"),
+        ("NETWORKS", "VGG16", "expected a dictionary"),
+        ("RHO", "50", "RHO is '50'; expected a number"),
+    ],
+)
+def test_settle_refuses_another_kind_in_one_sentence(name, value, message):
+    by_profile = {
+        "quick": {"SEEDS": [0, 1], "EPOCHS": 9, "SCALE": 0.5, "RHO": 50}
+        | {"DATASET": "digits", "NAMES": [], "NETWORKS": {}},
+        "smoke": {"SEEDS": [0], "EPOCHS": 1, "SCALE": 1.0, "RHO": 50}
+        | {"DATASET": "digits", "NAMES": ["VGG16"], "NETWORKS": {}},
+        "full": {"SEEDS": [0], "EPOCHS": None, "SCALE": 1.0, "RHO": 50}
+        | {"DATASET": "digits", "NAMES": [], "NETWORKS": {}},
+    }
+    with pytest.raises(ValueError, match=message) as caught:
+        session.settle("quick", {name: value}, **by_profile)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SEEDS", (3, 4)),
+        ("SEEDS", range(3)),
+        ("EPOCHS", 30),
+        ("SCALE", 1),
+        ("RHO", 12.5),
+        ("NAMES", []),
+    ],
+)
+def test_settle_takes_what_is_of_the_right_kind(name, value):
+    by_profile = {"SEEDS": [0], "EPOCHS": None, "SCALE": 0.5, "RHO": 50}
+    by_profile |= {"NAMES": ["VGG16"]}
+    same = dict.fromkeys(session.PROFILES, by_profile)
+    same |= {"full": by_profile | {"EPOCHS": 9}}
+    settings = session.settle("quick", {name: value}, **same)
+    assert getattr(settings, name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("image_data_format", "channels_first"), ("floatx", "float16")],
+)
+def test_begin_refuses_another_keras_json(tmp_path, name, value):
+    settings = {"backend": keras.backend.backend(), name: value}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = "from helpers import session; session.begin('00', 'smoke')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"KERAS_HOME": str(tmp_path)},
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"ValueError: Keras is set to {name} = '{value}'")
+    assert "keras.json" in last
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert paths.folder("~/data") == tmp_path.resolve() / "data"
+    assert paths.data_folder("~/data") == tmp_path / "data"
+    assert paths.data_folder() == paths.DATA_DIR
+    assert session.begin("00", "smoke", "~/run").run_dir == (
+        tmp_path.resolve() / "run"
+    )
+    for loader in (chula.load_cells, lambda d: datasets.load("mine", d)):
+        with pytest.raises(FileNotFoundError, match=str(tmp_path / "data")):
+            loader("~/data")
 
 
 def test_workspace_makes_its_folders_when_asked(tmp_path):

@@ -1,5 +1,7 @@
 """Algorithm 1 step by step, on drawn smears and on bad pictures."""
 
+from itertools import product
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -290,3 +292,13 @@ def test_no_photograph(wrong, error, told):
 def test_bad_parameters(smear, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         segment(smear.image, **wrong)
+
+
+def test_dust_is_not_enlarged_without_bound():
+    """Specks of three pixels would ask for gigabytes."""
+    dust = discs(*product(range(20, 280, 20), range(20, 180, 20)), radius=1.0)
+    with pytest.raises(ValueError, match="specks of dust.*cell_diameter"):
+        segment(dust, side=20_000)
+    with pytest.raises(ValueError, match="300 × 200 px: enlarged 224 times"):
+        segment(dust, 1.0)
+    assert segment(dust, 20.0, side=40).ratio == 2

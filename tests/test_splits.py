@@ -1,11 +1,14 @@
 """Splits: proportions, no shared source, determinism, clear errors."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from helpers import splits
+from helpers.imagedata import FOUND, ImageDataset
 
 
 @pytest.fixture
@@ -108,7 +111,7 @@ def test_too_few_sources_say_how_many():
     groups = np.concatenate([np.arange(30), [100] * 5, [101] * 5])
     with pytest.raises(ValueError, match="class 1 has 2 sources, too few"):
         splits.by_source(labels, groups, 0)
-    with pytest.raises(ValueError, match="class 1 has 1 picture, too few"):
+    with pytest.raises(ValueError, match="class 1 has 1 image, too few"):
         splits.stratified(np.array([0] * 9 + [1]), 0)
     with pytest.raises(ValueError, match="class 1 has 2 sources, too few"):
         splits.folds(labels, groups, 5, 0)
@@ -129,8 +132,138 @@ def test_impossible_mixture_is_an_error():
     # and e) then cannot be in three parts, though it has three sources.
     labels = np.array([0, 1, 0, 1, 0, 2, 1, 2, 2])
     groups = np.array(list("aabbccdde"))
-    with pytest.raises(ValueError, match="no way found to have class"):
+    with pytest.raises(ValueError, match="no way found to have every class"):
         splits.by_source(labels, groups, 0)
+
+
+def patients(rng, n_parts, n_classes, extra, copies=4):
+    """Labels and groups for which a split into n_parts exists, and is rare.
+
+    Each class is once in each part's own groups; the extra groups hold
+    classes 0 and 1 alone.
+    """
+    holds = [
+        own
+        for _ in range(n_parts)
+        for own in np.array_split(rng.permutation(n_classes), 2)
+    ]
+    holds += [np.array([0, 1])] * extra
+    labels, groups = [], []
+    for group, classes in zip(rng.permutation(len(holds)), holds, strict=True):
+        for label in classes:
+            n = rng.integers(1, copies)
+            labels += [label] * n
+            groups += [f"patient {group}"] * n
+    return np.array(labels), np.array(groups)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_split_by_group_that_exists_is_found(seed):
+    rng = np.random.default_rng(seed)
+    n_parts, n_classes = rng.integers(3, 6), rng.integers(3, 9)
+    labels, groups = patients(rng, n_parts, n_classes, rng.integers(0, 30))
+    made = splits.folds(labels, groups, n_parts, seed)
+    made.append(splits.by_source(labels, groups, seed))
+    for split in made:
+        assert_partition(split, len(labels))
+        assert not shared_sources(split, groups)
+        for index in split.parts().values():
+            assert set(labels[index]) == set(range(n_classes))
+    again = splits.by_source(labels, groups, seed)
+    assert np.array_equal(again.test, made[-1].test)
+
+
+def test_a_found_split_is_near_its_fractions_and_another_with_a_seed():
+    rng = np.random.default_rng(0)
+    labels, groups = patients(rng, 3, 8, 60)
+    made = [splits.by_source(labels, groups, seed) for seed in range(5)]
+    for split in made:
+        sizes = np.array([len(index) for index in split.parts().values()])
+        assert np.abs(sizes / len(labels) - [0.7, 0.2, 0.1]).max() < 0.05
+    assert len({tuple(split.test) for split in made}) > 1
+
+
+def test_the_search_agrees_with_trying_everything():
+    rng = np.random.default_rng(0)
+    answers = []
+    for seed in range(60):
+        holds = rng.random((rng.integers(4, 8), 3)) < 0.5
+        every = (
+            np.stack([holds[np.array(part) == k].any(0) for k in range(3)])
+            for part in product(range(3), repeat=len(holds))
+        )
+        exists = any(held.all() for held in every)
+        part = splits._search(holds, 3, np.random.default_rng(seed))
+        assert (part is not None) == exists
+        if exists:
+            assert (splits._held(holds, part, 3) > 0).all()
+        answers.append(exists)
+    assert 10 < sum(answers) < 50
+
+
+def test_errors_name_the_class():
+    names = ["acne", "boil"]
+    labels = np.repeat([0, 1], [30, 8])
+    groups = np.concatenate([np.arange(30), 30 + np.arange(8) // 2])
+    with pytest.raises(
+        ValueError, match="class 'boil' has 4 sources.*5 folds; take 4 folds"
+    ):
+        splits.folds(labels, groups, 5, 0, class_names=names)
+    with pytest.raises(ValueError, match="class 'boil' has 2 images.*3 sets"):
+        splits.stratified(labels[:32], 0, class_names=names)
+    with pytest.raises(ValueError, match="class 'boil' has 1 source, .*leave"):
+        splits.by_source(labels[:32], groups[:32], 0, class_names=names)
+
+
+def dataset(labels, groups, published=None):
+    """A data set of classes a, b, ... without a picture in it."""
+    n = len(labels)
+    return ImageDataset(
+        name="some",
+        images=np.zeros((n, 1, 1, 3), np.uint8),
+        labels=np.asarray(labels),
+        class_names=tuple("abcdef"[: max(labels) + 1]),
+        groups=groups,
+        published_split=published,
+        files=np.arange(n).astype(str),
+        found=pd.DataFrame(columns=list(FOUND)),
+        facts=None,
+        provenance={},
+    )
+
+
+def test_ways():
+    labels, groups = np.repeat([0, 1], 12), np.arange(24).astype(str)
+    three = np.array(["train", "train", "val", "test"] * 6)
+    made, left_out = splits.ways(dataset(labels, groups, three), 3)
+    assert list(made) == ["random", "by source", "published"]
+    assert not left_out
+    same = splits.by_source(labels, groups, 3)
+    assert np.array_equal(made["by source"].test, same.test)
+    made, left_out = splits.ways(dataset(labels, groups), 3)
+    assert list(made) == ["random", "by source"] and not left_out
+
+
+def test_ways_that_are_left_out_say_why():
+    labels, groups = np.repeat([0, 1], 12), np.arange(24).astype(str)
+    two = np.array(["train", "train", "test"] * 8)
+    made, left_out = splits.ways(dataset(labels, groups, two), 0)
+    assert list(made) == ["random", "by source"]
+    assert left_out["published"].startswith(
+        "The published split is left out: no validation set is published"
+    )
+    gap = np.where(np.arange(24) < 12, "train", "val")
+    gap[[5, 11, 20]] = "test", "val", "train"
+    made, left_out = splits.ways(dataset(labels, groups, gap), 0)
+    assert left_out["published"].endswith("test set has no image of 'b'.")
+    groups[12:] = ["x", "y"] * 6
+    made, left_out = splits.ways(dataset(labels, groups, two), 0)
+    assert list(made) == ["random"]
+    assert "class 'b' has 2 sources" in left_out["by source"]
+    made, left_out = splits.ways(dataset(labels, None), 0)
+    assert "does not tell the sources" in left_out["by source"]
+    with pytest.raises(splits.Impossible, match="class 'b' has 1 image"):
+        splits.ways(dataset(labels[:13], None), 0)
 
 
 def test_published():
@@ -145,7 +278,7 @@ def test_published():
 def test_published_errors():
     with pytest.raises(ValueError, match="has no published split"):
         splits.published(None)
-    with pytest.raises(ValueError, match="has no val part"):
+    with pytest.raises(ValueError, match="no validation set is published"):
         splits.published(np.array(["train", "test"]))
     with pytest.raises(ValueError, match="got 'extra'"):
         splits.published(np.array(["train", "test", "val", "extra"]))
@@ -213,6 +346,10 @@ def test_leakage():
     assert table.leaking[["val", "test"]].tolist() == [1, 1]
     assert table.share[["val", "test"]].tolist() == [0.5, 0.5]
     assert pd.isna(table.leaking["train"])
+    split = splits.Split("no validation", index[0], index[0][:0], index[2], 0)
+    table = splits.leakage(split, groups).set_index("part")
+    assert table.leaking["val"] == 0
+    assert pd.isna(table.share["val"])
     with pytest.raises(ValueError, match="group_rule"):
         splits.leakage(split, None)
 

@@ -130,6 +130,14 @@ def test_a_training_in_a_used_program_is_that_of_a_new_one(tmp_path):
     assert again.history.equals(alone.history)
 
 
+def test_labels_that_are_no_class_indices_are_refused():
+    for bad in (np.array([0, -1]), np.array([0.0, 1.0])):
+        with pytest.raises(ValueError, match="labels"):
+            fine_tune(
+                None, bad, [], ["cross_entropy"], "any", "random", FineTuning()
+            )
+
+
 def test_methods_start_alike(tuned):
     """At equal class counts eq. (1) is 1: both methods are the same."""
     outcome, _ = tuned

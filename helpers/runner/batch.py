@@ -9,6 +9,7 @@ import os
 import shlex
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,17 +20,24 @@ from helpers.runner import book, provenance
 from helpers.runner.book import Notebook
 from helpers.runner.folder import RunFolder, new_folder, newest_folder
 from helpers.runner.kernel import Interrupted, execute, stop_signals
+from helpers.terminal import say
 
 DONE, KEPT = "done", "kept"
 
 
 @dataclass
 class Report:
-    """What became of each notebook, in order, and the run's exit status."""
+    """What became of each notebook, in order, and the run's exit status.
+
+    ``again`` is the command that goes on, ``published`` the reference
+    results that a study has written.
+    """
 
     folder: Path
     status: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    again: str = ""
+    published: list[Path] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -45,15 +53,19 @@ def run(
     resume: bool = False,
     notebooks_dir: Path = NOTEBOOKS_DIR,
     runs_dir: Path = RUNS_DIR,
+    again: str | None = None,
 ) -> Report:
     """Execute the selected notebooks into a run folder.
 
     ``settings`` are notebook parameters; each goes to the notebooks that
     have it. ``resume`` goes on with ``run_dir``, else with the newest run of
     the profile, and takes over that run's profile and settings where none
-    are given. Raises ``Refused`` before anything starts.
+    are given. ``again`` is the command that goes on after an interruption,
+    where it is another than the runner's; such a caller's settings stand
+    alone. Raises ``Refused`` before anything starts.
     """
     settings = settings or {}
+    alone = again is not None
     notebooks = book.read_notebooks(notebooks_dir)
     selected = book.select(notebooks, only)
     book.check_settings(settings, selected)
@@ -63,20 +75,28 @@ def run(
     if profile:
         settings = {"PROFILE": profile, **settings}
     folder = RunFolder(run_dir)
-    with folder.claimed(settings, resume), stop_signals() as came:
-        batch = _Batch(folder, came)
+    again = again or resume_command(folder.path)
+    claimed = folder.claimed(settings, resume, alone)
+    with claimed, stop_signals() as came:
+        batch = _Batch(folder, came, again)
         try:
             return batch.execute(selected)
         except Interrupted as stop:
-            again = resume_command(folder.path)
             batch.say(f"Interrupted by {stop.args[0].name}; go on: {again}")
             raise
 
 
 def resume_command(folder: Path) -> str:
     """The command that goes on with a run."""
-    place = shlex.quote(os.path.relpath(folder))
-    return f"python -m helpers.run --resume --run-dir {place}"
+    return f"python -m helpers.run --resume --run-dir {quoted(folder)}"
+
+
+def quoted(folder: Path) -> str:
+    """A folder's path from here, as a command line takes it."""
+    # Between two drives of Windows there is no relative path.
+    with suppress(ValueError):
+        folder = Path(os.path.relpath(folder))
+    return shlex.quote(folder.as_posix())
 
 
 @dataclass
@@ -85,12 +105,14 @@ class _Batch:
 
     folder: RunFolder
     came: list[Signals]
+    again: str
 
     def say(self, text: str) -> None:
         """Print, and write with the time to the run's log."""
-        print(text, flush=True)
-        with (self.folder.path / "log.txt").open("a", encoding="utf-8") as log:
-            log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+        say(text)
+        log = self.folder.path / "log.txt"
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as to:
+            to.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
     def execute(self, selected: list[Notebook]) -> Report:
         """Run what has to run, in order; an interruption is raised."""
@@ -99,7 +121,7 @@ class _Batch:
         atomic_write(path / "versions.json", versions + "\n")
         given = [f"{k}={v!r}" for k, v in self.folder.settings.items()]
         self.say(f"run folder {path}\nparameters {', '.join(given)}")
-        report = Report(path)
+        report = Report(path, again=self.again)
         for count, notebook in enumerate(selected, 1):
             head = f"[{count}/{len(selected)}] {notebook.name}"
             begun = time.perf_counter()
@@ -127,7 +149,7 @@ class _Batch:
         if self.came:
             raise Interrupted(self.came[0])
         if failure is None:
-            self.folder.publish(notebook.name, staged, made_of)
+            self.folder.publish(notebook, staged, made_of)
             return DONE
         self.folder.set_aside(output)
         where = f"failed in code cell {failure.cell}"
@@ -144,18 +166,19 @@ class _Batch:
         return f"stale: {', '.join(changed)} changed" if changed else None
 
     def _made_of(self, notebook: Notebook) -> dict[str, object]:
-        """All that this notebook's results depend on, as JSON can hold it.
-
-        The data are not read: the loaders name their content in the results.
-        """
+        """All that this notebook's results depend on, as JSON can hold it."""
         given, names = self.folder.settings.items(), notebook.parameters
+        given = {k: v for k, v in given if k in names}
+        asks = "DATASET" in names
         needs = [self.folder.record(need.name) for need in notebook.needs]
         return {
             "cells": notebook.digest,
             "helpers or published tables": provenance.code_digest(),
-            "parameters": {k: v for k, v in given if k in names},
+            "parameters": given,
             "package versions": provenance.versions(),
             "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
             "WORKBOOK_DATA": str(DATA_DIR),
+            "data or weights": provenance.data_digest(given, asks),
+            "reference results": provenance.measured_digest(notebook.cells),
             "results it needs": [need.get("finished") for need in needs],
         }

@@ -7,13 +7,27 @@ import ast
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
 RUNNER_PARAMETERS = {"PROFILE", "RUN_DIR"}
+
+TEXTS = {"BACKBONE", "DATASET", "DATA_DIR", "GROUP_RULE", "NATURAL"}
+TEXTS |= {"NETWORK", "PREPROCESSING", "PROFILE", "PROTOCOL", "REGIME"}
+TEXTS |= {"TRAIN_DIR", "WEIGHTS"}
+"""Parameters whose values are texts: a folder 2020_01 is no number."""
+
+ANY_FOLDER = "*"
+"""In a notebook's ``datasets``: any folder that is none of KNOWN_SETS."""
+
+KNOWN_SETS = {"acne5", "chula-rbc-12", "cifar10", "cifar100", "digits"}
+KNOWN_SETS |= {"synthetic_acne", "synthetic_acne_small"}
+KNOWN_SETS |= {"synthetic_severity", "synthetic_smears"}
+"""Data sets whose images are known; a notebook names those it takes."""
 
 
 class Refused(ValueError):
@@ -22,11 +36,13 @@ class Refused(ValueError):
 
 @dataclass(frozen=True)
 class Notebook:
-    """One source notebook; ``digest`` is a SHA-256 of its cells' sources.
+    """One source notebook; ``cells`` are its cells' sources as JSON.
 
-    ``name`` is the file's without suffix and starts with ``number``.
-    ``needs`` holds the notebooks whose results it reads, named by number in
-    its metadata: ``{"workbook": {"needs": ["03"]}}``.
+    ``name`` is the file's without suffix and starts with ``number``. Its
+    metadata say, under ``"workbook"``, what it asks for: ``needs`` holds the
+    notebooks whose results it reads, named there by number,
+    ``{"needs": ["03"]}``, and ``datasets`` the data sets that it takes, "*"
+    for a reader's own folder; without it, the notebook takes any.
     """
 
     path: Path
@@ -34,7 +50,13 @@ class Notebook:
     number: str
     parameters: dict[str, object]
     needs: tuple["Notebook", ...]
-    digest: str
+    datasets: tuple[str, ...]
+    cells: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the cells."""
+        return hashlib.sha256(self.cells.encode()).hexdigest()
 
 
 def read_notebooks(folder: Path) -> list[Notebook]:
@@ -62,13 +84,15 @@ def _read(path: Path, number: str, earlier: dict[str, Notebook]) -> Notebook:
         raise Refused(f"{path.name} cannot be used: {error}") from error
     if missing := RUNNER_PARAMETERS - parameters.keys():
         raise Refused(f"{path.name}: its parameters cell lacks {missing}")
-    needs = nb.metadata.get("workbook", {}).get("needs", [])
+    asked = nb.metadata.get("workbook", {})
+    needs, datasets = asked.get("needs", []), asked.get("datasets", [])
     if unmet := [n for n in needs if n not in earlier]:
         raise Refused(f"{path.name} needs {unmet}, and none comes before")
     needed = tuple(earlier[n] for n in needs)
     cells = json.dumps([[c.cell_type, c.source] for c in nb.cells])
-    digest = hashlib.sha256(cells.encode()).hexdigest()
-    return Notebook(path, path.stem, number, parameters, needed, digest)
+    return Notebook(
+        path, path.stem, number, parameters, needed, tuple(datasets), cells
+    )
 
 
 def parameters_cell(nb: nbformat.NotebookNode) -> int:
@@ -116,6 +140,9 @@ def select(
 def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
     """Read ``KEY=VALUE`` pairs; a value is a Python literal, else a string.
 
+    The values of ``TEXTS`` are strings whatever they look like, but for
+    None; ``~`` at the beginning of a string stands for the home folder.
+
     Raises ``Refused`` for a pair without ``=``, a broken literal (``[0, 1``,
     ``true``) and a kind that JSON would change (a tuple, numbers as keys).
     """
@@ -126,6 +153,8 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
             raise Refused(f"--set {pair}: write it as KEY=VALUE")
         try:
             value = ast.literal_eval(text.strip())
+            if key in TEXTS and not isinstance(value, str | None):
+                value = text.strip()
             usable = json.loads(json.dumps(value)) == value
         except TypeError:
             usable = False
@@ -133,24 +162,65 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
             value = text.strip()
             usable = value not in ("true", "false", "none", "null")
             usable &= not value.startswith(("[", "(", "{", "'", '"'))
+            usable |= key in TEXTS
         if not usable:
             kinds = "a Python literal without tuples and sets, or a word"
             raise Refused(f"--set {pair}: the value is to be {kinds}")
+        if isinstance(value, str):
+            value = os.path.expanduser(value)
         settings[key] = value
     return settings
 
 
 def check_settings(
-    settings: Iterable[str], notebooks: Sequence[Notebook]
+    settings: Mapping[str, object],
+    notebooks: Sequence[Notebook],
+    where: str = "--set",
 ) -> None:
-    """Refuse a parameter that none of the notebooks has, by name."""
+    """Refuse what the notebooks cannot take, by name.
+
+    That is a parameter that none of them has, a number where the parameter
+    is a text, and a data set that is not one of a notebook's. ``where``
+    tells in the message where the settings stand.
+    """
     names = {name for n in notebooks for name in n.parameters}
     known = sorted(names - RUNNER_PARAMETERS)
-    for key in settings:
+    for key, value in settings.items():
         if key not in known:
             close = difflib.get_close_matches(key.upper(), known)
             meant = f"did you mean {' or '.join(close)}? " if close else ""
             raise Refused(
-                f"--set {key}: no selected notebook has this parameter;"
+                f"{where} {key}: no selected notebook has this parameter;"
                 f" {meant}there are {', '.join(known)}"
             )
+        if key in TEXTS and not isinstance(value, str | None):
+            raise Refused(
+                f"{where} {key}: expected a text, got {value!r}; write it in"
+                " quotes"
+            )
+    if (name := settings.get("DATASET")) is not None:
+        _check_dataset(name, notebooks, where)
+
+
+def _check_dataset(
+    name: str, notebooks: Sequence[Notebook], where: str
+) -> None:
+    other = name if name in KNOWN_SETS else ANY_FOLDER
+    unable = [
+        n
+        for n in notebooks
+        if n.datasets and not {name, other} & {*n.datasets}
+    ]
+    if unable:
+        theirs = "; ".join(f"{n.number}: {_named(n.datasets)}" for n in unable)
+        able = ",".join(n.number for n in notebooks if n not in unable)
+        raise Refused(
+            f"{where} DATASET={name}: not all selected notebooks can take it"
+            f" ({theirs})"
+            + (f"; leave these out by --only {able}" if able else "")
+        )
+
+
+def _named(datasets: Iterable[str]) -> str:
+    own = "an image folder of your own"
+    return ", ".join(own if d == ANY_FOLDER else d for d in datasets)

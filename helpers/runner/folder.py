@@ -10,7 +10,6 @@ files are recorded and then move, each whole, to their places; a record that
 lacks one of its files does not count.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -20,6 +19,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
+
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
 from helpers.paths import atomic_write
 from helpers.runner.book import Notebook, Refused
@@ -36,34 +37,34 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+        self.path = path.expanduser().resolve()
         self.settings: dict[str, object] = {"PROFILE": "quick"}
         self.records: dict[str, dict] = {}
 
     @contextmanager
     def claimed(
-        self, settings: dict[str, object], resume: bool
+        self, settings: dict[str, object], resume: bool, alone: bool = False
     ) -> Iterator[None]:
         """Hold the folder for this process alone, its state read.
 
-        The system drops the lock with the process, however that ends.
-        Raises ``Refused`` for a folder with other files, for one that
-        another runner holds and for an earlier run that is not resumed.
+        ``settings`` are put on top of the earlier run's, or take their
+        place where they stand ``alone``. The system drops the lock with the
+        process, however that ends. Raises ``Refused`` for a folder with
+        other files, for one that another runner holds or that cannot be
+        locked, and for an earlier run that is not resumed.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         names = [path.name for path in self.path.glob("[!.]*")]
         if names and STATE not in names:
             self._refuse("holds other files than a run's;")
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._refuse("is in use by another runner; wait for it or")
+        with self._locked():
             if (self.path / STATE).is_file():
                 if not resume:
                     self._refuse("already holds a run; add --resume or")
                 state = json.loads((self.path / STATE).read_text())
-                self.settings, self.records = state["settings"], state["done"]
+                self.records = state["done"]
+                if not alone:
+                    self.settings = state["settings"]
             self.settings.update(settings)
             self._save()
             self._clear()
@@ -71,6 +72,16 @@ class RunFolder:
                 yield
             finally:
                 self._clear()
+
+    def _locked(self) -> AcquireReturnProxy:
+        """The folder's lock; leaving its context gives it back."""
+        lock = FileLock(self.path / ".lock", fallback_to_soft=False)
+        try:
+            return lock.acquire(timeout=0)
+        except Timeout:
+            self._refuse("is in use by another runner; wait for it or")
+        except OSError as error:
+            self._refuse(f"cannot be locked ({error}): on another disk,")
 
     def _refuse(self, reason: str) -> NoReturn:
         raise Refused(f"{self.path} {reason} choose another --run-dir")
@@ -103,24 +114,29 @@ class RunFolder:
         for folder in PUBLISHED:
             (staged / folder).mkdir(parents=True)
         for need in notebook.needs:
-            for file in self.record(need.name)["files"]:
-                if file.startswith("results/"):
-                    (staged / file).symlink_to(self.path / file)
+            for file in self._tables(need):
+                shutil.copyfile(self.path / file, staged / file)
         return staged
 
-    def publish(self, name: str, staged: Path, made_of: dict) -> None:
+    def _tables(self, notebook: Notebook) -> list[str]:
+        files = self.record(notebook.name).get("files", [])
+        return [file for file in files if file.startswith("results/")]
+
+    def publish(self, notebook: Notebook, staged: Path, made_of: dict) -> None:
         """Record a finished notebook's files and move them to their places.
 
         In this order a runner that is killed between two moves leaves none
         that the next one would not find and remove.
         """
-        files = [
+        shown = {f for need in notebook.needs for f in self._tables(need)}
+        there = [
             path.relative_to(staged).as_posix()
             for folder in PUBLISHED
             for path in sorted((staged / folder).rglob("*"))
-            if path.is_file() and not path.is_symlink()
+            if path.is_file()
         ]
-        self.records[name] = {
+        files = [file for file in there if file not in shown]
+        self.records[notebook.name] = {
             "finished": datetime.now().isoformat(),
             "files": files,
             "made_of": made_of,

@@ -103,7 +103,9 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def stop_signals() -> Iterator[list[signal.Signals]]:
-    """Turn SIGINT and SIGTERM into ``Interrupted``; yield those that came.
+    """Turn the signals that end a program into ``Interrupted``.
+
+    Yields those that came: SIGINT, SIGTERM and, on Windows, SIGBREAK.
 
     The kernels, which are children of this process, are killed first: one
     that is busy would keep papermill waiting. The list tells the caller of
@@ -121,7 +123,8 @@ def stop_signals() -> Iterator[list[signal.Signals]]:
         if len(came) == 1:
             raise Interrupted(came[0])
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    known = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last on Windows alone
+    numbers = [getattr(signal, n) for n in known if hasattr(signal, n)]
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield came

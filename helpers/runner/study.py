@@ -1,0 +1,180 @@
+"""Measured studies: notebooks, their parameters, and the tables they make.
+
+A study is a file ``data/studies/NAME.yaml``::
+
+    title: What the study asks
+    needs: the data and weights it needs, and where they are to be had
+    takes: how long, on which machine
+    steps:
+      - notebooks: ["07"]
+        profile: quick
+        parameters: {DATASET: chula-rbc-12}
+    publish:
+      rbc_detection_scores: 07_real_scores
+
+Each step is a run in a folder of its own, ``name`` or its notebooks' numbers.
+``publish`` names tables of ``data/measured`` and the result each is made of;
+where several steps have such a result, their rows follow one another. A
+step's ``columns`` are put into its tables then, where they lack them, to tell
+its rows from those of the other steps; of the tables of provenance, each row
+is kept once.
+"""
+
+import json
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from helpers import paths
+from helpers.runner import book
+from helpers.runner.batch import Report, quoted, run
+from helpers.runner.book import Notebook, Refused
+from helpers.session import PROFILES
+
+STUDY = {"title": "", "needs": "", "takes": "", "steps": [], "publish": {}}
+STEP = {"notebooks": [], "profile": "quick", "parameters": {}}
+STEP |= {"columns": {}, "name": ""}
+REQUIRED = {"title", "needs", "takes", "steps", "notebooks"}
+
+PLACES = {"DATA_DIR"}
+"""Parameters that do not change what a study measures."""
+
+
+def read_study(
+    name: str, notebooks: list[Notebook], studies_dir: Path
+) -> dict:
+    """Read a study and check it against the notebooks.
+
+    Raises ``Refused`` for an unknown study, and for one with an unknown key,
+    a value of the wrong kind, an unknown notebook or a parameter that none
+    of a step's notebooks has.
+    """
+    there = sorted(path.stem for path in studies_dir.glob("*.yaml"))
+    if name not in there:
+        known = ", ".join(there) or "none"
+        raise Refused(f"no study {name!r}; there are {known}")
+    where = f"{name}.yaml"
+    try:
+        given = yaml.safe_load((studies_dir / where).read_text("utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Refused(f"{where} cannot be read: {error}") from error
+    study = _filled(given, STUDY, where)
+    study["steps"] = [_step(s, where, notebooks) for s in study["steps"]]
+    names = [step["name"] for step in study["steps"]]
+    if len(set(names)) < len(names):
+        raise Refused(f"{where}: the steps' names are not different: {names}")
+    return study
+
+
+def _step(given: object, where: str, notebooks: list[Notebook]) -> dict:
+    step = _filled(given, STEP, f"{where}, steps")
+    step["name"] = step["name"] or "_".join(map(str, step["notebooks"]))
+    where = f"{where}, step {step['name']}:"
+    if step["profile"] not in PROFILES:
+        raise Refused(f"{where} profile: one of {', '.join(PROFILES)}")
+    try:
+        selected = book.select(notebooks, step["notebooks"])
+        book.check_settings(step["parameters"], selected, where)
+        json.dumps(step["parameters"])
+    except (Refused, TypeError) as error:
+        raise Refused(f"{where} {error}") from error
+    return step
+
+
+def _filled(given: object, usual: dict, where: str) -> dict:
+    """What is given, with the usual values of the rest."""
+    keys = f"{where}: the keys are {', '.join(usual)}; "
+    if not isinstance(given, dict):
+        raise Refused(f"{keys}got {given!r}")
+    if unknown := [key for key in given if key not in usual]:
+        raise Refused(f"{keys}unknown: {unknown}")
+    if empty := [k for k in usual if k in REQUIRED and not given.get(k)]:
+        raise Refused(f"{keys}missing: {empty}")
+    for key, value in given.items():
+        if not isinstance(value, type(usual[key])):
+            kind = type(usual[key]).__name__
+            raise Refused(f"{where}, {key}: a {kind} is needed, not {value!r}")
+    return usual | given
+
+
+def run_study(
+    name: str,
+    settings: dict[str, object] | None = None,
+    profile: str | None = None,
+    run_dir: Path | None = None,
+    resume: bool = False,
+    publish: bool = False,
+    notebooks_dir: Path = paths.NOTEBOOKS_DIR,
+    runs_dir: Path = paths.RUNS_DIR,
+    studies_dir: Path = paths.STUDIES_DIR,
+    measured_dir: Path = paths.MEASURED_DIR,
+) -> Report:
+    """Run a study's steps, each in a folder below ``runs/study-NAME``.
+
+    ``settings`` and ``profile`` override the study's; ``resume`` goes on
+    where it stopped. ``publish`` then writes the study's tables, each whole,
+    into ``data/measured``, if all its steps are done. Raises ``Refused``
+    before anything starts, and where a table to be published is missing.
+    """
+    settings = settings or {}
+    notebooks = book.read_notebooks(notebooks_dir)
+    study = read_study(name, notebooks, studies_dir)
+    changed = sorted(settings.keys() - PLACES) + ["--profile"] * bool(profile)
+    if publish and changed:
+        raise Refused(
+            f"--publish: with another {', '.join(changed)} it is not this"
+            f" study any more; change data/studies/{name}.yaml instead"
+        )
+    numbers = [n for step in study["steps"] for n in step["notebooks"]]
+    book.check_settings(settings, book.select(notebooks, numbers))
+    folder = f"study-{name}-{profile}" if profile else f"study-{name}"
+    run_dir = (run_dir or runs_dir / folder).expanduser().resolve()
+    again = f"python -m helpers.run --study {name} --resume"
+    again += f" --run-dir {quoted(run_dir)}" + " --publish" * publish
+    again += f" --profile {profile}" if profile else ""
+    for key, value in settings.items():
+        text = f"{key}={value if key in book.TEXTS else repr(value)}"
+        again += f" --set {shlex.quote(text)}"
+    report = Report(run_dir, again=again)
+    for step in study["steps"]:
+        selected = book.select(notebooks, step["notebooks"])
+        names = {key for notebook in selected for key in notebook.parameters}
+        done = run(
+            profile or step["profile"],
+            step["notebooks"],
+            step["parameters"]
+            | {k: v for k, v in settings.items() if k in names},
+            run_dir / step["name"],
+            resume and (run_dir / step["name"]).is_dir(),
+            notebooks_dir,
+            again=again,
+        )
+        for key, status in done.status.items():
+            report.status[f"{step['name']}/{key}"] = status
+            report.seconds[f"{step['name']}/{key}"] = done.seconds[key]
+    if publish and not report.exit_code:
+        report.published = _publish(study, run_dir, measured_dir)
+    return report
+
+
+def _publish(study: dict, folder: Path, measured_dir: Path) -> list[Path]:
+    """Write the study's tables once all of them have been put together."""
+    texts = {}
+    for table, result in study["publish"].items():
+        parts, facts = [], result.endswith("_provenance")
+        for step in study["steps"]:
+            path = folder / step["name"] / "results" / f"{result}.csv"
+            if path.is_file():
+                part = pd.read_csv(path, dtype=str, keep_default_na=False)
+                more = {} if facts else step["columns"]
+                new = {k: v for k, v in more.items() if k not in part}
+                parts.append(part.assign(**new))
+        if not parts or len({tuple(part.columns) for part in parts}) > 1:
+            wrong = "the steps' columns differ" if parts else "no step has it"
+            raise Refused(f"nothing published: {result}.csv: {wrong}")
+        whole = pd.concat(parts)
+        whole = whole.drop_duplicates() if facts else whole
+        texts[measured_dir / f"{table}.csv"] = whole.to_csv(index=False)
+    return [paths.atomic_write(path, text) for path, text in texts.items()]

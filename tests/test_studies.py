@@ -1,0 +1,232 @@
+"""Studies: their files against the notebooks, running, publishing."""
+
+import json
+from functools import partial
+
+import pytest
+import yaml
+
+from helpers import paths
+from helpers import run as run_module
+from helpers.run import main
+from helpers.runner.book import Refused, read_notebooks
+from helpers.runner.study import read_study, run_study
+
+TABLE = """import json
+from pathlib import Path
+folder = Path(RUN_DIR, "results")
+folder.mkdir(exist_ok=True)
+rows = "".join(f"{PROFILE},{WIDTH},{seed}\\n" for seed in SEEDS or [])
+(folder / "01_scores.csv").write_text("profile,width,run\\n" + rows)"""
+PARAMETERS = """PROFILE = "quick"
+SEEDS = None
+WIDTH = None
+DATA_DIR = None
+RUN_DIR = None"""
+STEP = {"notebooks": ["01"], "profile": "smoke"}
+STUDY = {
+    "title": "How wide?",
+    "needs": "nothing",
+    "takes": "a second",
+    "steps": [
+        STEP | {"name": "narrow", "parameters": {"WIDTH": 1, "SEEDS": [0]}},
+        STEP
+        | {"name": "wide", "parameters": {"WIDTH": 9, "SEEDS": [1]}}
+        | {"columns": {"note": "last"}},
+    ],
+    "publish": {"widths": "01_scores"},
+}
+STUDY["steps"][0]["columns"] = {"note": "first"}
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in paths.STUDIES_DIR.glob("*.yaml"))
+)
+def test_every_study_fits_the_notebooks(name):
+    notebooks = read_notebooks(paths.NOTEBOOKS_DIR)
+    study = read_study(name, notebooks, paths.STUDIES_DIR)
+    measured = {path.stem for path in paths.MEASURED_DIR.glob("*.csv")}
+    assert set(study["publish"]) <= measured
+    readme = (paths.MEASURED_DIR / "README.md").read_text("utf-8")
+    assert f"--study {name} " in readme
+
+
+@pytest.fixture
+def places(tmp_path, write_notebook):
+    """Folders of a small book, with one notebook and without a study."""
+    names = ("notebooks", "runs", "studies", "measured")
+    found = {f"{name}_dir": tmp_path / name for name in names}
+    for folder in found.values():
+        folder.mkdir()
+    write_notebook(
+        found["notebooks_dir"], "01_a", TABLE, parameters=PARAMETERS
+    )
+    return found
+
+
+@pytest.fixture
+def study(places):
+    """Write the study "widths", changed; returns what runs it."""
+
+    def write(change=None, **options):
+        text = yaml.safe_dump(STUDY | (change or {}))
+        (places["studies_dir"] / "widths.yaml").write_text(text)
+        return run_study("widths", **options, **places)
+
+    return write
+
+
+def test_a_study_runs_goes_on_and_is_published(study, places):
+    report = study(settings={"DATA_DIR": "here"})
+    assert report.folder == places["runs_dir"] / "study-widths"
+    assert report.status == {"narrow/01_a": "done", "wide/01_a": "done"}
+    assert list(places["measured_dir"].iterdir()) == []
+    with pytest.raises(Refused, match="already holds a run; add --resume"):
+        study()
+    again = {"settings": {"DATA_DIR": "here"}, "resume": True}
+    report = study(publish=True, **again)
+    assert set(report.status.values()) == {"kept"}
+    table = places["measured_dir"] / "widths.csv"
+    assert report.published == [table]
+    assert table.read_text().splitlines() == [
+        "profile,width,run,note",
+        "smoke,1,0,first",
+        "smoke,9,1,last",
+    ]
+    # What the file no longer says is no longer a parameter.
+    steps = [STUDY["steps"][0] | {"parameters": {"SEEDS": [0]}}]
+    report = study({"steps": steps}, publish=True, **again)
+    assert report.status == {"narrow/01_a": "done"}
+    assert table.read_text().splitlines()[1:] == ["smoke,None,0,first"]
+
+
+def test_provenance_is_kept_once(study, places, write_notebook):
+    source = TABLE.replace("01_scores", "01_provenance")
+    source = source.replace("{PROFILE},{WIDTH},{seed}", "data,{WIDTH},same")
+    write_notebook(
+        places["notebooks_dir"], "01_a", source, parameters=PARAMETERS
+    )
+    steps = [STUDY["steps"][0] | {"name": name} for name in ("a", "b")]
+    steps.append(STUDY["steps"][1])
+    publish = {"widths_provenance": "01_provenance"}
+    study({"steps": steps, "publish": publish}, publish=True)
+    table = places["measured_dir"] / "widths_provenance.csv"
+    assert table.read_text().splitlines()[1:] == ["data,1,same", "data,9,same"]
+
+
+def test_profile_and_settings_are_put_on_top(study):
+    report = study(settings={"WIDTH": 5}, profile="full")
+    assert report.folder.name == "study-widths-full"
+    for step in ("narrow", "wide"):
+        text = report.folder / step / "results" / "01_scores.csv"
+        assert text.read_text().splitlines()[1].startswith("full,5,")
+    assert report.again == (
+        "python -m helpers.run --study widths --resume --run-dir "
+        + report.again.split(" --run-dir ")[1].split()[0]
+        + " --profile full --set WIDTH=5"
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [{"settings": {"WIDTH": 5}}, {"profile": "smoke"}]
+)
+def test_another_study_is_not_published(study, places, options):
+    with pytest.raises(Refused, match="not this study any more"):
+        study(publish=True, **options)
+    assert list(places["runs_dir"].iterdir()) == []
+
+
+def test_a_study_that_failed_is_not_published(study, places):
+    steps = [STUDY["steps"][0], STUDY["steps"][1] | {"parameters": {}}]
+    steps[1]["parameters"] = {"SEEDS": 5}
+    report = study({"steps": steps}, publish=True)
+    assert report.exit_code == 1
+    assert report.published == []
+    assert list(places["measured_dir"].iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("publish", "columns", "message"),
+    [
+        ({"a": "01_scores", "b": "01_b"}, {"note": 1}, "01_b.csv: no step"),
+        ({"a": "01_scores"}, {"more": 1}, "01_scores.csv: .* columns differ"),
+    ],
+)
+def test_all_tables_are_published_or_none(
+    study, places, publish, columns, message
+):
+    steps = [STUDY["steps"][0], STUDY["steps"][1] | {"columns": columns}]
+    with pytest.raises(Refused, match=message):
+        study({"publish": publish, "steps": steps}, publish=True)
+    assert list(places["measured_dir"].iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"author": "me"}, r"widths.yaml: .*unknown: \['author'\]"),
+        ({"needs": ""}, r"widths.yaml: .*missing: \['needs'\]"),
+        ({"steps": []}, "missing"),
+        ({"steps": "01"}, "steps: a list is needed, not '01'"),
+        ({"steps": ["01"]}, "steps: the keys are .*got '01'"),
+        ({"steps": [STEP, STEP]}, r"names are not different: \['01', '01'\]"),
+        ({"steps": [STEP | {"only": 1}]}, r"unknown: \['only'\]"),
+        ({"steps": [STEP | {"notebooks": ["12"]}]}, r"12.*there are 01_a"),
+        ({"steps": [STEP | {"notebooks": [1]}]}, r"\[1\]; there are 01_a"),
+        ({"steps": [STEP | {"profile": "fast"}]}, "smoke, quick, full"),
+        (
+            {"steps": [STEP | {"parameters": {"WIDE": 1}}]},
+            "widths.yaml, step 01: WIDE: no selected .* mean WIDTH",
+        ),
+        (
+            {"steps": [STEP | {"parameters": {"DATA_DIR": 1}}]},
+            "DATA_DIR: expected a text",
+        ),
+        ({"publish": ["01_scores"]}, "publish: a dict is needed"),
+    ],
+)
+def test_a_wrong_study_is_refused_before_anything_starts(
+    study, places, change, message
+):
+    with pytest.raises(Refused, match=message):
+        study(change)
+    assert list(places["runs_dir"].iterdir()) == []
+
+
+def test_a_file_that_is_no_yaml_is_refused(places):
+    (places["studies_dir"] / "bad.yaml").write_text("title: [")
+    with pytest.raises(Refused, match="bad.yaml cannot be read"):
+        run_study("bad", **places)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--study", "no_such"], "no study 'no_such'; there are rbc_"),
+        (["--study", "rbc_detection", "--set", "X=1"], "--set X: no selected"),
+    ],
+)
+def test_command_line_refuses(capsys, arguments, message):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--publish"], ["--study", "rbc_detection", "--only", "07"]]
+)
+def test_options_that_do_not_go_together(capsys, arguments):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert "--study" in capsys.readouterr().err or "--only" in arguments
+
+
+def test_command_line_runs_and_publishes(places, monkeypatch, capsys):
+    text = json.dumps(STUDY)
+    (places["studies_dir"] / "widths.yaml").write_text(text)
+    more = {key: places[key] for key in ("studies_dir", "measured_dir")}
+    monkeypatch.setattr(run_module, "run_study", partial(run_study, **more))
+    where = (places["notebooks_dir"], places["runs_dir"])
+    assert main(["--study", "widths", "--publish"], *where) == 0
+    printed = capsys.readouterr().out
+    assert "wide/01_a: done" in printed
+    assert "published widths.csv" in printed
