@@ -411,23 +411,26 @@ def _divide_by_root_of_std(network, path):
     a division by the root of each channel's standard deviation, than the
     network that a file is loaded into.  Such a file names two rescaling
     layers; older ones, Keras' own among them, are known by the statistics of
-    ImageNet in their normalisation, which is otherwise 0 and 1.  The division
-    goes into the first convolution, which follows it.
+    ImageNet in their normalisation, which has the standard deviation where
+    the variance belongs.  The division goes into that variance, so that what
+    is saved from this network is not divided again.
     """
     with h5py.File(path) as file:
         names = file.attrs.get("layer_names", file.get("layers", ()))
         names = [n.decode() if isinstance(n, bytes) else n for n in names]
+    twice = sum(name.startswith("rescaling") for name in names) > 1
     normalization = next(
         layer
         for layer in network.layers
         if isinstance(layer, layers.Normalization)
     )
-    mean = np.asarray(normalization.weights[0]).ravel()
-    twice = sum(name.startswith("rescaling") for name in names) > 1
-    if twice or np.allclose(mean, _TORCH_MEAN, atol=0.01):
-        first = network.get_layer("stem_conv")
-        kernel = np.asarray(first.get_weights()[0])
-        first.set_weights([kernel / np.sqrt(_TORCH_STD)[:, None]])
+    mean, variance, count = normalization.get_weights()
+    known = np.allclose(mean, _TORCH_MEAN, atol=0.01) and np.allclose(
+        variance, _TORCH_STD, atol=0.01
+    )
+    if twice or known:
+        normalization.set_weights([mean, variance * _TORCH_STD, count])
+        normalization.finalize_state()
 
 
 def _weights_file(name, weights) -> Path:

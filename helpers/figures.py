@@ -26,10 +26,8 @@ __all__ = [
     "interval_plot",
     "per_class_change",
     "picture_grid",
-    "pretext_curves",
     "sample_sheet",
     "save",
-    "score_by_depth",
     "style",
     "weights_bar",
 ]
@@ -339,83 +337,6 @@ def interval_plot(
     numbers.set_yticks(rows, [_signed(*v) for v in _values(table)])
     numbers.tick_params(length=0)
     numbers.spines[:].set_visible(False)
-    return fig
-
-
-def pretext_curves(history: pd.DataFrame, chance: float) -> Figure:
-    """Pre-training over the pictures seen: accuracy, and factors' error.
-
-    ``history`` is what `helpers.pretraining.pretrain` returns; ``chance`` the
-    accuracy of guessing. Vertical lines mark changes of the picture size.
-    """
-    fig = new_chart(8.6, 3.5)
-    left, right = fig.subplots(1, 2)
-    seen = history["pictures"] / 1000
-    for depth, label in (("class", "blocks 4 to 7"), ("top", "top")):
-        look = {"label": label, "ls": "-" if depth == "class" else "--"}
-        left.plot(seen, history[f"{depth}_accuracy"], color=INK, **look)
-    left.axhline(chance, color=QUIET, ls=":", label="chance")
-    left.legend(
-        title="Class named from",
-        loc="lower right",
-        frameon=True,
-        framealpha=1,
-        edgecolor="none",
-    )
-    left.set(title="Accuracy while training", ylabel="Accuracy", ylim=0)
-    right.plot(seen, history["factors_loss"], color=INK)
-    right.set(
-        title="Squared error of the factors", ylabel="Error (spread 1)", ylim=0
-    )
-    first = history.groupby("size", sort=False)["pictures"].first() / 1000
-    for ax in (left, right):
-        ax.set_xlabel("Pictures seen (thousands)")
-        for size, start in first.items():
-            if start > seen.iloc[0]:
-                ax.axvline(start, color=QUIET, lw=0.8)
-            ax.annotate(
-                f"{size} px",
-                (start, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(3, -10),
-                textcoords="offset points",
-                fontsize=8,
-                color=QUIET,
-            )
-    return fig
-
-
-def score_by_depth(table: pd.DataFrame) -> Figure:
-    """Macro-F1 of probes at each depth, a panel a task, a line a backbone.
-
-    ``table`` has the columns task, weights, depth, macro_f1, low and high;
-    the last depth of each task, all together, stands apart.
-    """
-    tasks = list(dict.fromkeys(table["task"]))
-    fig = new_chart(4.4 * len(tasks), 3.9)
-    panels = fig.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
-    for ax, task in zip(panels, tasks, strict=True):
-        rows = table[table["task"] == task]
-        for number, (weights, line) in enumerate(
-            rows.groupby("weights", sort=False)
-        ):
-            colour, place = f"C{number}", np.arange(len(line))
-            place = place + 0.12 * (number - 1)
-            error = np.abs(line[["low", "high"]].T - line["macro_f1"])
-            ax.errorbar(
-                place, line["macro_f1"], error, fmt="o", ms=4, color=colour
-            )
-            ax.plot(
-                place[:-1],
-                line["macro_f1"][:-1],
-                color=colour,
-                label=weights,
-            )
-        ax.set_xticks(range(len(line)), line["depth"], rotation=35, ha="right")
-        ax.set(title=task, xlabel="Features taken at")
-    panels[0].set_ylabel("Macro-F1 (95 % interval)")
-    lines, labels = panels[0].get_legend_handles_labels()
-    fig.legend(lines, labels, loc="outside lower center", ncols=len(labels))
     return fig
 
 

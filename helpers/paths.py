@@ -27,7 +27,6 @@ FIGURES_DIR = ROOT / "figures"
 RUNS_DIR = ROOT / "runs"
 PUBLISHED_DIR = ROOT / "data" / "published"
 MEASURED_DIR = ROOT / "data" / "measured"
-WEIGHTS_DIR = ROOT / "data" / "weights"
 STUDIES_DIR = ROOT / "data" / "studies"
 
 

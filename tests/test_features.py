@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from helpers import features as module
-from helpers import models
+from helpers.backbones import BACKBONES, PREPROCESSING, backbone
 from helpers.features import compiled_network, frozen_features
+
+B1 = "EfficientNetB1"
+LITE = "EfficientNet-Lite1"
 
 
 @pytest.fixture
@@ -16,7 +19,7 @@ def images():
 
 @pytest.fixture
 def extractions(monkeypatch):
-    """How often pictures really go through the network."""
+    """How often images really go through the network."""
     calls = []
     real = module._extract
 
@@ -29,8 +32,8 @@ def extractions(monkeypatch):
 
 
 def test_second_run_reads_the_cache(images, tmp_path, extractions):
-    first = frozen_features(images, "random", views=2, cache_dir=tmp_path)
-    again = frozen_features(images, "random", views=2, cache_dir=tmp_path)
+    first = frozen_features(images, B1, "random", views=2, cache_dir=tmp_path)
+    again = frozen_features(images, B1, "random", views=2, cache_dir=tmp_path)
     assert extractions == [0, 1]
     assert first.shape == (2, 6, 704)
     assert first.dtype == np.float32
@@ -38,10 +41,10 @@ def test_second_run_reads_the_cache(images, tmp_path, extractions):
 
 
 def test_augmented_views_are_augmented(tmp_path):
-    """Flat pictures with one bright half: no view may equal the plain one."""
+    """Flat images with one bright half: no view may equal the plain one."""
     images = np.zeros((6, 32, 32, 3), np.uint8)
     images[:, :16, :, 0] = 255
-    views = frozen_features(images, "random", views=3, cache_dir=tmp_path)
+    views = frozen_features(images, LITE, "imagenet", 3, cache_dir=tmp_path)
     spread = np.abs(views[0]).mean()
     for one, other in ((0, 1), (0, 2), (1, 2)):
         apart = np.abs(views[one] - views[other]).mean(axis=1)
@@ -49,53 +52,68 @@ def test_augmented_views_are_augmented(tmp_path):
 
 
 def test_a_change_computes_anew(images, tmp_path, extractions):
-    def features(pictures, **options):
-        options = {"weights": "random", **options}
-        return frozen_features(pictures, cache_dir=tmp_path, **options)
+    def features(given, **options):
+        options = {"backbone": LITE, "weights": "random", **options}
+        return frozen_features(given, cache_dir=tmp_path, **options)
 
     plain = features(images)
     changed = images.copy()
     changed[0, 0, 0, 0] ^= 1
     features(changed)
-    published = features(images, scaling="as published")
-    other = features(images, seed=1)
-    features(images, depths=models.DEPTHS[:1])
-    assert len(extractions) == 5
-    assert not np.array_equal(plain, published)
-    assert not np.array_equal(plain, other)
+    others = [
+        features(images, preprocessing="divide_by_255"),
+        features(images, seed=1),
+        features(images, weights="imagenet"),
+        features(images, backbone=B1),
+    ]
+    first = next(iter(BACKBONES[LITE].depths))
+    one = features(images, depths=(first,))
+    assert len(extractions) == 7
+    assert all(not np.array_equal(plain, other) for other in others)
+    np.testing.assert_allclose(one, plain[..., : one.shape[-1]], rtol=1e-4)
 
 
 def test_random_weights_repeat(images, tmp_path):
-    one = frozen_features(images, "random", cache_dir=tmp_path / "a")
-    two = frozen_features(images, "random", cache_dir=tmp_path / "b")
+    one = frozen_features(images, LITE, "random", cache_dir=tmp_path / "a")
+    two = frozen_features(images, LITE, "random", cache_dir=tmp_path / "b")
     np.testing.assert_array_equal(one, two)
 
 
-def test_scaled_pictures_are_refused(images, tmp_path):
+def test_scaled_images_are_refused(images, tmp_path):
     with pytest.raises(ValueError, match="uint8"):
-        frozen_features(images / 255.0, "random", cache_dir=tmp_path)
+        frozen_features(images / 255.0, LITE, "random", cache_dir=tmp_path)
 
 
-def test_one_network_serves_all_views_and_scalings(images, tmp_path):
+def test_one_network_serves_all_views_and_preprocessings(images, tmp_path):
     compiled_network.cache_clear()
-    for scaling in models.SCALINGS:
+    for preprocessing in PREPROCESSING:
         frozen_features(
-            images, "random", views=2, scaling=scaling, cache_dir=tmp_path
+            images,
+            LITE,
+            "random",
+            views=2,
+            preprocessing=preprocessing,
+            cache_dir=tmp_path,
         )
     assert compiled_network.cache_info().misses == 1
 
 
 def test_a_weights_file_that_changed_is_read_again(images, tmp_path):
-    file, found = tmp_path / "own.weights.h5", []
+    file, found = tmp_path / "mine.weights.h5", []
     for seed in (0, 1):
-        models.build_backbone("random", 32, seed=seed).layers[-1].save_weights(
-            file, overwrite=True
-        )
-        found.append(frozen_features(images, str(file), cache_dir=tmp_path))
+        network = backbone(LITE, "random", 32, seed=seed)
+        network.layers[-1].save_weights(file, overwrite=True)
+        features = frozen_features(images, LITE, str(file), cache_dir=tmp_path)
+        found.append(features)
     assert not np.array_equal(*found)
 
 
-def test_an_unknown_scaling_is_refused(images, tmp_path):
-    with pytest.raises(ValueError, match="scaling: 'twice' is none of"):
-        frozen_features(images, "random", scaling="twice", cache_dir=tmp_path)
+def test_unknown_options_are_refused(images, tmp_path):
+    for options, message in (
+        ({"preprocessing": "twice"}, "preprocessing: 'twice' is none of"),
+        ({"backbone": "Lite1"}, "BACKBONE: 'Lite1' is none of"),
+    ):
+        options = {"backbone": LITE, "weights": "random", **options}
+        with pytest.raises(ValueError, match=message):
+            frozen_features(images, cache_dir=tmp_path, **options)
     assert not list(tmp_path.iterdir())

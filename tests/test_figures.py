@@ -52,34 +52,6 @@ def _factorial():
     return table.assign(low=table["mean"] - 0.05, high=np.nan), runs
 
 
-def _pretext():
-    step = np.arange(1, 41)
-    return pd.DataFrame(
-        {
-            "size": np.repeat([32, 64, 96], [20, 15, 5]),
-            "pictures": step * 6400,
-            "class_accuracy": step / 60,
-            "top_accuracy": step / 70,
-            "factors_loss": 1 / step**0.3,
-        }
-    )
-
-
-def _depths():
-    frame = pd.MultiIndex.from_product(
-        [
-            ("synthetic_acne, by source", "red cells, by block"),
-            ("random", "offline", "natural images"),
-            ("block4d", "block5d", "top_activation", "blocks 4-7"),
-        ],
-        names=["task", "weights", "depth"],
-    ).to_frame(index=False)
-    frame["macro_f1"] = np.linspace(0.3, 0.8, len(frame))
-    return frame.assign(
-        low=frame["macro_f1"] - 0.03, high=frame["macro_f1"] + 0.04
-    )
-
-
 def _intervals():
     return pd.DataFrame(
         {
@@ -121,8 +93,6 @@ PLOTS = {
         CLASSES,
         captions=[f"source {i}" for i in range(20)],
     ),
-    "pretext_curves": lambda: figures.pretext_curves(_pretext(), 1 / 240),
-    "score_by_depth": lambda: figures.score_by_depth(_depths()),
     "picture_grid": lambda: figures.picture_grid(
         _pictures(8), ["true Papules\nsaid Pustules 0.99"] * 8
     ),
@@ -244,27 +214,6 @@ def test_intervals_are_written_out():
     texts = {t.get_text() for t in fig.findobj(plt.Text)}
     assert "+0.012 [\N{MINUS SIGN}0.010, +0.030]" in texts
     assert "\N{MINUS SIGN}0.020" in texts
-
-
-def test_depths_are_points_with_their_intervals():
-    fig = figures.score_by_depth(_depths())
-    panel = fig.axes[1]
-    lines = {line.get_label(): line for line in panel.lines}
-    row = _depths().query("task == 'red cells, by block'")
-    own = row[row["weights"] == "offline"]["macro_f1"]
-    np.testing.assert_allclose(lines["offline"].get_ydata(), own[:-1])
-    bars = [c for c in panel.containers if c.has_yerr]
-    assert len(bars) == 3
-
-
-def test_curves_of_pre_training_mark_the_change_of_size():
-    fig = figures.pretext_curves(_pretext(), 1 / 240)
-    texts = {t.get_text() for t in fig.findobj(plt.Text)}
-    assert {"32 px", "64 px", "96 px"} <= texts
-    accuracy = fig.axes[0].lines[0]
-    np.testing.assert_allclose(
-        accuracy.get_ydata(), _pretext()["class_accuracy"]
-    )
 
 
 def test_sample_sheet_shows_each_class_in_its_row():

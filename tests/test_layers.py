@@ -5,18 +5,16 @@ import ast
 from helpers.paths import ROOT
 
 LISTED = """
-paths session imbalance sampling skin synthetic pictures imagedata folders
-arrays digits detection smears smear_synthesis severity chula download cifar
-datasets red_cells pixels audit splits proportions
-evaluation ordinal paired rounding losses remedies balance decisions methods
-models backbones attention saliency
-regression residual optimisers stacked corpus features
-representation pretraining probes training
-bank heads grid end_to_end severity_studies severity_sketches
-severity_claims drawing loss_figures smear_figures ablation_figures
-balance_figures rbc_figures severity_figures sheets figures results rbc_claims
-runner.book runner.provenance runner.folder runner.kernel runner.batch
-runner.sharing run refresh
+paths session terminal imbalance sampling skin synthetic pictures imagedata
+folders arrays digits detection smears smear_synthesis severity chula download
+cifar datasets red_cells pixels audit splits proportions evaluation ordinal
+paired rounding losses remedies balance decisions methods models weight_files
+efficientnet_lite backbones attention saliency regression residual optimisers
+stacked features training bank heads grid end_to_end severity_studies
+severity_sketches severity_claims drawing loss_figures smear_figures
+ablation_figures balance_figures rbc_figures severity_figures sheets figures
+results conditions rbc_claims runner.book runner.provenance runner.folder
+runner.kernel runner.batch runner.sharing runner.study run refresh
 """
 ORDER = LISTED.split()
 

@@ -1,11 +1,11 @@
-"""Four ratios, measured side by side in this run: ``make bench``.
+"""Five ratios, measured side by side in this run: ``make bench``.
 
-1. Frozen features against a bare ``model.predict`` on the same pictures.
+1. Frozen features against a bare ``model.predict`` on the same images.
 2. The head bank, 50 heads, against the same heads one after another in plain
    Keras.  Plain Keras trains the first ten heads; as all cost the same, its
    time for 50 is five times that.
-3. Drawing formula pictures against learning from them: a stream that is
-   slower than training would hold it up.
+3. EfficientNet-Lite1 against EfficientNetB1: frozen features at 150 px, and a
+   training step of the whole network at 96 px.
 4. The grid of small networks on digits, 15 losses x 2 imbalance ratios x 3
    seeds, end to end, against one plain Keras compile and fit a cell.  Plain
    Keras trains 6 of the 90 cells; its time for 90 is 15 times that.
@@ -25,19 +25,24 @@ import time
 import keras
 import numpy as np
 
-from helpers.corpus import Corpus
+from helpers.backbones import backbone, extractor
 from helpers.digits import load_digits, long_tailed
 from helpers.features import BATCH_SIZE, compiled_network, frozen_features
 from helpers.grid import train_grid
 from helpers.heads import HeadSettings, train_heads
+from helpers.losses import CrossEntropy
 from helpers.methods import METHODS, PAPER_LOSSES
-from helpers.models import build_extractor, head_layers
+from helpers.models import (
+    build_classifier,
+    freeze_batch_normalization,
+    head_layers,
+)
 from helpers.optimisers import PROTOCOLS
-from helpers.pretraining import SHIPPED, pretext_network, targets
 from helpers.residual import small_resnet
 from helpers.splits import Split
 
-FEATURE_ROUNDS, HEAD_ROUNDS, CORPUS_ROUNDS, GRID_ROUNDS = 7, 3, 5, 3
+B1, LITE_1 = "EfficientNetB1", "EfficientNet-Lite1"
+FEATURE_ROUNDS, HEAD_ROUNDS, LITE_ROUNDS, GRID_ROUNDS = 7, 3, 5, 3
 SETTINGS = HeadSettings(dense=128, dropout=0.3, batch_size=32, epochs=20)
 N_TRAIN, N_VALIDATION, DEPTH, N_CLASSES = 3200, 160, 704, 5
 N_HEADS, N_PLAIN = 50, 10
@@ -74,16 +79,16 @@ def bench_features() -> None:
     images = generator.integers(256, size=(512, 150, 150, 3), dtype=np.uint8)
 
     def bare():
-        model = build_extractor("random", 150)
+        model = extractor(B1, "random", 150)
         model.predict(images, batch_size=BATCH_SIZE, verbose=0)
 
     def ours():
         compiled_network.cache_clear()  # both sides build and compile
         with tempfile.TemporaryDirectory() as folder:
-            frozen_features(images, "random", cache_dir=folder)
+            frozen_features(images, B1, "random", cache_dir=folder)
 
     bare()  # the first use of the device is not part of either side
-    title = "frozen features / bare predict, 512 pictures"
+    title = "frozen features / bare predict, 512 images"
     compare(title, bare, ours, FEATURE_ROUNDS)
 
 
@@ -116,26 +121,46 @@ def bench_heads() -> None:
     )
 
 
-def bench_corpus() -> None:
-    batch, size, count = 128, 64, 4
-    formulas = Corpus(SHIPPED.n_classes)
-    network = pretext_network(SHIPPED)
-    drawn = formulas.batch(0, batch, size)
+def bench_lite() -> None:
+    """Random weights, which cost the same; built and traced beforehand."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(256, size=(128, 150, 150, 3)).astype("float32")
+    small = generator.integers(256, size=(64, 96, 96, 3)).astype("float32")
+    labels = generator.integers(N_CLASSES, size=len(small))
+    batches = range(0, len(images), BATCH_SIZE)
 
-    def learn():
-        for _ in range(count):
-            network.train_on_batch(
-                drawn.images.astype("float32"), targets(drawn, SHIPPED)
-            )
+    def extraction(name):
+        network = extractor(name, "random", 150)
 
-    def draw():
-        for number in range(count):
-            formulas.batch(number, batch, size)
+        def extract():
+            for start in batches:
+                network.predict_on_batch(images[start : start + BATCH_SIZE])
 
-    learn()  # the tracing is not part of either side
-    title = f"learning / drawing, {count} x {batch} pictures of {size} px"
-    own = compare(title, learn, draw, CORPUS_ROUNDS)
-    print(f"drawn on one core: {count * batch / own:.0f} pictures a second")
+        return extract
+
+    def training(name):
+        base = backbone(name, "random", 96)
+        base.trainable = True
+        freeze_batch_normalization(base)
+        model = build_classifier(base, N_CLASSES)
+        model.compile("adam", CrossEntropy())
+
+        def step():
+            for start in range(0, len(small), BATCH_SIZE):
+                rows = slice(start, start + BATCH_SIZE)
+                model.train_on_batch(small[rows], labels[rows])
+
+        return step
+
+    for what, prepare, count in (
+        ("frozen features at 150 px", extraction, len(images)),
+        ("training step at 96 px", training, len(small)),
+    ):
+        b1, lite = prepare(B1), prepare(LITE_1)
+        b1(), lite()  # the tracing is not part of either side
+        title = f"{what}, {B1} / {LITE_1}"
+        own = compare(title, b1, lite, LITE_ROUNDS)
+        print(f"{LITE_1}: {count / own:.0f} images a second")
 
 
 def bench_grid() -> None:
@@ -217,5 +242,5 @@ def matrix_rate() -> float:
 if __name__ == "__main__":
     bench_features()
     bench_heads()
-    bench_corpus()
+    bench_lite()
     bench_grid()
