@@ -202,7 +202,7 @@ def test_a_file_that_is_no_yaml_is_refused(places):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--study", "no_such"], "no study 'no_such'; there are rbc_"),
+        (["--study", "no_such"], "no study 'no_such'; there are acne5"),
         (["--study", "rbc_detection", "--set", "X=1"], "--set X: no selected"),
     ],
 )
