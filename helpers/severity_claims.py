@@ -106,7 +106,7 @@ CLAIMS = {
     ),
     "better, whole": (
         "Fine-tuned, too, EfficientNetB0 grades better than VGG16",
-        "κ of the EfficientNet at 1e-3 - of VGG16 at 1e-4, all trained",
+        "κ of the EfficientNet - of VGG16, all trained, both at 1e-4",
     ),
     "better, lesions": (
         "EfficientNetB0 tells lesion types better than VGG16",

@@ -301,9 +301,8 @@ def compared(
                 ("", "average", small, small),
                 ("as written", "average", large, small),
                 ("", "attention", large, large),
-                ("", WHOLE, small, small),
+                ("better, whole", WHOLE, small, small),
                 ("", WHOLE, large, large),
-                ("better, whole", WHOLE, large, small),
             ):
                 add(
                     claim if best else "",
@@ -335,6 +334,32 @@ def compared(
             at(name, WHOLE, large),
         )
     return pd.DataFrame(rows, columns=COMPARED)
+
+
+def against_vgg(pairs: pd.DataFrame) -> pd.DataFrame:
+    """What of `compared` sets another network against VGG16.
+
+    Returns label, delta, low and high, as `helpers.figures.interval_plot`
+    takes them; a label names VGG16's learning rate where it is another.
+    """
+    rivals = pairs[
+        pairs["before"].str.startswith(VGG)
+        & ~pairs["after"].str.startswith(VGG)
+    ]
+    labels = []
+    for after, before in zip(rivals["after"], rivals["before"], strict=True):
+        network = after.split(",")[0]
+        same = after == before.replace(VGG, network, 1)
+        rate = before.rsplit(", ", 1)[1]
+        labels.append(after + ("" if same else f" ({VGG}: {rate})"))
+    return pd.DataFrame(
+        {
+            "label": labels,
+            "delta": rivals["number"].to_numpy(float),
+            "low": rivals["low"].to_numpy(float),
+            "high": rivals["high"].to_numpy(float),
+        }
+    )
 
 
 def probe_rows(

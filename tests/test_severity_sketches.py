@@ -131,7 +131,7 @@ def test_differences_decide_the_claims_on_imagenet():
             (VGG, "keras", WHOLE, 1e-4, 0.9),
             (VGG, "keras", WHOLE, 1e-3, 0.3),
             (LITE, "keras", "average", 1e-3, 0.9),
-            (LITE, "keras", WHOLE, 1e-3, 0.9),
+            (LITE, "keras", WHOLE, 1e-4, 0.8),
             (Network("VGG16", "random"), "keras", "average", 1e-3, 1),
         )
     }
@@ -141,7 +141,7 @@ def test_differences_decide_the_claims_on_imagenet():
     assert set(number.index) <= set(CLAIMS)
     assert number["better"] > 0 and number["as written"] > number["better"]
     assert number["rate, VGG16's head"] < 0 < number["rate, whole VGG16"]
-    assert number["gate, VGG16"] == 0
+    assert number["gate, VGG16"] == 0 > number["better, whole"]
     better = table[table.claim == "better"].iloc[0]
     assert better.after == "EfficientNet-Lite0, average, 0.001"
     assert better.before == "VGG16, average, 0.001"
@@ -255,3 +255,23 @@ def test_probes_score_every_image_once_a_reshuffle(monkeypatch):
     ).assign(dataset="skin")
     assert set(graded.score) == {"kappa"}
     assert sketches.compared_probes(graded).empty
+
+
+def test_labels_name_another_learning_rate_of_vgg16():
+    pairs = pd.DataFrame(
+        [
+            ["", "B0, average, 0.001", "VGG16, average, 0.001", 0.1, 0, 1, 2],
+            ["", "B0, average, 0.001", "VGG16, average, 0.0001", 2, 1, 3, 2],
+            ["", "VGG16, average, 0.01", "VGG16, average, 0.1", 0, 0, 0, 2],
+            ["", "B0 (random), probe, x", "VGG16, probe, x", 0, 0, 0, 2],
+        ],
+        columns=sketches.COMPARED,
+    )
+    table = sketches.against_vgg(pairs)
+    assert list(table.label) == [
+        "B0, average, 0.001",
+        "B0, average, 0.001 (VGG16: 0.0001)",
+        "B0 (random), probe, x",
+    ]
+    assert list(table.delta) == [0.1, 2, 0]
+    assert sketches.against_vgg(pairs[2:3]).empty
