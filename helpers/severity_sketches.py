@@ -24,6 +24,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from helpers import splits
 from helpers.attention import head_on_maps
@@ -112,11 +113,12 @@ def frozen_rows(
     seeds: list[int],
     units: np.ndarray | None,
     epochs: int = 50,
+    poolings: tuple[str, ...] = ("average", "attention"),
 ) -> tuple[pd.DataFrame, dict[Trained, np.ndarray]]:
     """Train the sketches' heads on each backbone, and score them on test.
 
-    With the preprocessing that the weights expect: average and gate, at both
-    of `RATES`.  With any other: average, at the larger rate.  Maps are
+    With the preprocessing that the weights expect: each pooling, at both of
+    `RATES`.  With any other: average, at the larger rate.  Maps are
     standardised, each feature by the training set, without which those of
     an untrained network are too small to train on.
 
@@ -127,44 +129,44 @@ def frozen_rows(
     run : whose sets count; ``seeds`` draw initial weights and batches
     units : (T,), whom each test image shows, or None
     epochs : of each head
+    poolings : of `helpers.attention.POOLINGS`
 
     Returns
     -------
     A row a trained head (means over seeds, κ with its interval, seconds of
     all seeds); and the grades of the test set of each, int (S, T).
     """
+    jobs = {
+        rate: [Job(replace(run, seed=seed), rate) for seed in seeds]
+        for rate in RATES
+    }
+
+    def trained(network):
+        """What was trained on a network, each with its outcome."""
+        made, maps = {}, all_maps.pop(network)
+        for pooling in poolings:
+            usual = maps["keras"]
+            usual = _pooled(usual) if pooling == "average" else usual
+            program = Program(partial(_head, labels, usual, pooling))
+            for rate, own in jobs.items():
+                key = Trained(network, "keras", pooling, rate)
+                made[key] = program.train(
+                    usual, labels, own, epochs, 32, False
+                )
+            if pooling != "average":
+                continue
+            for preprocessing in [name for name in maps if name != "keras"]:
+                key = Trained(network, preprocessing, pooling, RATES[1])
+                wrong, own = _pooled(maps[preprocessing]), jobs[RATES[1]]
+                made[key] = program.train(
+                    wrong, labels, own, epochs, 32, False
+                )
+        return made
+
+    # One after another, as random weights come from Keras' global seed.
+    all_maps = {network: _maps(network, images, run) for network in chosen}
     rows, graded = [], {}
-    for network in chosen:
-        maps_of = _maps_of(network, images, run)
-        jobs = {
-            rate: [Job(replace(run, seed=s), rate) for s in seeds]
-            for rate in RATES
-        }
-        usual = maps_of("keras")
-
-        def trained(pooling, network=network, usual=usual, jobs=jobs):
-            """Rates and what was trained at them, on one program."""
-            maps = _pooled(usual) if pooling == "average" else usual
-            program = Program(partial(_head, labels, maps, pooling))
-            return program, {
-                rate: program.train(maps, labels, own, epochs, flips=False)
-                for rate, own in jobs.items()
-            }
-
-        poolings = ("average", "attention")
-        (plain, average), (_, gate) = two_at_a_time(trained, poolings)
-        made = {
-            Trained(network, "keras", pooling, rate): fitted
-            for pooling, each in zip(poolings, (average, gate), strict=True)
-            for rate, fitted in each.items()
-        }
-        # EfficientNet scales inside: without any is its own preprocessing.
-        inside = BACKBONES[network.name].scaling == "inside"
-        for preprocessing in ("none", "divide_by_255")[inside:]:
-            maps = _pooled(maps_of(preprocessing))
-            key = Trained(network, preprocessing, "average", RATES[1])
-            own = jobs[RATES[1]]
-            made[key] = plain.train(maps, labels, own, epochs, flips=False)
+    for made in two_at_a_time(trained, chosen):
         for key, fitted in made.items():
             graded[key] = fitted.logits[:, run.test].argmax(-1)
             rows.append(
@@ -480,24 +482,26 @@ def _probed(features, labels, runs, seeds, metric: Metric) -> np.ndarray:
                 best, found = score, model.predict(features[run.test])
         return found
 
-    for run, found in zip(runs, two_at_a_time(predicted, runs), strict=True):
+    # More threads than cores would wait for each other most of the time.
+    with threadpool_limits(1):
+        each = two_at_a_time(predicted, runs)
+    for run, found in zip(runs, each, strict=True):
         said[seeds.index(run.seed), run.test] = found
     return said
 
 
-def _maps_of(network, images, run):
-    """From a preprocessing to standardised maps; one network for all."""
+def _maps(network, images, run):
+    """Standardised maps by preprocessing; one network for all of them."""
     base = base_network(*network, images.shape[1:])
     unpooled = keras.Model(base.input, base.layers[-1].input)
-    pixels = images.astype("float32")
-
-    def maps_of(preprocessing):
-        fed = keras.ops.convert_to_numpy(
-            preprocessed(pixels, *network, preprocessing)
-        )
-        return _standardised(predicted_logits(unpooled, fed), run.train)
-
-    return maps_of
+    pixels, maps = images.astype("float32"), {}
+    # EfficientNet scales inside: "none" is what it expects.
+    inside = BACKBONES[network.name].scaling == "inside"
+    for preprocessing in ("keras", "divide_by_255", "none")[: 3 - inside]:
+        fed = preprocessed(pixels, *network, preprocessing)
+        found = predicted_logits(unpooled, keras.ops.convert_to_numpy(fed))
+        maps[preprocessing] = _standardised(found, run.train)
+    return maps
 
 
 def _pooled(maps):
