@@ -66,7 +66,7 @@ CLAIMS = {
     ),
     "scaling": (
         "(left out of the sketches) A wrong input scaling costs",
-        "κ: right - wrong scaling, frozen EfficientNetB1",
+        "κ: right - wrong scaling, frozen backbone of the run",
     ),
     "lean": (
         "EfficientNetB0 needs fewer parameters than VGG16",
@@ -74,18 +74,59 @@ CLAIMS = {
     ),
     "fast": (
         "EfficientNetB0 is faster than VGG16",
-        "seconds a picture of VGG16 / of EfficientNetB0 - 1",
+        "seconds an image of VGG16 / of EfficientNetB0 - 1",
     ),
     "aware": (
         "EfficientNetB0 is more aware of space",
         "side of the last maps of EfficientNetB0 - of VGG16",
     ),
+    "rate, VGG16's head": (
+        "Example 1: 1e-4 is better than 1e-3 for the head on frozen VGG16",
+        "κ at 1e-4 - κ at 1e-3, equal epochs",
+    ),
+    "rate, whole VGG16": (
+        "1e-4 is better than 1e-3 for fine-tuning all of VGG16",
+        "κ at 1e-4 - κ at 1e-3, equal epochs",
+    ),
+    "gate, VGG16": (
+        "Example 2: a gate on VGG16's maps grades better than their average",
+        "κ of the gate - κ of the average, both at 1e-4",
+    ),
+    "scaling, VGG16": (
+        "(left out of the sketches) VGG16 needs its preprocess_input",
+        "κ: with - without it, frozen base, average, 1e-3",
+    ),
     "better": (
         "EfficientNetB0 grades better than VGG16",
-        "κ of EfficientNetB0 - of VGG16, frozen bases, average, 1e-3",
+        "κ of the EfficientNet - of VGG16, frozen bases, average, 1e-3",
+    ),
+    "as written": (
+        "Example 3 grades better than example 1, each as it is written",
+        "κ of the EfficientNet at 1e-3 - of VGG16 at 1e-4, frozen bases",
+    ),
+    "better, whole": (
+        "Fine-tuned, too, EfficientNetB0 grades better than VGG16",
+        "κ of the EfficientNet - of VGG16, all trained, both at 1e-4",
+    ),
+    "better, lesions": (
+        "EfficientNetB0 tells lesion types better than VGG16",
+        "macro-F1 of the EfficientNet - of VGG16, probes, real images",
     ),
 }
 """What is said, and the number that is above zero if it is so."""
+
+ON_IMAGENET = (
+    "rate, VGG16's head",
+    "rate, whole VGG16",
+    "gate, VGG16",
+    "scaling, VGG16",
+    "better",
+    "as written",
+    "better, whole",
+    "better, lesions",
+)
+"""Claims about networks with ImageNet weights.  Where there are none for
+EfficientNetB0, EfficientNet-Lite0 stands in for it."""
 
 
 def verdict(low: float, high: float, needs_imagenet: bool = False) -> str:

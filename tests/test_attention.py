@@ -96,7 +96,7 @@ def test_heads_pool_as_they_say():
 
 def test_a_head_trained_on_kept_maps_fits_its_base():
     """Example 2 of the source, the base run once; no weight of it moves."""
-    base = backbone("VGG16", None, 32, pooled=False)
+    base = backbone("VGG16", "random", 32, pooled=False)
     pictures = np.random.default_rng(0).uniform(0, 255, (4, *SHAPE))
     labels = np.arange(4)
     kept = base.predict(pictures, verbose=0)

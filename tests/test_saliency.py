@@ -175,7 +175,7 @@ def test_a_randomised_network_has_forgotten(trained):
 
 
 def test_a_backbone_with_a_gate_has_maps_too():
-    base = backbone("VGG16", None, 64, pooled=False)
+    base = backbone("VGG16", "random", 64, pooled=False)
     head = head_on_maps(4, base.output_shape[1:], pooling="attention")
     model = randomised(attach(base, head))
     pictures = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3))
