@@ -341,12 +341,17 @@ def compared(
 def against_vgg(pairs: pd.DataFrame) -> pd.DataFrame:
     """What of `compared` sets another network against VGG16.
 
+    Networks with random weights are left out, and intervals that are wider
+    than the score's own range, as of a training that fails for some seeds.
+
     Returns label, delta, low and high, as `helpers.figures.interval_plot`
     takes them; a label names VGG16's learning rate where it is another.
     """
     rivals = pairs[
         pairs["before"].str.startswith(VGG)
         & ~pairs["after"].str.startswith(VGG)
+        & ~pairs["after"].str.contains("(random)", regex=False)
+        & (pairs["high"] - pairs["low"] <= 1)
     ]
     labels = []
     for after, before in zip(rivals["after"], rivals["before"], strict=True):
