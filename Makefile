@@ -59,7 +59,7 @@ lab: setup
 	@$(PY) -m jupyter lab notebooks/00_start_here.ipynb
 
 notebooks: setup
-	@$(PY) -m helpers.refresh $(ARGS)
+	@$(PY) -m helpers.runner.refresh $(ARGS)
 
 bench: setup
 	@$(PY) tests/benchmarks/run.py

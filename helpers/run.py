@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from helpers import results
+from helpers.papers import results
 from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR
 from helpers.runner.batch import DONE, KEPT, Report, run
 from helpers.runner.book import Refused, parse_settings

@@ -1,66 +1,64 @@
-"""A helper imports only from files above it in this list."""
+"""The rooms of the house, and the order in which they may import."""
 
 import ast
+import importlib
+
+import pytest
 
 from helpers.paths import ROOT
 
-LISTED = """
-paths session terminal imbalance sampling skin synthetic pictures imagedata
-folders arrays digits detection smears smear_synthesis severity chula download
-cifar datasets red_cells pixels audit splits proportions evaluation ordinal
-paired rounding losses remedies balance decisions methods models weight_files
-efficientnet_lite backbones attention saliency regression residual optimisers
-stacked features training bank heads grid end_to_end severity_studies
-severity_sketches severity_claims drawing loss_figures smear_figures
-ablation_figures balance_figures rbc_figures severity_figures sheets figures
-results conditions rbc_claims runner.book runner.provenance runner.folder
-runner.kernel runner.batch runner.sharing runner.study run refresh
-"""
-ORDER = LISTED.split()
+HELPERS = ROOT / "helpers"
+ORDER = """
+paths terminal session imbalance evaluation data methods models training
+figures papers runner run
+""".split()
+ROOMS = [name for name in ORDER if (HELPERS / name).is_dir()]
 
 
-def path_of(name):
-    return ROOT / "helpers" / f"{name.replace('.', '/')}.py"
+def room_of(path):
+    return path.relative_to(HELPERS).with_suffix("").parts[0]
 
 
-def imported_helpers(name):
-    """Names, as in the list, of the helpers that one imports."""
-    for node in ast.walk(ast.parse(path_of(name).read_text())):
+FILES = [path for path in HELPERS.rglob("*.py") if room_of(path) != "__init__"]
+
+
+def imported(path):
+    """Rooms that a file imports from, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
         names = []
         if isinstance(node, ast.ImportFrom):
             names = [node.module]
-            if node.module in ("helpers", "helpers.runner"):
-                names = [f"{node.module}.{n.name}" for n in node.names]
+            if node.module == "helpers":
+                names = [f"helpers.{name.name}" for name in node.names]
         elif isinstance(node, ast.Import):
-            names = [n.name for n in node.names]
-        for found in names:
-            if found.startswith("helpers."):
-                yield found.removeprefix("helpers.")
+            names = [name.name for name in node.names]
+        for name in names:
+            if name.startswith("helpers."):
+                yield name.split(".")[1]
 
 
-def test_every_helper_has_its_place():
-    files = [
-        path.relative_to(ROOT / "helpers").with_suffix("").parts
-        for path in (ROOT / "helpers").rglob("*.py")
-        if path.name != "__init__.py"
-    ]
-    assert {".".join(parts) for parts in files} == set(ORDER)
+def test_every_file_is_in_a_room():
+    assert {room_of(path) for path in FILES} == set(ORDER)
 
 
-def test_imports_point_upwards():
+def test_a_room_imports_only_from_earlier_rooms():
     wrong = [
-        f"{name} imports {other}"
-        for place, name in enumerate(ORDER)
-        for other in imported_helpers(name)
-        if other not in ORDER[:place]
+        f"{path.relative_to(ROOT)} imports {room}"
+        for path in FILES
+        for room in imported(path)
+        if ORDER.index(room) > ORDER.index(room_of(path))
     ]
     assert not wrong
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_it_is(room):
+    module = importlib.import_module(f"helpers.{room}")
+    assert module.__doc__.strip()
+
+
 def test_no_helper_imports_tensorflow_at_module_level():
-    for name in ORDER:
-        tree = ast.parse(path_of(name).read_text())
-        for node in tree.body:
-            text = ast.unparse(node)
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
-                assert "tensorflow" not in text, f"{name}: {text}"
+                assert "tensorflow" not in ast.unparse(node), path

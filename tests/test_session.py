@@ -8,7 +8,9 @@ import sys
 import keras
 import pytest
 
-from helpers import chula, datasets, paths, session
+from helpers import paths, session
+from helpers.data import catalog as datasets
+from helpers.data import chula
 from helpers.paths import RUNS_DIR, atomic_write
 
 BY_PROFILE = {

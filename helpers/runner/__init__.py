@@ -1,4 +1,4 @@
-"""The headless runner behind ``helpers.run`` and ``helpers.refresh``.
+"""The headless runner behind ``helpers.run`` and ``helpers.runner.refresh``.
 
 ``book`` reads the notebooks' parameters and refuses what cannot be run,
 ``folder`` is a run on disk, ``kernel`` executes one notebook and ends by a

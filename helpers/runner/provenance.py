@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from helpers import paths
-from helpers.datasets import DRAWN
+from helpers.data.catalog import DRAWN
 
 CODE_DIRS = ("helpers", "data/published", "data/checksums", "data/weights")
 """Folders of the project on which every notebook's results may depend."""

@@ -25,21 +25,25 @@ import time
 import keras
 import numpy as np
 
-from helpers.backbones import backbone, extractor
-from helpers.digits import load_digits, long_tailed
-from helpers.features import BATCH_SIZE, compiled_network, frozen_features
-from helpers.grid import train_grid
-from helpers.heads import HeadSettings, train_heads
-from helpers.losses import CrossEntropy
-from helpers.methods import METHODS, PAPER_LOSSES
-from helpers.models import (
+from helpers.data.digits import load_digits, long_tailed
+from helpers.imbalance.splits import Split
+from helpers.methods.losses import CrossEntropy
+from helpers.methods.registry import METHODS, PAPER_LOSSES
+from helpers.models.backbones import backbone, extractor
+from helpers.models.features import (
+    BATCH_SIZE,
+    compiled_network,
+    frozen_features,
+)
+from helpers.models.layers import (
     build_classifier,
     freeze_batch_normalization,
     head_layers,
 )
-from helpers.optimisers import PROTOCOLS
-from helpers.residual import small_resnet
-from helpers.splits import Split
+from helpers.models.resnet import small_resnet
+from helpers.training.grid import train_grid
+from helpers.training.heads import HeadSettings, train_heads
+from helpers.training.recipe import PROTOCOLS
 
 B1, LITE_1 = "EfficientNetB1", "EfficientNet-Lite1"
 FEATURE_ROUNDS, HEAD_ROUNDS, LITE_ROUNDS, GRID_ROUNDS = 7, 3, 5, 3

@@ -1,0 +1,1 @@
+"""Images made from formulas: skin, acne, graded severity, blood smears."""

@@ -1,0 +1,442 @@
+"""Blood-smear photographs drawn from formulas, every cell's place known.
+
+Three classes, in the counts of Pasupa et al.,
+doi:10.1007/s12652-020-01773-x: 2,691 normal cells with a pale centre, 345
+codocytes (target cells: a dark spot inside a pale ring) and 356 hypochromic
+cells (a wide pale centre) on 22 photographs. Their dog set was never
+published; this one needs no download and has an exact ground truth.
+
+A cell is a map of its thickness. Light that passes it is absorbed by the
+Beer-Lambert law, so that stain gives the colour and overlapping cells darken
+each other without anybody drawing that. Stain, light, focus and noise differ
+from smear to smear. The pictures teach detection and imbalance, not
+haematology.
+"""
+
+import math
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from helpers.data.arrays import from_arrays
+from helpers.data.dataset import ImageDataset
+from helpers.data.segmentation import cut_square
+from helpers.evaluation.detection import overlapped
+
+NAME = "synthetic_smears"
+CLASS_NAMES = ("Codocyte", "Hypochromia", "Normal")
+"""In the paper's order: its classes 0, 1 and 2."""
+
+COUNTS = {"Codocyte": 345, "Hypochromia": 356, "Normal": 2691}
+N_SMEARS = 22
+FEWEST_SMEARS = 5
+"""Five folds by smear need five smears at any scale."""
+
+DIAMETER = 42.0
+"""Of a normal cell, in pixels; as in Chula RBC-12."""
+
+CROP = 64
+"""Side in pixels of the square cut out around a cell, which holds the
+largest one whole, with a rim of its neighbours."""
+
+# Share of a photograph that cells would cover if none overlapped.
+_COVER = 0.30
+# Two cells that do not touch keep this much of the sum of their radii.
+_GAP = 1.1
+# Overlapping and touching ones: from 0.55 (deeply) to 1.02 (just touching).
+_CLOSEST, _TOUCHING = 0.55, 1.02
+
+# Mean diameter of each class, in normal ones.
+_SIZE = {"Codocyte": 1.06, "Hypochromia": 0.97, "Normal": 1.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Smear:
+    """A drawn photograph and all that is on it.
+
+    image: (H, W, 3) uint8, RGB. cells: a row a cell, with x, y and radius in
+    pixels (radius of the circle of equal area, centre within the picture)
+    and label, one of ``CLASS_NAMES``. distractors: x, y, radius and kind,
+    "platelet" or "cut cell" (a cell whose centre lies beyond the border).
+    """
+
+    image: np.ndarray
+    cells: pd.DataFrame
+    distractors: pd.DataFrame
+    name: str
+
+
+def draw_smear(
+    counts: Mapping[str, int],
+    seed: int = 0,
+    overlap: float = 0.15,
+    noise: float = 3.0,
+    size: tuple[int, int] | None = None,
+    name: str = "smear",
+) -> Smear:
+    """Draw one photograph.
+
+    counts: cells of each class; classes that are left out have none.
+    overlap: share of the cells that are laid upon another one or touch it;
+    0 keeps every two cells apart. noise: standard deviation of the camera's
+    noise in grey levels. size: height and width in pixels; None makes the
+    picture, of sides 3 : 4, as large as the cells need for the usual
+    crowding. The same seed gives the same picture on one machine, and the
+    same stain and light whatever overlap and noise are.
+
+    Raises ValueError for an unknown class, no cells, a share outside [0, 1],
+    a negative noise, and where the cells do not fit.
+    """
+    _check(counts, overlap, noise)
+    layout, forms, stain, light = (
+        np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)
+    )
+    labels = np.repeat(list(counts), list(counts.values()))
+    labels = layout.permutation(labels)
+    size = size or _size_for(len(labels))
+    # Cells whose centre lies beyond the border, as crowded as elsewhere.
+    rim = (size[0] + DIAMETER) * (size[1] + DIAMETER) / (size[0] * size[1])
+    n_cut = round(len(labels) * (rim - 1))
+    labels = np.concatenate([labels, np.full(n_cut, "Normal")])
+    radii = forms.normal(1, 0.06, len(labels)).clip(0.8, 1.2)
+    radii *= DIAMETER / 2 * np.array([_SIZE[label] for label in labels])
+    places = _places(layout, radii, n_cut, size, overlap)
+
+    density = np.zeros(size, np.float32)
+    for place, radius, label in zip(places, radii, labels, strict=True):
+        _add_cell(density, place, radius, label, forms)
+    platelets = _platelets(layout, len(labels), size)
+    clumps = np.zeros(size, np.float32)
+    for x, y, radius in platelets:
+        _add_platelet(clumps, (x, y), radius, forms)
+    image = _photograph(density, clumps, stain, light, noise)
+
+    circles = pd.DataFrame(
+        {"x": places[:, 0], "y": places[:, 1], "radius": radii}
+    )
+    n = len(labels) - n_cut
+    cut = circles[n:].assign(kind="cut cell")
+    platelets = pd.DataFrame(platelets, columns=["x", "y", "radius"])
+    others = [platelets.assign(kind="platelet"), cut]
+    return Smear(
+        image=image,
+        cells=circles[:n].assign(label=labels[:n]),
+        distractors=pd.concat(others, ignore_index=True),
+        name=name,
+    )
+
+
+def draw_smears(
+    scale: float = 1.0,
+    seed: int = 0,
+    overlap: float = 0.15,
+    noise: float = 3.0,
+) -> list[Smear]:
+    """Draw the smears of one set, 3,392 cells on 22 photographs at scale 1.
+
+    scale: share of the cells and of the photographs, in (0, 1]; five
+    photographs at least. The two rare classes are spread unevenly over the
+    smears, as patients are. overlap, noise: see ``draw_smear``. Raises
+    ValueError for another scale.
+    """
+    plan = _plan(scale, seed)
+    size = _size_for(np.mean([sum(counts.values()) for counts in plan]))
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(
+                draw_smear,
+                counts,
+                # Unlike those of single smears drawn with a small seed.
+                seed=1_000_003 * (seed + 1) + number,
+                overlap=overlap,
+                noise=noise,
+                size=size,
+                name=f"smear {number + 1:02d}",
+            )
+            for number, counts in enumerate(plan)
+        ]
+        return [job.result() for job in jobs]
+
+
+def load_smears(
+    image_size: int = CROP, scale: float = 1.0, seed: int = 0
+) -> ImageDataset:
+    """Cut the drawn cells out, one picture a cell, grouped by smear.
+
+    A square of ``CROP`` pixels around the true centre, so that the size of a
+    cell is told; what lies beyond the border of the photograph is black, as
+    the zero-padding of the paper's Algorithm 1. It is resized to image_size
+    (averages where smaller, cubic where larger).
+
+    ``facts`` has the smear, x, y and radius of each cell, whether the square
+    passes the border (cut) and whether another cell lies within the sum of
+    the radii (overlapped). scale, seed: see ``draw_smears``. Raises
+    ValueError for an image_size below 8.
+    """
+    if not isinstance(image_size, int) or image_size < 8:
+        raise ValueError(
+            f"image_size: expected 8 pixels or more, got {image_size!r}"
+        )
+    smears = draw_smears(scale, seed)
+    facts = pd.concat([_facts(smear) for smear in smears], ignore_index=True)
+    images = np.concatenate([_crops(s, image_size) for s in smears])
+    labels = facts.pop("label").map(CLASS_NAMES.index)
+    drawn = from_arrays(
+        NAME,
+        images,
+        labels.to_numpy(np.int64),
+        CLASS_NAMES,
+        origin="drawn by helpers/data/synthetic/smears.py",
+        licence="MIT",
+        crop=CROP,
+        scale=scale,
+        seed=seed,
+    )
+    groups = facts["smear"].to_numpy(str)
+    place = facts.groupby("smear").cumcount() + 1
+    files = (facts["smear"] + "/" + place.astype(str)).to_numpy(str)
+    return replace(
+        drawn,
+        groups=groups,
+        files=files,
+        found=drawn.found.assign(file=files, source=groups),
+        facts=facts,
+        provenance=drawn.provenance | {"group_rule": "smear"},
+    )
+
+
+# --- which cells on which smear -------------------------------------------
+
+
+def _plan(scale: float, seed: int) -> list[dict[str, int]]:
+    """Counts of each class on each smear."""
+    if not 0 < scale <= 1:
+        raise ValueError(f"scale={scale} must lie in (0, 1]")
+    n = max(FEWEST_SMEARS, round(scale * N_SMEARS))
+    totals = {c: max(n, round(scale * k)) for c, k in COUNTS.items()}
+    rng = np.random.default_rng(np.random.SeedSequence((seed, 1)))
+    dealt = {"Normal": np.full(n, totals["Normal"] // n)}
+    dealt["Normal"][: totals["Normal"] % n] += 1
+    for rare in ("Codocyte", "Hypochromia"):
+        share = rng.dirichlet(np.full(n, 2.0))
+        dealt[rare] = 1 + rng.multinomial(totals[rare] - n, share)
+    return [{c: int(dealt[c][i]) for c in CLASS_NAMES} for i in range(n)]
+
+
+def _size_for(n_cells: float) -> tuple[int, int]:
+    """Height and width, 3 : 4, in which cells have the usual crowding."""
+    area = n_cells * math.pi * (DIAMETER / 2) ** 2 / _COVER
+    width = max(math.sqrt(area * 4 / 3), 3 * DIAMETER)
+    return round(0.75 * width), round(width)
+
+
+def _check(counts, overlap: float, noise: float) -> None:
+    unknown = sorted(set(counts) - set(CLASS_NAMES))
+    if (
+        unknown
+        or min(counts.values(), default=0) < 0
+        or not sum(counts.values())
+    ):
+        raise ValueError(
+            f"counts: expected cells of {', '.join(CLASS_NAMES)}, one at "
+            f"least, got {dict(counts)}"
+        )
+    if not 0 <= overlap <= 1:
+        raise ValueError(f"overlap={overlap} must lie in [0, 1]")
+    if noise < 0:
+        raise ValueError(f"noise={noise} must not be negative")
+
+
+# --- where they lie -------------------------------------------------------
+
+
+def _places(rng, radii, n_cut, size, overlap) -> np.ndarray:
+    """Centres of all cells, (n, 2) of x, y; the last n_cut lie outside.
+
+    First the cells that keep apart, then those laid upon one of the others.
+    """
+    n = len(radii)
+    places = np.full((n, 2), np.inf)
+    inside = np.arange(n) < n - n_cut
+    lone = (rng.random(n) >= overlap) | ~inside
+    # One at least must lie before others can be laid upon it.
+    lone[0] = True
+    order = np.concatenate([np.flatnonzero(lone), np.flatnonzero(~lone)])
+    for rank, i in enumerate(order):
+        laid = order[:rank]
+        for _ in range(2000):
+            near = _GAP
+            if lone[i]:
+                at = _anywhere(rng, size, radii[i], inside[i])
+            else:
+                at, near = _upon(rng, places, radii, laid, i), _CLOSEST
+            if not inside[i] or _within(at, size):
+                gaps = np.hypot(*(places[laid] - at).T)
+                if (gaps >= near * (radii[laid] + radii[i])).all():
+                    places[i] = at
+                    break
+        else:
+            raise ValueError(
+                f"no place is left for cell {rank + 1} of {n} on "
+                f"{size[1]} × {size[0]} px; draw fewer cells, or a larger size"
+            )
+    return places
+
+
+def _within(at, size) -> bool:
+    return 0 <= at[0] < size[1] and 0 <= at[1] < size[0]
+
+
+def _anywhere(rng, size, radius: float, inside: bool) -> np.ndarray:
+    """A place in the picture, or in the rim whose cells the border cuts."""
+    if inside:
+        return rng.uniform((0, 0), (size[1], size[0]))
+    while True:
+        reach = 0.9 * radius
+        at = rng.uniform((-reach, -reach), (size[1] + reach, size[0] + reach))
+        if not _within(at, size):
+            return at
+
+
+def _upon(rng, places, radii, laid, i) -> np.ndarray:
+    """A place at which a cell overlaps or just touches a laid one."""
+    other = rng.choice(laid)
+    reach = rng.uniform(_CLOSEST, _TOUCHING) * (radii[other] + radii[i])
+    angle = rng.uniform(0, 2 * np.pi)
+    return places[other] + reach * np.array((np.cos(angle), np.sin(angle)))
+
+
+# --- what they look like --------------------------------------------------
+
+
+def _window(place, reach: float, size):
+    """Slices round a place, and the offsets of their pixels from it."""
+    rows, cols = (
+        slice(*np.clip((int(c - reach), int(c + reach) + 2), 0, side))
+        for c, side in zip(place[::-1], size, strict=True)
+    )
+    dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+    dx = np.arange(cols.start, cols.stop, dtype=np.float32)[None, :]
+    return (rows, cols), dx - np.float32(place[0]), dy - np.float32(place[1])
+
+
+def _outline(dx, dy, radius: float, wobble, rng) -> np.ndarray:
+    """Distance from the middle in units of a wavy radius of equal area.
+
+    wobble: amplitudes of the outline's waves, two around it (an ellipse),
+    three (a blunt triangle) and so on.
+    """
+    angle = np.arctan2(dy, dx)
+    wave = np.ones_like(angle)
+    area = 1.0
+    for k, spread in enumerate(wobble, start=2):
+        amplitude, phase = abs(rng.normal(0, spread)), rng.uniform(0, 7)
+        wave += np.float32(amplitude) * np.cos(k * angle + np.float32(phase))
+        area += amplitude**2 / 2
+    scale = np.float32(radius / math.sqrt(area))
+    return np.hypot(dx, dy) / (scale * wave)
+
+
+def _step(distance, edge: float, softness: float) -> np.ndarray:
+    """1 within the edge, 0 beyond, smooth over a width of softness."""
+    t = np.clip((edge - distance) / softness + 0.5, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _add_cell(density, place, radius: float, label: str, rng) -> None:
+    """Lay a cell's thickness (1: that of its rim) on the others'."""
+    where, dx, dy = _window(place, 1.3 * radius, density.shape)
+    d = _outline(dx, dy, radius, (0.035, 0.015, 0.010), rng)
+    thickness = _step(d, 1, 0.16) * np.float32(rng.normal(1, 0.06))
+    # The pale centre lies a little beside the middle.
+    shift = np.float32(rng.normal(0, 0.05 * radius, 2))
+    e = np.hypot(dx - shift[0], dy - shift[1]) / np.float32(radius)
+    if label == "Codocyte":
+        ring, width = rng.uniform(0.48, 0.60), rng.uniform(0.15, 0.21)
+        pale = np.exp(-(((e - ring) / width) ** 2)) * rng.uniform(0.3, 0.75)
+    else:
+        wide = label == "Hypochromia"
+        edge = rng.uniform(0.56, 0.76) if wide else rng.uniform(0.28, 0.56)
+        depth = rng.uniform(0.50, 0.85) if wide else rng.uniform(0.15, 0.6)
+        pale = _step(e, edge, rng.uniform(0.35, 0.6)) * depth
+    density[where] += thickness * (1 - pale.astype(np.float32))
+
+
+def _platelets(rng, n_cells: int, size) -> np.ndarray:
+    """Middles and radii of platelets, (n, 3): one to about fifteen cells."""
+    n = rng.poisson(n_cells / 15)
+    x, y = rng.uniform((0, 0), (size[1], size[0]), (n, 2)).T
+    return np.column_stack([x, y, rng.uniform(0.1, 0.2, n) * DIAMETER])
+
+
+def _add_platelet(clumps, place, radius: float, rng) -> None:
+    where, dx, dy = _window(place, 1.8 * radius, clumps.shape)
+    d = _outline(dx, dy, radius, (0.15, 0.1, 0.08), rng)
+    grain = rng.uniform(0.6, 1.2, d.shape).astype(np.float32)
+    clumps[where] += _step(d, 1, 0.6) * grain
+
+
+# --- stain, light and camera ----------------------------------------------
+
+# Optical density of a cell's rim and of a platelet in R, G, B, and the light
+# without a cell; each smear has its own beside these.
+_EOSIN = np.array((0.28, 0.62, 0.42), np.float32)
+_AZURE = np.array((0.75, 1.05, 0.55), np.float32)
+_LIGHT = np.array((0.68, 0.74, 0.72), np.float32)
+
+
+def _photograph(density, clumps, stain, light, noise: float) -> np.ndarray:
+    """Send light through the smear and take its picture: uint8 RGB."""
+    strength = np.exp(stain.normal(-0.3, 0.5))
+    colour = _EOSIN * np.exp(stain.normal(0, 0.15, 3)) * strength
+    lamp = _LIGHT * np.exp(stain.normal(0, 0.05, 3))
+    spots = _AZURE * np.exp(stain.normal(0, 0.1, 3))
+    depth = density[..., None] * colour.astype(np.float32)
+    depth += clumps[..., None] * spots.astype(np.float32)
+    image = np.exp(-depth) * lamp.astype(np.float32)
+    y, x = (np.linspace(-1, 1, k, dtype=np.float32) for k in density.shape)
+    angle, slope = light.uniform(0, 2 * np.pi), light.uniform(0, 0.12)
+    fall = light.uniform(0, 0.15) / 2
+    even = 1 + slope * (math.cos(angle) * x + math.sin(angle) * y[:, None])
+    even -= fall * (x**2 + y[:, None] ** 2)
+    image *= even[..., None]
+    image = cv2.GaussianBlur(image, (0, 0), light.uniform(0.7, 1.5)) * 255
+    image += light.standard_normal(image.shape, np.float32) * np.float32(noise)
+    return np.clip(image + 0.5, 0, 255).astype(np.uint8)
+
+
+# --- single cells ---------------------------------------------------------
+
+
+def _crops(smear: Smear, image_size: int) -> np.ndarray:
+    how = cv2.INTER_AREA if image_size < CROP else cv2.INTER_CUBIC
+    squares = [
+        cut_square(smear.image, x, y, CROP)
+        for x, y in smear.cells[["x", "y"]].to_numpy()
+    ]
+    if image_size == CROP:
+        return np.stack(squares)
+    size = (image_size, image_size)
+    return np.stack([cv2.resize(s, size, interpolation=how) for s in squares])
+
+
+def _facts(smear: Smear) -> pd.DataFrame:
+    height, width = smear.image.shape[:2]
+    cells = smear.cells
+    x, y = (cells[axis].round() for axis in "xy")
+    low, far = np.minimum(x, y), np.minimum(width - x, height - y)
+    return pd.DataFrame(
+        {
+            "smear": smear.name,
+            "label": cells["label"],
+            "x": cells["x"],
+            "y": cells["y"],
+            "radius": cells["radius"],
+            "cut": np.minimum(low, far) < CROP // 2,
+            "overlapped": overlapped(cells),
+        }
+    )

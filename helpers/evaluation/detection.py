@@ -1,0 +1,202 @@
+"""How well circles were found, judged by a ground truth.
+
+A found circle and a cell are paired one to one, so that two circles on one
+cell count as one hit and one error.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
+
+CAUSES = ("distractor", "border", "overlap", "other")
+"""Why a circle is false or a cell missed; the first that applies counts."""
+
+_CIRCLE = ["x", "y", "radius"]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Circles and cells of one photograph, paired.
+
+    found: the circles, with columns hit, distance (pixels between paired
+    centres, NaN without a pair), grown (found minus true radius, pixels, NaN
+    without a pair) and cause ("" for a hit, else one of ``CAUSES``). cells:
+    the true ones, with all their own columns, and hit and cause.
+    """
+
+    found: pd.DataFrame
+    cells: pd.DataFrame
+
+
+def compare(
+    found: pd.DataFrame,
+    cells: pd.DataFrame,
+    shape: Sequence[int],
+    distractors: pd.DataFrame | None = None,
+    tolerance: float = 0.5,
+) -> Comparison:
+    """Pair found circles with the cells of one photograph.
+
+    found, cells: columns x, y, radius in pixels. shape: height and width of
+    the photograph. distractors: x, y, radius, kind of what is no cell, or
+    None. tolerance: a pair's centres are at most this many true radii apart.
+    As many pairs as can be are made, and of all such pairings the one with
+    the least sum of distances (scipy's ``linear_sum_assignment``).
+
+    A false circle's cause is *distractor* where a platelet is nearer to its
+    middle than any cell, *border* where it passes the border, *overlap*
+    where it reaches into the nearest cell and that one touches or overlaps
+    another, *other* else. A missed cell's cause is *border* where the border
+    cuts it, *overlap* where it touches or overlaps another one, *other* else.
+
+    Raises ValueError where a column is missing, a radius is not above 0, or
+    the tolerance is not.
+    """
+    for name, table in (("found", found), ("cells", cells)):
+        _check(name, table)
+    if tolerance <= 0:
+        raise ValueError(f"tolerance={tolerance} must be above 0")
+    found, cells = found.reset_index(drop=True), cells.reset_index(drop=True)
+    gaps = _gaps(found, cells)
+    allowed = gaps <= tolerance * cells["radius"].to_numpy(float)
+    # So dear that one more pair is worth any distance.
+    cost = np.where(allowed, gaps, 1e9)
+    i, j = linear_sum_assignment(cost)
+    i, j = i[allowed[i, j]], j[allowed[i, j]]
+
+    found = found.assign(hit=False, distance=np.nan, grown=np.nan)
+    found.loc[i, "hit"] = True
+    found.loc[i, "distance"] = gaps[i, j]
+    radii = found["radius"].to_numpy(float), cells["radius"].to_numpy(float)
+    found.loc[i, "grown"] = radii[0][i] - radii[1][j]
+    cells = cells.assign(hit=cells.index.isin(j))
+    crowded = overlapped(cells)
+    found["cause"] = _false_causes(
+        found, gaps, radii[1], crowded, shape, distractors
+    )
+    cells["cause"] = np.select(
+        [cells["hit"], _cut(cells, shape), crowded],
+        ["", "border", "overlap"],
+        "other",
+    )
+    return Comparison(found, cells)
+
+
+def scores(comparisons: Sequence[Comparison]) -> pd.Series:
+    """Precision, recall and F1 of all circles and cells together.
+
+    Beside them cells, circles, the median distance between the centres of a
+    pair and the median of found minus true radius, in pixels. A score whose
+    denominator is zero is NaN.
+    """
+    found = pd.concat([c.found for c in comparisons])
+    cells = pd.concat([c.cells for c in comparisons])
+    hits, n_found, n_cells = int(found["hit"].sum()), len(found), len(cells)
+
+    def share(part, whole):
+        return part / whole if whole else np.nan
+
+    return pd.Series(
+        {
+            "cells": n_cells,
+            "circles": n_found,
+            "precision": share(hits, n_found),
+            "recall": share(hits, n_cells),
+            "f1": share(2 * hits, n_found + n_cells),
+            "centre_error_px": found["distance"].median(),
+            "radius_error_px": found["grown"].median(),
+        }
+    )
+
+
+def errors(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """Count false circles and missed cells by cause.
+
+    Returns a row for each of ``CAUSES``, with the columns "false circles"
+    and "missed cells".
+    """
+    counted = {}
+    for name, tables in (
+        ("false circles", [c.found for c in comparisons]),
+        ("missed cells", [c.cells for c in comparisons]),
+    ):
+        causes = pd.concat(tables)["cause"].value_counts()
+        counted[name] = causes.reindex(CAUSES, fill_value=0)
+    return pd.DataFrame(counted).rename_axis("cause")
+
+
+def overlapped(circles: pd.DataFrame) -> np.ndarray:
+    """Whether another circle touches or overlaps each: (n,) bool."""
+    r = circles["radius"].to_numpy(float)
+    near = _gaps(circles, circles) <= r[:, None] + r
+    return near.sum(axis=1) > 1
+
+
+def labelled_share(
+    foreground: np.ndarray, cells: pd.DataFrame, reach: float
+) -> float:
+    """Share of the dark pixels within reach (pixels) of a labelled centre.
+
+    foreground: (H, W) bool (``helpers.data.foreground``); cells: columns x
+    and y, within the photograph. An estimate of how many of a photograph's
+    cells carry a label that needs no detector. NaN without dark pixels.
+    """
+    if not foreground.any():
+        return float("nan")
+    away = np.ones(foreground.shape, bool)
+    x, y = cells[["x", "y"]].to_numpy(float).astype(int).T
+    away[y, x] = False
+    # Without a label there is no distance to one.
+    if away.all():
+        return 0.0
+    gaps = ndimage.distance_transform_edt(away)
+    return float((gaps[foreground] < reach).mean())
+
+
+def _gaps(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
+    """Distances between the centres of a and b: (n, m) float."""
+    a, b = (t[["x", "y"]].to_numpy(float)[:, :, None] for t in (a, b))
+    return np.hypot(*(a - b.T).transpose(1, 0, 2))
+
+
+def _cut(circles: pd.DataFrame, shape) -> np.ndarray:
+    x, y, r = circles[_CIRCLE].to_numpy(float).T
+    return (np.minimum(x, y) < r) | (
+        np.minimum(shape[1] - x, shape[0] - y) < r
+    )
+
+
+def _false_causes(
+    found, gaps, radii, crowded, shape, distractors
+) -> np.ndarray:
+    n = len(found)
+    nearest, beside = np.full(n, np.inf), np.zeros(n, bool)
+    if gaps.size:
+        nearest, cell = gaps.min(axis=1), gaps.argmin(axis=1)
+        reach = found["radius"].to_numpy(float) + radii[cell]
+        beside = crowded[cell] & (nearest < reach)
+    odd = np.zeros(n, bool)
+    if distractors is not None and len(distractors) and n:
+        platelets = distractors[distractors["kind"] == "platelet"]
+        away = _gaps(found, platelets).min(axis=1, initial=np.inf)
+        odd = (away < nearest) & (away < found["radius"].to_numpy(float))
+    return np.select(
+        [found["hit"], odd, _cut(found, shape), beside],
+        ["", "distractor", "border", "overlap"],
+        "other",
+    )
+
+
+def _check(name: str, table: pd.DataFrame) -> None:
+    missing = [column for column in _CIRCLE if column not in table]
+    if missing:
+        raise ValueError(
+            f"{name}: expected the columns {', '.join(_CIRCLE)}, "
+            f"{', '.join(missing)} missing"
+        )
+    if not (table["radius"] > 0).all():
+        raise ValueError(f"{name}: expected radii above 0")

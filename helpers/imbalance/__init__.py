@@ -1,0 +1,35 @@
+"""How unequal classes are, and what is done to the data about it.
+
+Counts, the imbalance ratio and class weights; resampling; splits into
+training, validation and test sets, and their leakage.
+"""
+
+from helpers.imbalance.counts import (
+    balanced_weights,
+    class_counts,
+    effective_number_weights,
+    head_medium_tail,
+    imbalance_ratio,
+    over_sampling_factor,
+    power_law_counts,
+    scaled_counts,
+)
+from helpers.imbalance.proportions import rebuild
+from helpers.imbalance.sampling import (
+    LongTail,
+    hold_out,
+    long_tail,
+    resample,
+    subsample,
+)
+from helpers.imbalance.splits import (
+    Impossible,
+    PART_NAMES,
+    Split,
+    by_source,
+    class_shares,
+    folds,
+    leakage,
+    stratified,
+    ways,
+)

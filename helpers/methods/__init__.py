@@ -1,0 +1,24 @@
+"""Everything that is compared: losses, resampling, post-hoc decisions.
+
+`METHODS` is the one registry; a method is a row of it.
+"""
+
+from helpers.methods.losses import (
+    CEFL,
+    CEFL2,
+    CrossEntropy,
+    Focal,
+    WeightedCrossEntropy,
+    check_labels,
+)
+from helpers.methods.post_hoc import prior_offsets
+from helpers.methods.registry import (
+    METHODS,
+    Method,
+    PAPER_LOSSES,
+    focal,
+    logit_adjusted,
+    logit_adjusted_post_hoc,
+    loss_balance_totals,
+)
+from helpers.methods.remedies import COSINE_SCALE

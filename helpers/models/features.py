@@ -1,0 +1,151 @@
+"""Frozen features of pictures, plain and augmented, cached on disk.
+
+The cache key holds all that the features follow from: the pictures' bytes,
+their size, the network, the weights' hash, the preprocessing, the
+augmentation, the code that builds and feeds the network, the Keras version
+and the backend.  A second run reads; a change of any of them computes anew.
+"""
+
+import hashlib
+import io
+import json
+from functools import lru_cache
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from helpers.models import backbones, efficientnet_lite
+from helpers.models.backbones import extractor, preprocessed, weights_identity
+from helpers.models.layers import compilable
+from helpers.paths import CACHE_DIR, atomic_write
+
+# The paper names rotation, zoom and flip (section 2.2), not their strengths.
+AUGMENTATION = {"flip": "horizontal", "rotation": 0.08, "zoom": 0.15}
+BATCH_SIZE = 32
+
+
+def augmentation_layers(seed: int) -> list[keras.layers.Layer]:
+    """Rotation, zoom and flip (acne paper, section 2.2), seeded.
+
+    A horizontal flip, rotation by up to 0.08 turns (29 degrees) and zoom by
+    up to 15 %, both ways; what comes in from outside is mirrored.
+    """
+    layers = keras.layers
+    steps = [
+        layers.RandomFlip(AUGMENTATION["flip"], seed=seed),
+        layers.RandomRotation(AUGMENTATION["rotation"], seed=seed + 1),
+        layers.RandomZoom(AUGMENTATION["zoom"], seed=seed + 2),
+    ]
+    return [compilable(step) for step in steps]
+
+
+def frozen_features(
+    images: np.ndarray,
+    backbone: str,
+    weights: str,
+    views: int = 1,
+    preprocessing: str = "keras",
+    seed: int = 0,
+    cache_dir: Path | None = None,
+    depths: tuple[str, ...] | None = None,
+) -> np.ndarray:
+    """Features of a network at some depths, averaged over space.
+
+    Parameters
+    ----------
+    images : uint8 (N, size, size, 3)
+    backbone : one of `helpers.models.BACKBONES`
+    weights : see `helpers.models.backbone`
+    views : 1 gives the plain images alone; each further view is all of
+        them, augmented anew
+    preprocessing : see `helpers.models.preprocessed`
+    seed : of random weights and of the augmentation
+    cache_dir : default ``features/`` in `helpers.paths.CACHE_DIR`
+    depths : ends of stages, default the last four ("block 4" to "block 7"
+        of an EfficientNet)
+
+    Returns
+    -------
+    float32 (views, N, F); view 0 is plain; F = 704 at the usual depths of
+    EfficientNetB1 and EfficientNet-Lite1.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise ValueError(
+            "images: uint8 (N, size, size, 3) is needed, got "
+            f"{images.dtype} {images.shape}"
+        )
+    folder = Path(cache_dir or CACHE_DIR / "features")
+    origin = {
+        "pixels": hashlib.sha256(np.ascontiguousarray(images)).hexdigest(),
+        "shape": images.shape,
+        "weights": weights_identity(backbone, weights, seed),
+        "preprocessing": preprocessing,
+        "depths": depths,
+        "code": _code_hash(),
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+    }
+    paths = [
+        folder / f"{_key(origin, view, seed)}.npy" for view in range(views)
+    ]
+
+    def feed(pixels):
+        return preprocessed(pixels, backbone, weights, preprocessing)
+
+    for view, path in enumerate(paths):
+        if not path.is_file():
+            network = compiled_network(
+                origin["weights"],
+                backbone,
+                weights,
+                images.shape[1],
+                seed,
+                depths,
+            )
+            buffer = io.BytesIO()
+            np.save(buffer, _extract(network, images, view, seed, feed))
+            atomic_write(path, buffer.getvalue())
+    return np.stack([np.load(path, allow_pickle=False) for path in paths])
+
+
+def _key(origin, view, seed):
+    augmentation = {"view": view, "seed": seed, **AUGMENTATION} if view else {}
+    text = json.dumps({**origin, "augmentation": augmentation})
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _code_hash():
+    files = (__file__, backbones.__file__, efficientnet_lite.__file__)
+    texts = [Path(file).read_bytes() for file in files]
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def compiled_network(
+    identity: str,
+    backbone: str,
+    weights: str,
+    image_size: int,
+    seed: int,
+    depths: tuple[str, ...] | None,
+) -> keras.Model:
+    """The extractor's network, the last one kept: compiling takes seconds.
+
+    identity: of ``weights``, so that a file that has changed is read again.
+    """
+    return extractor(backbone, weights, image_size, seed, depths)
+
+
+def _extract(network, images, view, seed, feed):
+    steps = augmentation_layers(1000 * (seed + 1) + 10 * view) if view else []
+    # A shorter last batch would cost a second tracing of the network.
+    batches = -(-len(images) // BATCH_SIZE)
+    rows = np.resize(np.arange(len(images)), (batches, BATCH_SIZE))
+    features = []
+    for batch in rows:
+        pixels = keras.ops.convert_to_tensor(images[batch], "float32")
+        for step in steps:
+            pixels = step(pixels, training=True)
+        features.append(network.predict_on_batch(feed(pixels)))
+    return np.concatenate(features)[: len(images)]

@@ -1,0 +1,304 @@
+"""Drawn smears: counts, places, looks, and the cells cut from them."""
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.data.segmentation import cut_square
+from helpers.data.synthetic import smears as synthesis
+from helpers.data.synthetic.smears import (
+    CLASS_NAMES,
+    CROP,
+    DIAMETER,
+    draw_smear,
+    draw_smears,
+    load_smears,
+)
+from helpers.evaluation.detection import overlapped
+
+MIXED = {"Codocyte": 4, "Hypochromia": 5, "Normal": 21}
+
+
+@pytest.fixture(scope="module")
+def smear():
+    return draw_smear(MIXED, seed=1)
+
+
+@pytest.fixture(scope="module")
+def few():
+    return draw_smears(0.05, seed=2)
+
+
+# --- one smear ------------------------------------------------------------
+
+
+def test_what_a_smear_holds(smear):
+    height, width = smear.image.shape[:2]
+    assert smear.image.shape == (height, width, 3)
+    assert smear.image.dtype == np.uint8
+    assert width / height == pytest.approx(4 / 3, rel=0.01)
+    assert Counter(smear.cells["label"]) == MIXED
+    assert list(smear.cells) == ["x", "y", "radius", "label"]
+    assert smear.cells["x"].between(0, width).all()
+    assert smear.cells["y"].between(0, height).all()
+    assert smear.cells["radius"].median() == pytest.approx(
+        DIAMETER / 2, rel=0.1
+    )
+    assert set(smear.distractors["kind"]) == {"platelet", "cut cell"}
+
+
+def test_cut_cells_have_their_middle_outside(smear):
+    height, width = smear.image.shape[:2]
+    cut = smear.distractors.query("kind == 'cut cell'")
+    inside = cut["x"].between(0, width) & cut["y"].between(0, height)
+    assert len(cut) > 2 and not inside.any()
+
+
+def test_truth_lies_on_dark_cells():
+    smear = draw_smear({"Normal": 30}, seed=4, overlap=0, noise=0)
+    grey = smear.image.mean(axis=-1)
+    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]]
+    light = np.median(grey)
+    for cell in smear.cells.itertuples():
+        away = np.hypot(x - cell.x, y - cell.y) / cell.radius
+        inside, ring = grey[away < 0.85], (away > 1.15) & (away < 1.3)
+        assert inside.mean() < light - 10
+        # Half way down lies the rim: the radius is that of the drawing.
+        around = np.median(grey[ring]) if ring.any() else light
+        assert inside.mean() < around - 10
+
+
+def test_radius_is_that_of_the_area():
+    # One cell and no noise: the dark area gives the radius.
+    for seed in range(5):
+        smear = draw_smear({"Hypochromia": 1}, seed, noise=0, size=(90, 120))
+        cell = smear.cells.iloc[0]
+        y, x = np.mgrid[:90, :120]
+        near = np.hypot(x - cell.x, y - cell.y) < 1.5 * cell.radius
+        inside = 30 < cell.x < 90 and 30 < cell.y < 60
+        lonely = np.hypot(
+            smear.distractors["x"] - cell.x, smear.distractors["y"] - cell.y
+        ).min()
+        if not inside or lonely < 2.5 * cell.radius:
+            continue
+        grey = smear.image.mean(axis=-1)
+        light, rim = np.percentile(grey[near], [95, 2])
+        dark = near & (grey < (light + rim) / 2)
+        rows, cols = np.nonzero(dark)
+        across = (np.ptp(rows) + np.ptp(cols)) / 2 + 1
+        assert across / 2 == pytest.approx(cell.radius, rel=0.08)
+        return
+    pytest.fail("no lone cell was drawn in the middle")
+
+
+def radial(label, ratio):
+    """Mean darkness of a class at a distance, in radii, over many cells."""
+    smear = draw_smear({label: 40}, seed=9, overlap=0, noise=0)
+    grey = smear.image.mean(axis=-1)
+    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]]
+    values = [
+        grey[abs(np.hypot(x - c.x, y - c.y) / c.radius - ratio) < 0.06].mean()
+        for c in smear.cells.itertuples()
+    ]
+    return np.median(grey) - np.mean(values)
+
+
+def test_the_classes_look_as_named():
+    target = {r: radial("Codocyte", r) for r in (0, 0.55, 0.85)}
+    assert target[0] > 1.15 * target[0.55] < target[0.85]
+    pale = {r: radial("Hypochromia", r) for r in (0, 0.5, 0.9)}
+    assert pale[0] < 0.7 * pale[0.9] > pale[0.5]
+    normal = {r: radial("Normal", r) for r in (0, 0.5, 0.75)}
+    assert 0.4 * normal[0.75] < normal[0] < normal[0.75]
+    assert normal[0.5] > 0.85 * normal[0.75]
+
+
+def test_overlap_is_as_told():
+    apart = draw_smear({"Normal": 60}, seed=1, overlap=0)
+    assert not overlapped(apart.cells).any()
+    shares = [
+        overlapped(draw_smear({"Normal": 80}, 1, overlap=o).cells).mean()
+        for o in (0.1, 0.4, 0.8)
+    ]
+    assert 0.05 < shares[0] < shares[1] < shares[2]
+    assert shares[2] > 0.8
+
+
+def test_cells_keep_a_part_of_their_own():
+    cells = draw_smear({"Normal": 80}, seed=1, overlap=1).cells
+    x, y, r = cells[["x", "y", "radius"]].to_numpy().T
+    gaps = np.hypot(x[:, None] - x, y[:, None] - y) / (r[:, None] + r)
+    np.fill_diagonal(gaps, 9)
+    assert gaps.min() >= 0.55
+
+
+def test_two_cells_over_each_other_are_darker():
+    smear = draw_smear({"Normal": 60}, seed=1, overlap=0.9, noise=0)
+    grey = smear.image.mean(axis=-1)
+    y, x = np.mgrid[: grey.shape[0], : grey.shape[1]]
+    layers = sum(
+        np.hypot(x - c.x, y - c.y) < 0.85 * c.radius
+        for c in smear.cells.itertuples()
+    )
+    bare, one, two = (np.median(grey[layers == k]) for k in (0, 1, 2))
+    assert bare - one > 10 and one - two > 8
+    # Beer and Lambert: equal ratios, not equal steps.
+    assert two / one == pytest.approx(one / bare, rel=0.15)
+
+
+def test_noise_is_as_told():
+    calm, loud = (draw_smear(MIXED, 1, noise=n).image for n in (0, 12.0))
+    difference = loud.astype(float) - calm
+    assert difference.std() == pytest.approx(12, rel=0.05)
+    assert abs(difference.mean()) < 0.5
+
+
+def test_same_seed_same_picture_another_another(smear):
+    again = draw_smear(MIXED, seed=1)
+    assert np.array_equal(again.image, smear.image)
+    pd.testing.assert_frame_equal(again.cells, smear.cells)
+    other = draw_smear(MIXED, seed=2)
+    assert other.image.shape == smear.image.shape
+    assert not np.array_equal(other.image, smear.image)
+
+
+def test_stain_and_light_stay_whatever_lies_there():
+    bare = [
+        np.percentile(draw_smear(MIXED, 1, overlap=o).image, 90, axis=(0, 1))
+        for o in (0.0, 0.6)
+    ]
+    assert bare[0] == pytest.approx(bare[1], abs=2.5)
+    other = draw_smear(MIXED, 2).image
+    assert abs(np.percentile(other, 90, axis=(0, 1)) - bare[0]).max() > 5
+
+
+def test_light_is_uneven(smear):
+    tops = [
+        np.percentile(part, 90)
+        for half in np.array_split(smear.image, 2)
+        for part in np.array_split(half, 2, axis=1)
+    ]
+    assert max(tops) - min(tops) > 2
+
+
+@pytest.mark.parametrize(
+    ("counts", "more", "told"),
+    [
+        ({"Normal": 0}, {}, "counts: expected cells of"),
+        ({}, {}, "counts: expected cells of"),
+        ({"Sickle": 3}, {}, "counts: expected .* got {'Sickle': 3}"),
+        ({"Normal": -1}, {}, "counts"),
+        (MIXED, {"overlap": 1.5}, "overlap=1.5"),
+        (MIXED, {"noise": -1}, "noise=-1"),
+        ({"Normal": 50}, {"size": (90, 120)}, "no place is left for cell"),
+    ],
+)
+def test_bad_parameters(counts, more, told):
+    with pytest.raises(ValueError, match=told):
+        draw_smear(counts, **more)
+
+
+# --- the set --------------------------------------------------------------
+
+
+def test_the_full_set_has_the_papers_counts():
+    plan = synthesis._plan(1.0, seed=0)
+    assert len(plan) == 22
+    total = Counter()
+    for counts in plan:
+        total.update(counts)
+        assert min(counts.values()) >= 1
+    assert total == {"Codocyte": 345, "Hypochromia": 356, "Normal": 2691}
+    rare = [counts["Codocyte"] for counts in plan]
+    # Unevenly spread, as patients are.
+    assert max(rare) > 3 * min(rare)
+
+
+def test_a_small_set(few):
+    assert len(few) == 5
+    assert [s.name for s in few] == [f"smear {k:02d}" for k in range(1, 6)]
+    assert len({s.image.shape for s in few}) == 1
+    labels = Counter(label for s in few for label in s.cells["label"])
+    assert labels["Normal"] == round(0.05 * 2691)
+    assert 4 < labels["Normal"] / labels["Codocyte"] < 9
+    for s in few:
+        assert set(s.cells["label"]) == set(CLASS_NAMES)
+
+
+def test_smears_differ_in_stain(few):
+    colours = [np.median(s.image, axis=(0, 1)) for s in few]
+    assert np.ptp(colours, axis=0).min() > 5
+    digests = {hashlib.sha256(s.image.tobytes()).hexdigest() for s in few}
+    assert len(digests) == len(few)
+
+
+def test_the_set_repeats_and_follows_its_seed(few):
+    again = draw_smears(0.05, seed=2)
+    for a, b in zip(few, again, strict=True):
+        assert np.array_equal(a.image, b.image)
+    other = draw_smears(0.05, seed=3)
+    assert not np.array_equal(other[0].image, few[0].image)
+
+
+@pytest.mark.parametrize("scale", [0, -1, 1.1])
+def test_bad_scale(scale):
+    with pytest.raises(ValueError, match="scale="):
+        draw_smears(scale)
+
+
+# --- cells cut out --------------------------------------------------------
+
+
+def test_cells_of_the_set(few):
+    ds = load_smears(CROP, 0.05, seed=2)
+    assert ds.name == "synthetic_smears" and ds.class_names == CLASS_NAMES
+    n = sum(len(s.cells) for s in few)
+    assert ds.images.shape == (n, CROP, CROP, 3)
+    assert ds.images.dtype == np.uint8 and ds.labels.dtype == np.int64
+    assert not ds.images.flags.writeable
+    labels = np.concatenate([s.cells["label"] for s in few])
+    assert np.array_equal(np.array(CLASS_NAMES)[ds.labels], labels)
+    assert set(ds.groups) == {s.name for s in few}
+    assert ds.files[0] == "smear 01/1" and len(set(ds.files)) == n
+    assert ds.found["source"].tolist() == ds.groups.tolist()
+    assert ds.found["used"].all()
+    assert ds.provenance["group_rule"] == "smear"
+    assert ds.published_split is None
+    cell = few[0].cells.iloc[7]
+    expected = cut_square(few[0].image, cell.x, cell.y, CROP)
+    assert np.array_equal(ds.images[7], expected)
+
+
+def test_facts_of_the_cells(few):
+    ds = load_smears(CROP, 0.05, seed=2)
+    assert list(ds.facts) == [
+        "smear",
+        "x",
+        "y",
+        "radius",
+        "cut",
+        "overlapped",
+    ]
+    black = (ds.images == 0).all(axis=-1).any(axis=(1, 2))
+    assert np.array_equal(black, ds.facts["cut"])
+    assert 0.05 < black.mean() < 0.6
+    over = np.concatenate([overlapped(s.cells) for s in few])
+    assert np.array_equal(ds.facts["overlapped"], over)
+
+
+@pytest.mark.parametrize("size", [16, 96])
+def test_other_sizes(size):
+    small = load_smears(size, 0.05)
+    assert small.images.shape[1:] == (size, size, 3)
+    whole = load_smears(CROP, 0.05)
+    assert small.images.mean() == pytest.approx(whole.images.mean(), abs=1)
+    assert small.provenance["image_size"] == size
+
+
+@pytest.mark.parametrize("size", [0, 7, 32.0, None])
+def test_bad_size(size):
+    with pytest.raises(ValueError, match="image_size"):
+        load_smears(size)

@@ -1,0 +1,202 @@
+"""The audit's counts against folders whose faults are known."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.data import audit
+from helpers.data import catalog as datasets
+from helpers.data import image_folder as folders
+from helpers.data.image_file import REASONS
+
+
+def blobs(seed):
+    """A smooth random picture, unlike those of other seeds."""
+    small = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(small).resize((96, 96), Image.Resampling.BICUBIC)
+
+
+def save(image, path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes, three parts, one source of one picture a place."""
+    root, seed = tmp_path / "set", 0
+    for part in ("train", "valid", "test"):
+        for name in ("a", "b"):
+            for k in range(2):
+                seed += 1
+                file = f"{part}{k}_png.rf.{seed:08x}.png"
+                save(blobs(seed), root / part / name / file)
+    return root
+
+
+def counts(folder, **options):
+    ds = folders.load_folder(folder, image_size=64, **options)
+    table = audit.audit(ds)
+    assert table["check"].is_unique
+    assert (table["meaning"] != "").all()
+    return table.set_index("check")["count"].to_dict()
+
+
+def test_clean_folder(folder):
+    table = counts(folder)
+    assert table.pop("files found") == table.pop("used") == 12
+    assert table.pop("sources") == 12
+    assert table.pop("classes with fewer than 10 pictures") == 2
+    assert table.pop("classes with fewer than 10 sources") == 2
+    assert set(table.values()) == {0}
+
+
+def test_found_is_used_plus_left_out(folder):
+    (folder / "README.txt").write_text("x")
+    (folder / "train" / "a" / "._x.png").write_bytes(b"x")
+    (folder / "train" / "a" / "x.png").touch()
+    (folder / "test" / "b" / "y.jpg").write_text("x")
+    (folder / "test" / "b" / "z.jpg").symlink_to("nowhere")
+    table = counts(folder)
+    kinds = [folders.OUTSIDE, *REASONS]
+    left_out = {kind: table[f"left out: {kind}"] for kind in kinds}
+    assert table["files found"] == table["used"] + sum(left_out.values()) == 17
+    assert {kind for kind, n in left_out.items() if n == 1} == {
+        "outside a class folder",
+        "hidden",
+        "zero-byte",
+        "unreadable",
+        "broken link",
+    }
+    ds = folders.load_folder(folder, image_size=16)
+    listed = audit.left_out(ds)
+    assert len(listed) == 5
+    row = listed.set_index("file").loc["test/b/y.jpg"]
+    assert (row["class"], row["reason"]) == ("b", "unreadable")
+
+
+def test_mistyped(folder):
+    save(blobs(50), folder / "test" / "a" / "x.jpg", format="PNG")
+    assert counts(folder)["used, mis-typed"] == 1
+
+
+def test_exact_duplicates(folder):
+    original = next((folder / "train" / "a").iterdir()).read_bytes()
+    for place in ("train/a/copy.png", "test/b/copy.png", "test/b/more.png"):
+        (folder / place).write_bytes(original)
+    table = counts(folder)
+    assert table["exact duplicates"] == 3
+    assert table["exact duplicates with two classes"] == 1
+    assert table["exact duplicates across the published split"] == 1
+    # The same to the byte is not "near".
+    assert table["near duplicates"] == 0
+    ds = folders.load_folder(folder, image_size=16)
+    listed = audit.duplicates(ds)
+    assert listed["set"].tolist() == [0] * 4
+    assert listed["split"].tolist() == ["test", "test", "train", "train"]
+
+
+def test_near_duplicates_within_and_across(folder):
+    twin = blobs(1).resize((80, 80))
+    save(twin, folder / "train" / "a" / "x.jpg", quality=70)
+    table = counts(folder)
+    assert table["near duplicates"] == 2
+    assert table["near duplicates within a published part"] == 2
+    assert table["near duplicates across the published split"] == 0
+    assert table["near duplicates in another class"] == 0
+    assert table["near duplicates of another source"] == 2
+    save(twin, folder / "test" / "b" / "y.webp", quality=70)
+    table = counts(folder)
+    assert table["near duplicates"] == 3
+    assert table["near duplicates across the published split"] == 3
+    assert table["near duplicates in another class"] == 3
+
+
+def test_a_common_border_makes_no_near_duplicate(folder):
+    """The hash alone is fooled by a black frame; the pixels are not."""
+    for k, colour in enumerate([(220, 150, 120), (120, 200, 230)]):
+        framed = Image.new("RGB", (96, 96))
+        framed.paste(colour, (20, 30, 80, 70))
+        save(framed, folder / "train" / "a" / f"framed{k}.png")
+    ds = folders.load_folder(folder, image_size=64)
+    by_hash = audit.near_duplicates(ds, max_difference=255)
+    assert by_hash["first"].tolist() == ["train/a/framed0.png"]
+    assert by_hash["difference"].item() > audit.MAX_DIFFERENCE
+    assert len(audit.near_duplicates(ds)) == 0
+
+
+def test_near_duplicate_pairs_equal_a_plain_loop(folder):
+    ds = folders.load_folder(folder, image_size=64)
+    hashes = ds.found["phash"].astype(object).tolist()
+    plain = {
+        (a, b, (int(hashes[a]) ^ int(hashes[b])).bit_count())
+        for b in range(12)
+        for a in range(b)
+        if (int(hashes[a]) ^ int(hashes[b])).bit_count() <= 28
+    }
+    pairs = audit.near_duplicates(ds, max_distance=28, max_difference=255)
+    place = {file: k for k, file in enumerate(ds.files)}
+    ours = {
+        (place[a], place[b], d)
+        for a, b, d in zip(
+            pairs["first"], pairs["second"], pairs["distance"], strict=True
+        )
+    }
+    assert ours == plain
+    assert 0 < len(plain) < 66
+
+
+def test_pairs_across_blocks_are_found():
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 2**63, 600, dtype=np.uint64)
+    hashes[[10, 300, 599]] = hashes[10] ^ np.array([0, 1, 3], np.uint64)
+    i, j, distance = audit._close_pairs(hashes, 4)
+    assert list(zip(i, j, distance, strict=True)) == [
+        (10, 300, 1),
+        (10, 599, 2),
+        (300, 599, 1),
+    ]
+
+
+def test_sources_across_the_published_split(folder):
+    for place in ("valid/a", "test/a"):
+        file = folder / place / "train0_png.rf.0000beef.png"
+        save(blobs(len(place) * 7), file)
+    table = counts(folder)
+    assert table["sources"] == 12
+    assert table["sources in two or more published parts"] == 1
+    assert table["validation images with a sibling in train"] == 1
+    assert table["test images with a sibling in train"] == 1
+
+
+def test_missing_from_a_part(folder):
+    for file in (folder / "valid" / "b").iterdir():
+        file.unlink()
+    assert counts(folder)["classes missing from a published part"] == 1
+
+
+def test_rows_that_do_not_apply_are_not_there(folder):
+    (folder / "train").rename(folder.parent / "flat")
+    table = counts(folder.parent / "flat", group_rule=None)
+    assert not [row for row in table if "source" in row or "publish" in row]
+
+
+@pytest.mark.real
+def test_public_acne_set():
+    data = os.environ.get("WORKBOOK_DATA")
+    if not data or not (Path(data) / "acne5").is_dir():
+        pytest.skip("WORKBOOK_DATA names no folder with acne5 in it")
+    table = audit.audit(datasets.load("acne5", data, image_size=32))
+    table = table.set_index("check")["count"]
+    assert table["used"] == 4607
+    assert table["sources"] == 221
+    assert table["test images with a sibling in train"] == 906
+    assert table["files found"] == 4607 + table.filter(like="left out").sum()
+
+
+def test_a_data_set_without_files_is_not_audited():
+    with pytest.raises(ValueError, match="digits has no file for each image"):
+        audit.audit(datasets.load("digits"))

@@ -1,0 +1,58 @@
+"""What every loader returns, and a part of it by class."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.data.dataset import ImageDataset
+
+
+@pytest.fixture
+def ds():
+    images = np.arange(6, dtype=np.uint8)[:, None, None, None]
+    return ImageDataset(
+        name="some",
+        images=np.broadcast_to(images, (6, 2, 2, 3)),
+        labels=np.array([0, 1, 2, 3, 1, 0]),
+        class_names=("a", "b", "c", "d"),
+        groups=np.array(list("uvwxyz")),
+        published_split=None,
+        files=np.array([f"{k}.png" for k in range(6)]),
+        found=pd.DataFrame({"file": [f"{k}.png" for k in range(7)]}),
+        facts=pd.DataFrame({"tone": range(10, 16)}),
+        provenance={"name": "some"},
+    )
+
+
+def test_of_classes_labels_in_the_order_asked(ds):
+    part = ds.of_classes(["d", "b"])
+    assert part.class_names == ("d", "b") and part.n_classes == 2
+    assert part.labels.tolist() == [1, 0, 1]
+    assert part.images[:, 0, 0, 0].tolist() == [1, 3, 4]
+    assert not part.images.flags.writeable
+    assert part.groups.tolist() == ["v", "x", "y"]
+    assert part.files.tolist() == ["1.png", "3.png", "4.png"]
+    assert part.facts["tone"].tolist() == [11, 13, 14]
+    assert part.facts.index.tolist() == [0, 1, 2]
+    assert part.published_split is None and len(part.found) == 7
+    assert part.provenance == {"name": "some", "classes": "d, b"}
+    assert ds.provenance == {"name": "some"}
+
+
+@pytest.mark.parametrize("names", [["a"], [], ["a", "e"], ["a", "b", "a"]])
+def test_of_classes_refuses(ds, names):
+    with pytest.raises(ValueError, match="classes: expected two or more"):
+        ds.of_classes(names)
+
+
+def test_with_at_least_names_the_classes_it_leaves_out(ds):
+    part, words = ds.with_at_least(2)
+    assert part.class_names == ("a", "b") and len(part) == 4
+    assert words == (
+        "Classes with fewer than 2 images are left out: 'c' (1), 'd' (1). "
+        "Add images to study them."
+    )
+    same, words = ds.with_at_least(1)
+    assert same is ds and words == ""
+    with pytest.raises(ValueError, match=r"fewer than 3 images: 'a' \(2\)"):
+        ds.with_at_least(3)

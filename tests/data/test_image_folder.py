@@ -1,0 +1,442 @@
+"""The image-folder loader: layouts, bad files told by name, clear errors."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from helpers.data import image_folder as folders
+from helpers.data.image_folder import load_folder
+
+SIDE = 20
+
+
+def draw(path: Path, seed: int = 0, side: int = SIDE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3))
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """Two classes, two copies of each of two sources a class."""
+    root = tmp_path / "set"
+    for c, name in enumerate(["Cyst", "Papules"]):
+        for source in range(2):
+            for copy in range(2):
+                seed = 100 * c + 10 * source + copy
+                draw(root / name / f"s{source}_png.rf.{copy:08x}.png", seed)
+    return root
+
+
+def test_flat_layout(flat):
+    ds = load_folder(flat, image_size=10)
+    assert ds.name == "set"
+    assert ds.class_names == ("Cyst", "Papules") and ds.n_classes == 2
+    assert len(ds) == 8
+    assert ds.images.shape == (8, 10, 10, 3) and ds.images.dtype == np.uint8
+    assert ds.labels.tolist() == [0] * 4 + [1] * 4
+    assert ds.labels.dtype == np.int64
+    assert ds.counts().tolist() == [4, 4]
+    assert ds.published_split is None and ds.facts is None
+    assert ds.files[0] == "Cyst/s0_png.rf.00000000.png"
+    assert sorted(set(ds.groups)) == [
+        "Cyst/s0_png",
+        "Cyst/s1_png",
+        "Papules/s0_png",
+        "Papules/s1_png",
+    ]
+    with pytest.raises(ValueError, match="read-only"):
+        ds.images[0] = 0
+
+
+def test_pictures_labels_and_files_belong_together(flat):
+    draw(flat / "Cyst" / "tiny.png", side=8)
+    (flat / "Cyst" / "a.png").write_text("no picture")
+    ds = load_folder(flat, image_size=SIDE)
+    for image, label, file in zip(ds.images, ds.labels, ds.files, strict=True):
+        with Image.open(flat / file) as picture:
+            assert np.array_equal(image, np.asarray(picture))
+        assert file.startswith(ds.class_names[label])
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "valid", "test"), ("Training", "VAL", "Test")]
+)
+def test_split_layout(tmp_path, names):
+    seed = 0
+    for part in names:
+        for name in ("a", "b"):
+            for _ in range(2):
+                seed += 1
+                draw(tmp_path / part / name / f"{seed}.png", seed)
+    ds = load_folder(tmp_path, image_size=8)
+    assert ds.class_names == ("a", "b")
+    assert pd.Series(ds.published_split).value_counts().to_dict() == {
+        "train": 4,
+        "val": 4,
+        "test": 4,
+    }
+    of_test = [f.startswith(names[2]) for f in ds.files]
+    assert np.array_equal(ds.published_split == "test", of_test)
+
+
+def test_a_part_may_lack_a_class_or_be_absent(tmp_path):
+    for k, folder in enumerate(["train/a", "train/b", "test/a"]):
+        draw(tmp_path / folder / "1.png", k)
+        draw(tmp_path / folder / "2.png", k + 10)
+    ds = load_folder(tmp_path, image_size=8)
+    assert set(ds.published_split) == {"train", "test"}
+    assert ds.counts().tolist() == [4, 2]
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for k, name in enumerate(["bus", "train"]):
+        draw(tmp_path / name / "1.png", k)
+        draw(tmp_path / name / "2.png", k + 10)
+    ds = load_folder(tmp_path, image_size=8)
+    assert ds.class_names == ("bus", "train")
+    assert ds.published_split is None
+
+
+def test_folders_below_a_class_belong_to_it(flat):
+    draw(flat / "Cyst" / "batch 2" / "deep" / "x.png", 7)
+    ds = load_folder(flat, image_size=8)
+    at = ds.files.tolist().index("Cyst/batch 2/deep/x.png")
+    assert ds.labels[at] == 0
+    assert ds.groups[at] == "Cyst/batch 2/deep/x"
+
+
+@pytest.fixture
+def bad(flat):
+    """The sound folder with every kind of bad file beside it."""
+    papules = flat / "Papules"
+    (flat / "README.txt").write_text("words")
+    draw(flat / "stray.png")
+    (flat / ".DS_Store").write_bytes(b"x")
+    (papules / "._s0.png").write_bytes(b"x")
+    draw(papules / ".ipynb_checkpoints" / "s0.png")
+    draw(flat / "__MACOSX" / "Papules" / "s0.png")
+    (papules / "broken.png").symlink_to(flat / "gone.png")
+    (papules / "loop").symlink_to(flat)
+    (papules / "notes.txt").write_text("words")
+    (papules / "empty.jpg").touch()
+    (papules / "text.jpg").write_text("<html>404</html>")
+    whole = draw(flat / "whole.jpg", 3, side=64)
+    content = whole.read_bytes()
+    (papules / "cut.jpg").write_bytes(content[: len(content) // 2])
+    whole.rename(papules / "whole.JPG")
+    draw(papules / "tiny.png", side=15)
+    draw(papules / "is_png.png", 5).rename(papules / "is_png.jpg")
+    return flat
+
+
+def test_left_out_by_name_and_reason(bad):
+    ds = load_folder(bad, image_size=8)
+    left_out = ds.found[~ds.found["used"]]
+    assert dict(zip(left_out["file"], left_out["reason"], strict=True)) == {
+        ".DS_Store": "hidden",
+        "Papules/._s0.png": "hidden",
+        "Papules/.ipynb_checkpoints/s0.png": "hidden",
+        "__MACOSX/Papules/s0.png": "hidden",
+        "README.txt": "outside a class folder",
+        "stray.png": "outside a class folder",
+        "Papules/broken.png": "broken link",
+        "Papules/loop": "broken link",
+        "Papules/notes.txt": "not an image",
+        "Papules/empty.jpg": "zero-byte",
+        "Papules/text.jpg": "unreadable",
+        "Papules/cut.jpg": "truncated",
+        "Papules/tiny.png": "smaller than 16 px",
+    }
+    used = ds.found[ds.found["used"]].set_index("file")
+    assert (used["reason"] == "").all()
+    assert used.index[used["mistyped"]].tolist() == ["Papules/is_png.jpg"]
+    assert "Papules/whole.JPG" in used.index
+
+
+def test_counts_add_up(bad):
+    ds = load_folder(bad, image_size=8)
+    on_disk = sum(len(names) for _, _, names in os.walk(bad)) + 1  # the loop
+    assert len(ds.found) == on_disk
+    assert len(ds) == ds.found["used"].sum() == len(ds.images)
+    assert ds.provenance["found"] == on_disk
+    assert ds.provenance["used"] + ds.provenance["left_out"] == on_disk
+    assert ds.found["file"].is_unique
+
+
+def test_too_large_is_left_out(flat, monkeypatch):
+    draw(flat / "Cyst" / "large.png", 1, side=40)
+    limit = 30 * 30
+    read = folders.read_picture
+    monkeypatch.setattr(
+        folders, "read_picture", lambda path, size: read(path, size, limit)
+    )
+    ds = load_folder(flat, image_size=8)
+    row = ds.found.set_index("file").loc["Cyst/large.png"]
+    assert row["reason"] == "larger than the pixel limit"
+    assert (row["width"], row["height"]) == (40, 40)
+    assert len(ds) == 8
+
+
+def test_linked_class_folders_are_read(flat, tmp_path):
+    (flat / "Cyst").rename(tmp_path / "elsewhere")
+    (flat / "Cyst").symlink_to(tmp_path / "elsewhere")
+    assert load_folder(flat, image_size=8).counts().tolist() == [4, 4]
+
+
+def test_reading_leaves_the_folder_alone(bad):
+    def listing():
+        return sorted((str(p), p.lstat().st_mtime_ns) for p in bad.rglob("*"))
+
+    before = listing()
+    load_folder(bad, image_size=8)
+    assert listing() == before
+
+
+def test_absent_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone.*name a folder"):
+        load_folder(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_classes(tmp_path, n):
+    (tmp_path / "note.txt").touch()
+    for k in range(n):
+        draw(tmp_path / "only" / f"{k}.png")
+        draw(tmp_path / "only" / "other.png")
+    with pytest.raises(ValueError, match="fewer than two classes"):
+        load_folder(tmp_path)
+
+
+def test_empty_class(flat):
+    (flat / "Nodule").mkdir()
+    with pytest.raises(ValueError, match="'Nodule'.*no usable picture"):
+        load_folder(flat)
+
+
+def test_class_of_bad_files_only(flat):
+    (flat / "Nodule").mkdir()
+    (flat / "Nodule" / "a.jpg").touch()
+    (flat / "Nodule" / "b.jpg").write_text("x")
+    with pytest.raises(ValueError, match="1 zero-byte, 1 unreadable"):
+        load_folder(flat)
+
+
+def test_class_with_one_picture(flat):
+    draw(flat / "Nodule" / "a.png")
+    with pytest.raises(ValueError, match="'Nodule'.*one usable picture"):
+        load_folder(flat)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, None])
+def test_bad_image_size(flat, size):
+    with pytest.raises(ValueError, match="image_size"):
+        load_folder(flat, image_size=size)
+
+
+def test_group_rules(flat):
+    assert load_folder(flat, image_size=8, group_rule=None).groups is None
+    by_pattern = load_folder(flat, image_size=8, group_rule=r"^(s\d)_")
+    # A key of the reader's own rule is the same source in every class.
+    assert by_pattern.groups.tolist() == ["s0", "s0", "s1", "s1"] * 2
+    by_call = load_folder(flat, image_size=8, group_rule=lambda f: f[:2])
+    assert by_call.groups.tolist() == by_pattern.groups.tolist()
+
+
+def test_group_rule_errors(flat):
+    with pytest.raises(ValueError, match="matches nothing in 's0_png"):
+        load_folder(flat, image_size=8, group_rule=r"^(t\d)_")
+    with pytest.raises(ValueError, match="one .group., it has 0"):
+        load_folder(flat, image_size=8, group_rule=r"^s\d_")
+
+
+def manifest(ds, path):
+    table = pd.DataFrame({"file": ds.files, "class": "x", "sha256": "y"})
+    table["skin_tone"] = [f"tone {k}" for k in range(len(ds))]
+    table.sample(frac=1, random_state=0).to_csv(path, index=False)
+    return table
+
+
+def test_facts_follow_the_pictures(flat):
+    table = manifest(load_folder(flat, image_size=8), flat / "manifest.csv")
+    ds = load_folder(flat, image_size=8)
+    assert list(ds.facts.columns) == ["skin_tone"]
+    assert ds.facts["skin_tone"].tolist() == table["skin_tone"].tolist()
+    row = ds.found.set_index("file").loc["manifest.csv"]
+    assert row["reason"] == "outside a class folder"
+
+
+def test_manifest_without_a_used_file(flat):
+    manifest(load_folder(flat, image_size=8), flat / "manifest.csv")
+    draw(flat / "Cyst" / "new.png")
+    with pytest.raises(ValueError, match="does not list 'Cyst/new.png'"):
+        load_folder(flat, image_size=8)
+
+
+def test_provenance_hash_is_of_names_and_bytes(flat):
+    def content():
+        return load_folder(flat, image_size=8).provenance["sha256"]
+
+    first = content()
+    (flat / "README.txt").write_text("not used, not hashed")
+    assert content() == first
+    renamed = flat / "Cyst" / "renamed.png"
+    original = next((flat / "Cyst").glob("*.png")).rename(renamed)
+    assert content() != first
+    draw(original, 999)
+    assert len({first, content()}) == 2
+
+
+def test_provenance_tells_no_place(flat):
+    provenance = load_folder(flat, "acne5", image_size=8).provenance
+    assert str(flat.parent) not in repr(provenance)
+    assert "unverified" in provenance["licence"]
+    assert provenance["image_size"] == 8
+
+
+def rename_to_bytes(path, name):
+    """Give a file or folder a name that is not UTF-8, if that is allowed."""
+    target = os.path.join(os.fsencode(path.parent), name)
+    try:
+        os.rename(os.fsencode(path), target)
+    except OSError:
+        pytest.skip("this file system knows no such names")
+
+
+def test_a_file_name_that_is_not_utf8_is_left_out(flat):
+    rename_to_bytes(draw(flat / "Cyst" / "x.png", 7), b"caf\xe9.png")
+    inner = draw(flat / "Papules" / "inner" / "x.png", 8).parent
+    rename_to_bytes(inner, b"caf\xe9")
+    ds = load_folder(flat, image_size=8)
+    out = ds.found[~ds.found["used"]].set_index("file")["reason"]
+    assert out.to_dict() == {
+        r"Cyst/caf\xe9.png": "name not in UTF-8",
+        r"Papules/caf\xe9/x.png": "name not in UTF-8",
+    }
+    assert len(ds) == 8
+    assert ds.found.to_csv(index=False).encode("utf-8")
+
+
+def test_a_class_folder_whose_name_is_not_utf8(flat):
+    rename_to_bytes(flat / "Cyst", b"Cyst\xe9")
+    with pytest.raises(ValueError, match=r"'Cyst\\xe9'.*UTF-8; rename it"):
+        load_folder(flat, image_size=8)
+
+
+def published(root, **parts):
+    """Draw two images of each class of each part."""
+    for seed, (part, names) in enumerate(parts.items()):
+        for k, name in enumerate(names):
+            for copy in range(2):
+                path = root / part / name / f"{part}_{copy}.png"
+                draw(path, 100 * seed + 10 * k + copy)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "why"),
+    [
+        ("whiteheads", "whitehead", "singular and plural"),
+        ("Whiteheads", "whiteheads", "upper and lower case"),
+        ("white_heads", "white heads", "blanks and signs"),
+        ("n\u00e9vus", "ne\u0301vus", "Unicode forms"),
+        ("blackheads", "blakcheads", "spelling"),
+        ("boxes", "box", "singular and plural"),
+    ],
+)
+def test_a_class_spelt_in_two_ways(tmp_path, train, test, why):
+    root = published(tmp_path, train=["cyst", train], test=["cyst", test])
+    with pytest.raises(ValueError, match=why) as raised:
+        load_folder(root, image_size=8)
+    words = str(raised.value)
+    assert f"train: {', '.join(sorted(['cyst', train]))}" in words
+    assert f"test: {', '.join(sorted(['cyst', test]))}" in words
+    # An empty folder says that they are two classes.
+    if "Unicode" not in why:
+        (root / "test" / train).mkdir()
+        assert load_folder(root, image_size=8).n_classes == 3
+
+
+def test_one_name_in_two_unicode_forms_without_a_split(flat):
+    for k, name in enumerate(["n\u00e9vus", "ne\u0301vus"]):
+        draw(flat / name / "a.png", k)
+        draw(flat / name / "b.png", k + 10)
+    if len(os.listdir(flat)) < 4:
+        pytest.skip("this file system takes the two names for one")
+    with pytest.raises(ValueError, match="Unicode forms"):
+        load_folder(flat, image_size=8)
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        (["stage 1", "stage 2"], ["stage 2", "stage 3"]),
+        (["cat", "dog"], ["dog", "cow"]),
+        (["a", "b"], ["b", "c"]),
+        (["papules", "cysts"], ["pustules", "cysts"]),
+    ],
+)
+def test_different_classes_are_no_misspelling(tmp_path, train, test):
+    ds = load_folder(published(tmp_path, train=train, test=test), "x", 8)
+    assert ds.class_names == tuple(sorted({*train, *test}))
+
+
+def test_a_folder_around_the_class_folders(tmp_path):
+    root = tmp_path / "one"
+    published(root / "train", seg_train=["sea", "street"])
+    published(root / "test", seg_test=["sea", "street"])
+    with pytest.raises(
+        ValueError, match="'test'.*only the folder 'seg_test'.*sea, street"
+    ):
+        load_folder(root, image_size=8)
+    root = tmp_path / "two"
+    published(root, seg_train=["sea", "street"], seg_test=["sea", "street"])
+    with pytest.raises(ValueError, match="seg_test, seg_train.*look like"):
+        load_folder(root, image_size=8)
+    root = tmp_path / "three"
+    published(root, train=["sea", "street"])
+    published(root / "test", seg_test=["sea", "street"])
+    with pytest.raises(ValueError, match="'test'.*only the folder 'seg_test'"):
+        load_folder(root, image_size=8)
+
+
+def test_a_part_with_one_class_by_patient_is_no_wrapping(tmp_path):
+    root = published(tmp_path, train=["cyst", "wart"])
+    published(root / "test", cyst=["patient 1", "patient 2"])
+    ds = load_folder(root, image_size=8)
+    assert ds.counts().tolist() == [6, 2]
+
+
+@pytest.mark.parametrize("comma", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_manifest_as_spreadsheets_save_it(flat, comma, mark):
+    table = manifest(load_folder(flat, image_size=8), flat / "manifest.csv")
+    table.to_csv(
+        flat / "manifest.csv", index=False, sep=comma, encoding="utf-8"
+    )
+    text = (flat / "manifest.csv").read_text("utf-8")
+    (flat / "manifest.csv").write_text(mark + text, "utf-8")
+    ds = load_folder(flat, image_size=8)
+    assert list(ds.facts.columns) == ["skin_tone"]
+    assert ds.facts["skin_tone"].tolist() == table["skin_tone"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"image,tone\na.png,1\n", "no column 'file', only 'image', 'tone'"),
+        ("file;tone\nCyst/s.png;br\u00fbn\n".encode("cp1252"), "UTF-8"),
+        ("file,tone\na,b\n".encode("utf-16"), "UTF-8"),
+        (b"", "is no table"),
+        (b"file,tone\na,b\nc,d,e\n", "is no table"),
+    ],
+)
+def test_manifest_that_cannot_be_read_is_refused(flat, content, words):
+    (flat / "manifest.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=f"manifest.csv.*{words}"):
+        load_folder(flat, image_size=8)

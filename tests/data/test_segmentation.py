@@ -1,0 +1,304 @@
+"""Algorithm 1 step by step, on drawn smears and on bad pictures."""
+
+from itertools import product
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.data import segmentation as smears
+from helpers.data.segmentation import Search, cut_square, pad, segment
+from helpers.data.synthetic.smears import DIAMETER, draw_smear, draw_smears
+from helpers.evaluation.detection import compare, scores
+
+LIGHT, DARK = (190, 200, 195), (150, 110, 120)
+
+
+def discs(*places, shape=(200, 300), radius=20.0):
+    """A photograph of dark discs; the middle of a pixel counts as x + 0."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    photograph = np.empty((*shape, 3), np.uint8)
+    photograph[:] = LIGHT
+    for u, v in places:
+        photograph[np.hypot(x - u, y - v) <= radius] = DARK
+    return photograph
+
+
+@pytest.fixture(scope="module")
+def smear():
+    return draw_smear({"Codocyte": 6, "Hypochromia": 6, "Normal": 40}, seed=3)
+
+
+# --- single steps ---------------------------------------------------------
+
+
+def test_a_lone_disc_is_measured():
+    photograph = discs((60, 50), (150, 120), (240, 70))
+    assert smears.typical_diameter(photograph) == pytest.approx(40, abs=2)
+    lone = smears.lone_cells(photograph)
+    assert lone[["x", "y"]].round().to_numpy().tolist() == [
+        [60, 50],
+        [240, 70],
+        [150, 120],
+    ]
+    assert lone["radius"].to_numpy() == pytest.approx(20, abs=1)
+
+
+def test_what_is_no_lone_cell():
+    # A pair that touches, one at the border, and a speck.
+    photograph = discs((60, 50), (98, 50), (0, 150), (200, 120))
+    photograph[20:24, 250:254] = DARK
+    assert len(smears.lone_cells(photograph)) == 1
+    assert np.isnan(smears.typical_diameter(discs((60, 50), (98, 50))))
+
+
+def test_diameter_of_drawn_cells(smear):
+    true = 2 * smear.cells["radius"].median()
+    assert smears.typical_diameter(smear.image) == pytest.approx(
+        true, rel=0.05
+    )
+
+
+def test_foreground_fills_pale_centres():
+    photograph = discs((60, 50), (200, 100))
+    photograph[45:56, 55:66] = LIGHT
+    dark = smears.foreground(photograph)
+    assert dark[50, 60] and dark[100, 200] and not dark[150, 60]
+    assert dark.dtype == bool
+    assert not smears.foreground(np.full((90, 90, 3), 128, np.uint8)).any()
+    faint = np.full((90, 90, 3), 128, np.uint8)
+    faint[30:60, 30:60] = 126
+    assert not smears.foreground(faint).any()
+
+
+def test_enlarge_keeps_places():
+    photograph = discs((60, 50))
+    large = smears.enlarge(photograph, 2.5)
+    assert large.shape == (500, 750, 3) and large.dtype == np.uint8
+    y, x = np.nonzero(smears.foreground(large))
+    assert x.mean() == pytest.approx(2.5 * 60.5 - 0.5, abs=0.5)
+    assert y.mean() == pytest.approx(2.5 * 50.5 - 0.5, abs=0.5)
+    assert smears.enlarge(photograph, 0.5).shape == (100, 150, 3)
+    assert np.array_equal(smears.enlarge(photograph, 1.0), photograph)
+
+
+def test_grey_is_of_rgb_not_bgr():
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 200
+    assert smears.to_grey(red).tolist() == [[60] * 8] * 8
+
+
+def test_equalise_raises_contrast(smear):
+    grey = smears.to_grey(smear.image)
+    equal = smears.equalise(grey, DIAMETER, Search())
+    assert equal.shape == grey.shape and equal.dtype == np.uint8
+    assert np.ptp(np.percentile(equal, [5, 95])) > 1.2 * np.ptp(
+        np.percentile(grey, [5, 95])
+    )
+    stronger = smears.equalise(grey, DIAMETER, Search(clip_limit=8))
+    assert equal.std() < stronger.std()
+
+
+def test_tiles_are_as_large_as_told(monkeypatch):
+    asked = []
+    clahe = cv2.createCLAHE
+
+    def spy(limit, tiles):
+        asked.append((limit, tuple(tiles)))
+        return clahe(limit, tiles)
+
+    monkeypatch.setattr(cv2, "createCLAHE", spy)
+    grey = np.zeros((480, 640), np.uint8)
+    smears.equalise(grey, 40, Search())
+    smears.equalise(grey, 400, Search(clip_limit=3))
+    # Columns before rows.
+    assert asked == [(2.0, (8, 6)), (3, (1, 1))]
+
+
+# --- circles --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("diameter", [24, 40, 90])
+def test_circles_lie_on_discs_at_any_size(diameter):
+    zoom = diameter / 40
+    places = [(60 * zoom, 50 * zoom), (150 * zoom, 120 * zoom)]
+    shape = (round(200 * zoom), round(300 * zoom))
+    photograph = discs(*places, shape=shape, radius=diameter / 2)
+    grey = smears.to_grey(photograph)
+    found = smears.find_circles(grey, diameter, Search())
+    assert list(found) == ["x", "y", "radius"] and len(found) == 2
+    found = found.sort_values("x").to_numpy() / zoom
+    assert found[:, :2] == pytest.approx(np.array(places) / zoom, abs=1.5)
+    assert found[:, 2] == pytest.approx(20, abs=1.5)
+
+
+def test_every_setting_does_something():
+    photograph = discs((60, 50), (88, 50), (200, 120))
+    grey = smears.to_grey(photograph)
+
+    def count(**changed):
+        return len(smears.find_circles(grey, 40, Search(**changed)))
+
+    assert count() == 3
+    assert count(apart=0.9) == 2
+    assert count(edge=2000) == 0
+    assert count(votes=0.9) == 0
+    assert count(blur=0.5) == 0
+    assert count(smallest=0.6) == count(largest=0.36) == 0
+
+
+def test_repeats_exactly(smear):
+    first, second = (segment(smear.image, side=40).circles for _ in range(2))
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def test_clean_smears_are_found():
+    clean = draw_smears(0.1, seed=5, overlap=0)
+    told = scores(
+        [
+            compare(segment(s.image, side=40).found, s.cells, s.image.shape)
+            for s in clean
+        ]
+    )
+    assert told["f1"] >= 0.95
+    assert told["centre_error_px"] < 2
+    assert abs(told["radius_error_px"]) < 1
+
+
+def test_overlap_costs_recall():
+    recall = {}
+    for overlap in (0.0, 0.4, 0.8):
+        own = draw_smears(0.1, seed=5, overlap=overlap)
+        recall[overlap] = scores(
+            [
+                compare(
+                    segment(s.image, DIAMETER, 40).found,
+                    s.cells,
+                    s.image.shape,
+                )
+                for s in own
+            ]
+        )["recall"]
+    assert recall[0.0] > recall[0.4] + 0.01 > recall[0.8] + 0.02
+
+
+# --- the whole algorithm --------------------------------------------------
+
+
+def test_every_picture_on_the_way(smear):
+    steps = segment(smear.image[:120, :160], DIAMETER, side=84)
+    assert steps.ratio == 2
+    assert steps.enlarged.shape == (240, 320, 3)
+    assert steps.grey.shape == steps.equalised.shape == (240, 320)
+    assert np.array_equal(steps.grey, smears.to_grey(steps.enlarged))
+    assert not np.array_equal(steps.grey, steps.equalised)
+    assert np.array_equal(steps.found * 2, steps.circles)
+    assert len(steps.cut) == len(steps.cells) == len(steps.circles) > 3
+    assert steps.cells.shape[1:] == (84, 84, 3)
+    assert steps.cells.dtype == np.uint8
+    x, y, radius = steps.circles.iloc[0]
+    across = int(np.ceil(2 * radius))
+    expected = cut_square(steps.enlarged, x, y, across)
+    assert np.array_equal(steps.cut[0], expected)
+    assert np.array_equal(steps.cells[0], pad(expected, 84))
+
+
+def test_the_result_does_not_depend_on_the_side(smear):
+    found = [segment(smear.image, side=side).found for side in (40, 112)]
+    both = compare(found[0], found[1], smear.image.shape)
+    assert scores([both])["f1"] > 0.95
+
+
+def test_the_default_side_is_the_papers(smear):
+    steps = segment(smear.image[:80, :80], DIAMETER)
+    assert steps.side == 224 and steps.ratio == 224 / DIAMETER
+
+
+def test_cut_square():
+    picture = np.arange(1, 61, dtype=np.uint8).reshape(6, 10)
+    assert np.array_equal(cut_square(picture, 4, 3, 3), picture[2:5, 3:6])
+    assert np.array_equal(cut_square(picture, 4, 3, 4), picture[1:5, 2:6])
+    corner = cut_square(picture, 0, 0, 4)
+    assert (corner[:2] == 0).all() and (corner[:, :2] == 0).all()
+    assert np.array_equal(corner[2:, 2:], picture[:2, :2])
+    assert not cut_square(picture, -50, 3, 4).any()
+    assert not cut_square(picture, 90, 3, 4).any()
+    assert cut_square(np.zeros((6, 10, 3)), 9, 5, 4).shape == (4, 4, 3)
+
+
+def test_pad():
+    cell = np.full((5, 5, 3), 9, np.uint8)
+    padded = pad(cell, 8)
+    assert padded.shape == (8, 8, 3)
+    assert np.array_equal(padded[1:6, 1:6], cell)
+    assert padded.sum() == cell.sum()
+    assert np.array_equal(pad(cell, 5), cell)
+    assert np.array_equal(pad(cell, 3), np.full((3, 3, 3), 9))
+
+
+# --- bad input ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [None, 42.0])
+@pytest.mark.parametrize(
+    "shape", [(200, 300, 3), (10, 12, 3), (1, 1, 3), (5, 400, 3)]
+)
+def test_nothing_on_it(shape, known):
+    blank = np.full(shape, 200, np.uint8)
+    steps = segment(blank, known, side=40)
+    assert len(steps.circles) == 0 and steps.cut == []
+    assert steps.cells.shape == (0, 40, 40, 3)
+    assert list(steps.found) == ["x", "y", "radius"]
+    assert steps.equalised.dtype == np.uint8
+
+
+def test_smaller_than_a_cell(smear):
+    part = smear.image[:20, :24]
+    assert len(segment(part, 42.0, side=40).circles) == 0
+
+
+def test_one_cell_fills_the_picture():
+    photograph = discs((25, 25), shape=(50, 50))
+    assert len(segment(photograph, 40.0, side=40).circles) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "told"),
+    [
+        (np.zeros((90, 90), np.uint8), ValueError, r"RGB, got \(90, 90\)"),
+        (np.zeros((90, 90, 4), np.uint8), ValueError, r"\(90, 90, 4\)"),
+        (np.zeros((0, 90, 3), np.uint8), ValueError, r"\(0, 90, 3\)"),
+        (np.zeros((90, 90, 3)), TypeError, "uint8.*float64"),
+        ([[1, 2]], TypeError, "got list"),
+    ],
+)
+def test_no_photograph(wrong, error, told):
+    for function in (segment, smears.to_grey, smears.typical_diameter):
+        with pytest.raises(error, match=f"photograph: .*{told}"):
+            function(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cell_diameter": 0},
+        {"cell_diameter": float("nan")},
+        {"cell_diameter": -3.0},
+        {"side": 0},
+        {"side": 22.4},
+    ],
+)
+def test_bad_parameters(smear, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        segment(smear.image, **wrong)
+
+
+def test_dust_is_not_enlarged_without_bound():
+    """Specks of three pixels would ask for gigabytes."""
+    dust = discs(*product(range(20, 280, 20), range(20, 180, 20)), radius=1.0)
+    with pytest.raises(ValueError, match="specks of dust.*cell_diameter"):
+        segment(dust, side=20_000)
+    with pytest.raises(ValueError, match="300 × 200 px: enlarged 224 times"):
+        segment(dust, 1.0)
+    assert segment(dust, 20.0, side=40).ratio == 2

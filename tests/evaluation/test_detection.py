@@ -1,0 +1,187 @@
+"""Pairs of circles and cells, the scores that follow, and the causes."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.evaluation import detection
+from helpers.evaluation.detection import compare, errors, scores
+
+SHAPE = (100, 200)
+
+
+def circles(*rows):
+    return pd.DataFrame(rows, columns=["x", "y", "radius"], dtype=float)
+
+
+CELLS = circles((30, 50, 10), (80, 50, 10), (92, 50, 10), (195, 50, 10))
+
+
+def test_perfect_circles():
+    result = compare(CELLS, CELLS.assign(label="a"), SHAPE)
+    assert result.found["hit"].all() and result.cells["hit"].all()
+    assert (result.found["distance"] == 0).all()
+    assert set(result.found["cause"]) == {""} == set(result.cells["cause"])
+    assert list(result.cells["label"]) == ["a"] * 4
+    assert scores([result])[["precision", "recall", "f1"]].tolist() == [1] * 3
+
+
+def test_scores_by_hand():
+    found = circles((33, 54, 12), (150, 20, 10))
+    result = compare(found, CELLS, SHAPE)
+    assert result.found["hit"].tolist() == [True, False]
+    assert result.found["distance"].tolist()[0] == 5
+    assert result.found["grown"].tolist()[0] == 2
+    told = scores([result]).to_dict()
+    assert told["precision"] == 1 / 2 and told["recall"] == 1 / 4
+    assert told["f1"] == 2 / 6
+    assert (told["cells"], told["circles"]) == (4, 2)
+    assert told["centre_error_px"] == 5 and told["radius_error_px"] == 2
+
+
+def test_tolerance_counts_true_radii():
+    cells = circles((50, 50, 20))
+    for away, tolerance, hit in (
+        (10.0, 0.5, True),
+        (10.1, 0.5, False),
+        (20.0, 1.0, True),
+        (20.1, 1.0, False),
+    ):
+        # A found radius as large as the picture changes nothing.
+        found = circles((50 + away, 50, 90))
+        result = compare(found, cells, SHAPE, tolerance=tolerance)
+        assert result.found["hit"].item() is hit
+
+
+def test_one_to_one():
+    twice = circles((30, 50, 10), (31, 50, 10))
+    result = compare(twice, CELLS[:1], SHAPE)
+    assert result.found["hit"].tolist() == [True, False]
+    assert scores([result])["precision"] == 1 / 2
+
+
+def test_as_many_pairs_as_can_be_then_the_nearest():
+    cells = circles((50, 50, 10), (55, 50, 10))
+    # The first is 4.9 px from one cell and 5.02 px, too far, from the other.
+    found = circles((52.4, 54.3, 10), (50.2, 50, 10))
+    result = compare(found, cells, SHAPE)
+    assert result.found["hit"].all()
+    assert result.found["distance"].round(1).tolist() == [4.9, 4.8]
+    # Of two full pairings the one with the smaller sum.
+    found = circles((51, 50, 10), (54, 50, 10))
+    result = compare(found, cells, SHAPE)
+    assert result.found["distance"].tolist() == [1, 1]
+
+
+def test_scores_pool_circles_not_photographs():
+    good = compare(CELLS, CELLS, SHAPE)
+    bad = compare(circles((5, 5, 4)), CELLS[:1], SHAPE)
+    told = scores([good, bad])
+    assert told["recall"] == 4 / 5 and told["precision"] == 4 / 5
+
+
+def test_nothing_found_and_nothing_there():
+    none = circles()
+    result = compare(none, CELLS, SHAPE)
+    assert scores([result])["recall"] == 0
+    assert np.isnan(scores([result])["precision"])
+    result = compare(CELLS, none, SHAPE)
+    assert scores([result])["precision"] == 0
+    assert np.isnan(scores([result])["recall"])
+    assert errors([result])["false circles"].sum() == 4
+    empty = compare(none, none, SHAPE)
+    assert np.isnan(scores([empty])["f1"])
+    assert errors([empty]).to_numpy().sum() == 0
+
+
+def test_causes_of_false_circles():
+    distractors = circles((150, 50, 4), (130, 20, 10)).assign(
+        kind=["platelet", "cut cell"]
+    )
+    found = circles(
+        (152, 51, 10),  # on the platelet
+        (5, 80, 10),  # passes the border
+        (86, 62, 10),  # beside two cells that overlap
+        (30, 66, 10),  # beside a lone cell
+        (130, 20, 10),  # a cut cell is no distractor
+    )
+    result = compare(found, CELLS, SHAPE, distractors)
+    assert result.found["cause"].tolist() == [
+        "distractor",
+        "border",
+        "overlap",
+        "other",
+        "other",
+    ]
+    assert errors([result])["false circles"].tolist() == [1, 1, 1, 2]
+
+
+def test_a_platelet_far_away_is_no_cause():
+    distractors = circles((150, 50, 4)).assign(kind="platelet")
+    result = compare(circles((161, 50, 10)), CELLS[:1], SHAPE, distractors)
+    assert result.found["cause"].item() == "other"
+
+
+def test_causes_of_missed_cells():
+    missed = compare(circles(), CELLS, SHAPE)
+    assert missed.cells["cause"].tolist() == [
+        "other",
+        "overlap",
+        "overlap",
+        "border",
+    ]
+    assert errors([missed, missed])["missed cells"].to_dict() == {
+        "distractor": 0,
+        "border": 2,
+        "overlap": 4,
+        "other": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("circle", "cut"),
+    [
+        ((10, 50, 10), False),
+        ((9.9, 50, 10), True),
+        ((190, 50, 10), False),
+        ((190.1, 50, 10), True),
+        ((50, 90.1, 10), True),
+        ((50, 9.9, 10), True),
+    ],
+)
+def test_border(circle, cut):
+    result = compare(circles(), circles(circle), SHAPE)
+    assert (result.cells["cause"].item() == "border") is cut
+
+
+def test_overlapped_counts_touching():
+    assert detection.overlapped(CELLS).tolist() == [False, True, True, False]
+    touching = circles((10, 10, 5), (20, 10, 5), (30.1, 10, 5))
+    assert detection.overlapped(touching).tolist() == [True, True, False]
+    assert detection.overlapped(circles()).tolist() == []
+
+
+def test_labelled_share():
+    dark = np.zeros(SHAPE, bool)
+    dark[48:53, 28:33] = dark[48:53, 128:133] = True
+    one = pd.DataFrame({"x": [30], "y": [50]})
+    assert detection.labelled_share(dark, one, 10) == 0.5
+    # The 5 × 5 patch has 5 pixels nearer than 1.1: a plus.
+    assert detection.labelled_share(dark, one, 1.1) == 5 / 50
+    assert detection.labelled_share(dark, one[:0], 10) == 0
+    assert np.isnan(detection.labelled_share(~dark & dark, one, 10))
+
+
+def test_bad_tables():
+    with pytest.raises(ValueError, match="found: expected the columns"):
+        compare(CELLS.drop(columns="radius"), CELLS, SHAPE)
+    with pytest.raises(ValueError, match="cells: expected radii above 0"):
+        compare(CELLS, CELLS.assign(radius=0), SHAPE)
+    with pytest.raises(ValueError, match="tolerance=0"):
+        compare(CELLS, CELLS, SHAPE, tolerance=0)
+
+
+def test_tables_that_were_given_stay():
+    before = CELLS.copy()
+    compare(CELLS, CELLS, SHAPE)
+    assert CELLS.equals(before)

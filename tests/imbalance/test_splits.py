@@ -1,0 +1,370 @@
+"""Splits: proportions, no shared source, determinism, clear errors."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from helpers.data.dataset import FOUND, ImageDataset
+from helpers.imbalance import splits
+
+
+@pytest.fixture
+def uneven():
+    """Five classes with 94, 19, 44, 45, 19 sources of 2 to 90 copies."""
+    rng = np.random.default_rng(0)
+    labels, groups = [], []
+    for label, n in enumerate([94, 19, 44, 45, 19]):
+        for source in range(n):
+            copies = int(np.clip(rng.lognormal(2.5, 1), 2, 90))
+            labels += [label] * copies
+            groups += [f"{label}/{source}"] * copies
+    order = rng.permutation(len(labels))
+    return np.array(labels)[order], np.array(groups)[order]
+
+
+def assert_partition(split, n):
+    everything = np.concatenate(list(split.parts().values()))
+    assert np.array_equal(np.sort(everything), np.arange(n))
+    for index in split.parts().values():
+        assert index.dtype == np.int64
+        assert np.all(np.diff(index) > 0)
+
+
+def shared_sources(split, groups):
+    train, val, test = (set(groups[i]) for i in split.parts().values())
+    return (train & val) | (train & test) | (val & test)
+
+
+def test_stratified_is_within_one_picture():
+    counts = np.array([1240, 1030, 1032, 1006, 299, 3])
+    labels = np.repeat(np.arange(6), counts)
+    split = splits.stratified(labels, seed=3)
+    assert_partition(split, len(labels))
+    held = [
+        np.bincount(labels[i], minlength=6) for i in split.parts().values()
+    ]
+    want = np.outer([0.7, 0.2, 0.1], counts)
+    assert np.abs(np.stack(held) - want)[:, :5].max() < 1
+    # Three pictures: one in each part rather than 2.1, 0.6 and 0.3.
+    assert np.stack(held)[:, 5].tolist() == [1, 1, 1]
+    assert split.name == "random" and split.seed == 3
+
+
+def test_stratified_follows_other_fractions():
+    labels = np.repeat([0, 1], [100, 50])
+    split = splits.stratified(labels, 0, fractions=(0.5, 0.25, 0.25))
+    sizes = [len(index) for index in split.parts().values()]
+    assert sizes[0] == 75 and sorted(sizes[1:]) == [37, 38]
+
+
+@pytest.mark.parametrize(
+    "fractions", [(0.7, 0.2), (0.7, 0.2, 0.2), (1.0, 0.1, -0.1), (0.9, 0.1, 0)]
+)
+def test_bad_fractions(fractions):
+    with pytest.raises(ValueError, match="fractions"):
+        splits.stratified(np.repeat([0, 1], 20), 0, fractions)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_by_source(uneven, seed):
+    labels, groups = uneven
+    split = splits.by_source(labels, groups, seed)
+    assert_partition(split, len(labels))
+    assert not shared_sources(split, groups)
+    table = splits.class_shares(split, labels, "abcde")
+    shares = table[["train_share", "val_share", "test_share"]].to_numpy()
+    assert np.abs(shares - [0.7, 0.2, 0.1]).max() < 0.03
+    sources = [
+        [len(set(groups[i][labels[i] == c])) for i in split.parts().values()]
+        for c in range(5)
+    ]
+    assert sources[1] == sources[4] == [13, 4, 2]
+
+
+def test_by_source_does_not_send_large_sources_to_train(uneven):
+    labels, groups = uneven
+    _, inverse, sizes = np.unique(
+        groups, return_inverse=True, return_counts=True
+    )
+    large = np.zeros(3)
+    for seed in range(30):
+        split = splits.by_source(labels, groups, seed)
+        for k, index in enumerate(split.parts().values()):
+            held = np.unique(inverse[index])
+            large[k] += (sizes[held] > np.quantile(sizes, 0.9)).sum()
+    assert np.abs(large / large.sum() - [0.7, 0.2, 0.1]).max() < 0.06
+
+
+def test_three_sources_are_enough():
+    labels = np.repeat([0, 1], [30, 12])
+    groups = np.repeat(np.arange(6).astype(str), [10, 10, 10, 6, 4, 2])
+    split = splits.by_source(labels, groups, 0)
+    for index in split.parts().values():
+        assert set(labels[index]) == {0, 1}
+
+
+def test_too_few_sources_say_how_many():
+    labels = np.repeat([0, 1], [30, 10])
+    groups = np.concatenate([np.arange(30), [100] * 5, [101] * 5])
+    with pytest.raises(ValueError, match="class 1 has 2 sources, too few"):
+        splits.by_source(labels, groups, 0)
+    with pytest.raises(ValueError, match="class 1 has 1 image, too few"):
+        splits.stratified(np.array([0] * 9 + [1]), 0)
+    with pytest.raises(ValueError, match="class 1 has 2 sources, too few"):
+        splits.folds(labels, groups, 5, 0)
+
+
+def test_sources_with_several_classes():
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 40, 600)
+    labels = rng.choice(3, 600, p=[0.7, 0.2, 0.1])
+    split = splits.by_source(labels, groups, 0)
+    assert not shared_sources(split, groups)
+    for index in split.parts().values():
+        assert set(labels[index]) == {0, 1, 2}
+
+
+def test_impossible_mixture_is_an_error():
+    # Classes 0 and 1 force a, b and c apart and d beside c; class 2 (c, d
+    # and e) then cannot be in three parts, though it has three sources.
+    labels = np.array([0, 1, 0, 1, 0, 2, 1, 2, 2])
+    groups = np.array(list("aabbccdde"))
+    with pytest.raises(ValueError, match="no way found to have every class"):
+        splits.by_source(labels, groups, 0)
+
+
+def patients(rng, n_parts, n_classes, extra, copies=4):
+    """Labels and groups for which a split into n_parts exists, and is rare.
+
+    Each class is once in each part's own groups; the extra groups hold
+    classes 0 and 1 alone.
+    """
+    holds = [
+        own
+        for _ in range(n_parts)
+        for own in np.array_split(rng.permutation(n_classes), 2)
+    ]
+    holds += [np.array([0, 1])] * extra
+    labels, groups = [], []
+    for group, classes in zip(rng.permutation(len(holds)), holds, strict=True):
+        for label in classes:
+            n = rng.integers(1, copies)
+            labels += [label] * n
+            groups += [f"patient {group}"] * n
+    return np.array(labels), np.array(groups)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_split_by_group_that_exists_is_found(seed):
+    rng = np.random.default_rng(seed)
+    n_parts, n_classes = rng.integers(3, 6), rng.integers(3, 9)
+    labels, groups = patients(rng, n_parts, n_classes, rng.integers(0, 30))
+    made = splits.folds(labels, groups, n_parts, seed)
+    made.append(splits.by_source(labels, groups, seed))
+    for split in made:
+        assert_partition(split, len(labels))
+        assert not shared_sources(split, groups)
+        for index in split.parts().values():
+            assert set(labels[index]) == set(range(n_classes))
+    again = splits.by_source(labels, groups, seed)
+    assert np.array_equal(again.test, made[-1].test)
+
+
+def test_a_found_split_is_near_its_fractions_and_another_with_a_seed():
+    rng = np.random.default_rng(0)
+    labels, groups = patients(rng, 3, 8, 60)
+    made = [splits.by_source(labels, groups, seed) for seed in range(5)]
+    for split in made:
+        sizes = np.array([len(index) for index in split.parts().values()])
+        assert np.abs(sizes / len(labels) - [0.7, 0.2, 0.1]).max() < 0.05
+    assert len({tuple(split.test) for split in made}) > 1
+
+
+def test_the_search_agrees_with_trying_everything():
+    rng = np.random.default_rng(0)
+    answers = []
+    for seed in range(60):
+        holds = rng.random((rng.integers(4, 8), 3)) < 0.5
+        every = (
+            np.stack([holds[np.array(part) == k].any(0) for k in range(3)])
+            for part in product(range(3), repeat=len(holds))
+        )
+        exists = any(held.all() for held in every)
+        part = splits._search(holds, 3, np.random.default_rng(seed))
+        assert (part is not None) == exists
+        if exists:
+            assert (splits._held(holds, part, 3) > 0).all()
+        answers.append(exists)
+    assert 10 < sum(answers) < 50
+
+
+def test_errors_name_the_class():
+    names = ["acne", "boil"]
+    labels = np.repeat([0, 1], [30, 8])
+    groups = np.concatenate([np.arange(30), 30 + np.arange(8) // 2])
+    with pytest.raises(
+        ValueError, match="class 'boil' has 4 sources.*5 folds; take 4 folds"
+    ):
+        splits.folds(labels, groups, 5, 0, class_names=names)
+    with pytest.raises(ValueError, match="class 'boil' has 2 images.*3 sets"):
+        splits.stratified(labels[:32], 0, class_names=names)
+    with pytest.raises(ValueError, match="class 'boil' has 1 source, .*leave"):
+        splits.by_source(labels[:32], groups[:32], 0, class_names=names)
+
+
+def dataset(labels, groups, published=None):
+    """A data set of classes a, b, ... without a picture in it."""
+    n = len(labels)
+    return ImageDataset(
+        name="some",
+        images=np.zeros((n, 1, 1, 3), np.uint8),
+        labels=np.asarray(labels),
+        class_names=tuple("abcdef"[: max(labels) + 1]),
+        groups=groups,
+        published_split=published,
+        files=np.arange(n).astype(str),
+        found=pd.DataFrame(columns=list(FOUND)),
+        facts=None,
+        provenance={},
+    )
+
+
+def test_ways():
+    labels, groups = np.repeat([0, 1], 12), np.arange(24).astype(str)
+    three = np.array(["train", "train", "val", "test"] * 6)
+    made, left_out = splits.ways(dataset(labels, groups, three), 3)
+    assert list(made) == ["random", "by source", "published"]
+    assert not left_out
+    same = splits.by_source(labels, groups, 3)
+    assert np.array_equal(made["by source"].test, same.test)
+    made, left_out = splits.ways(dataset(labels, groups), 3)
+    assert list(made) == ["random", "by source"] and not left_out
+
+
+def test_ways_that_are_left_out_say_why():
+    labels, groups = np.repeat([0, 1], 12), np.arange(24).astype(str)
+    two = np.array(["train", "train", "test"] * 8)
+    made, left_out = splits.ways(dataset(labels, groups, two), 0)
+    assert list(made) == ["random", "by source"]
+    assert left_out["published"].startswith(
+        "The published split is left out: no validation set is published"
+    )
+    gap = np.where(np.arange(24) < 12, "train", "val")
+    gap[[5, 11, 20]] = "test", "val", "train"
+    made, left_out = splits.ways(dataset(labels, groups, gap), 0)
+    assert left_out["published"].endswith("test set has no image of 'b'.")
+    groups[12:] = ["x", "y"] * 6
+    made, left_out = splits.ways(dataset(labels, groups, two), 0)
+    assert list(made) == ["random"]
+    assert "class 'b' has 2 sources" in left_out["by source"]
+    made, left_out = splits.ways(dataset(labels, None), 0)
+    assert "does not tell the sources" in left_out["by source"]
+    with pytest.raises(splits.Impossible, match="class 'b' has 1 image"):
+        splits.ways(dataset(labels[:13], None), 0)
+
+
+def test_published():
+    given = np.array(["test", "train", "val", "train"])
+    split = splits.published(given)
+    assert split.train.tolist() == [1, 3]
+    assert split.val.tolist() == [2]
+    assert split.test.tolist() == [0]
+    assert split.seed is None
+
+
+def test_published_errors():
+    with pytest.raises(ValueError, match="has no published split"):
+        splits.published(None)
+    with pytest.raises(ValueError, match="no validation set is published"):
+        splits.published(np.array(["train", "test"]))
+    with pytest.raises(ValueError, match="got 'extra'"):
+        splits.published(np.array(["train", "test", "val", "extra"]))
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_folds(uneven, grouped):
+    labels, groups = uneven
+    made = splits.folds(labels, groups if grouped else None, 5, seed=1)
+    tested = np.concatenate([split.test for split in made])
+    assert np.array_equal(np.sort(tested), np.arange(len(labels)))
+    counts = np.bincount(labels)
+    for k, split in enumerate(made):
+        assert_partition(split, len(labels))
+        assert np.array_equal(split.val, made[(k + 1) % 5].test)
+        share = np.bincount(labels[split.test], minlength=5) / counts
+        assert np.abs(share - 0.2).max() < (0.07 if grouped else 0.01)
+        if grouped:
+            assert not shared_sources(split, groups)
+    with pytest.raises(ValueError, match="n_folds"):
+        splits.folds(labels, groups, 2, 0)
+
+
+def test_reshuffles_really_reshuffle(uneven):
+    """StratifiedGroupKFold fails this where copies a source are uneven."""
+    labels, groups = uneven
+    _, first = np.unique(groups, return_index=True)
+    partitions = []
+    for seed in range(5):
+        fold = np.empty(len(labels), int)
+        for k, split in enumerate(splits.folds(labels, groups, 5, seed)):
+            fold[split.test] = k
+        partitions.append(fold[first])
+    for label in range(5):
+        own = labels[first] == label
+        agreement = [
+            adjusted_rand_score(a[own], b[own])
+            for i, a in enumerate(partitions)
+            for b in partitions[:i]
+        ]
+        assert np.mean(agreement) < 0.15
+
+
+def test_determinism(uneven):
+    labels, groups = uneven
+
+    def made(seed):
+        yield splits.stratified(labels, seed)
+        yield splits.by_source(labels, groups, seed)
+        yield from splits.folds(labels, groups, 5, seed)
+
+    for a, b, other in zip(made(7), made(7), made(8), strict=True):
+        for part in splits.PART_NAMES:
+            assert np.array_equal(getattr(a, part), getattr(b, part))
+        assert not np.array_equal(a.test, other.test)
+
+
+def test_leakage():
+    groups = np.array(["a", "a", "b", "b", "c", "d"])
+    index = [np.array(i) for i in ([0, 2], [1, 4], [3, 5])]
+    split = splits.Split("given", *index, seed=None)
+    table = splits.leakage(split, groups).set_index("part")
+    assert table.images.tolist() == [2, 2, 2]
+    assert table.sources.tolist() == [2, 2, 2]
+    assert table.leaking[["val", "test"]].tolist() == [1, 1]
+    assert table.share[["val", "test"]].tolist() == [0.5, 0.5]
+    assert pd.isna(table.leaking["train"])
+    split = splits.Split("no validation", index[0], index[0][:0], index[2], 0)
+    table = splits.leakage(split, groups).set_index("part")
+    assert table.leaking["val"] == 0
+    assert pd.isna(table.share["val"])
+    with pytest.raises(ValueError, match="group_rule"):
+        splits.leakage(split, None)
+
+
+def test_class_shares():
+    labels = np.array([0, 0, 0, 1, 1, 0])
+    index = [np.array(i) for i in ([0, 1, 3], [2], [4, 5])]
+    split = splits.Split("given", *index, seed=None)
+    table = splits.class_shares(split, labels, ["x", "y"]).set_index("class")
+    assert table.loc["x", ["train", "val", "test"]].tolist() == [2, 1, 1]
+    assert table.loc["y", ["train", "val", "test"]].tolist() == [1, 0, 1]
+    assert table.loc["all", "train"] == 3
+    assert table.loc["x", "train_share"] == 0.5
+
+
+def test_lengths_must_agree():
+    with pytest.raises(ValueError, match="one length"):
+        splits.by_source(np.repeat([0, 1], 5), np.arange(9), 0)

@@ -1,0 +1,164 @@
+"""The gate, its controls and the small VGG."""
+
+import keras
+import numpy as np
+import pytest
+
+from helpers.models.attention import (
+    POOLINGS,
+    SpatialGate,
+    attach,
+    head_on_maps,
+    small_base,
+    small_vgg,
+)
+from helpers.models.backbones import backbone
+
+MAPS = (4, 6, 8)
+SHAPE = (32, 32, 3)
+
+
+def maps(n=3):
+    return np.random.default_rng(0).normal(size=(n, *MAPS)).astype("float32")
+
+
+def numpy_of(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def test_the_gate_is_the_formula():
+    gate, given = SpatialGate(seed=1), maps()
+    found = numpy_of(gate(given))
+    w1, b1, w2, b2 = gate.get_weights()
+    b1 = b1 + np.linspace(-1, 1, 64)
+    b2 = b2 + 0.5
+    gate.set_weights([w1, b1, w2, b2])
+    hidden = np.maximum(given @ w1[0, 0] + b1, 0)
+    expected = 1 / (1 + np.exp(-(hidden @ w2[0, 0] + b2)))
+    np.testing.assert_allclose(
+        numpy_of(gate.attention(given)), expected, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        numpy_of(gate(given)), given * expected, rtol=1e-4, atol=1e-6
+    )
+    assert np.abs(found - given * expected).max() > 0.01
+    assert gate.count_params() == 8 * 64 + 129
+
+
+def test_the_gate_adds_a_covariance():
+    gate, given = SpatialGate(), maps()
+    control = SpatialGate(everywhere=True)
+    control.build(given.shape)
+    mean = (1, 2)
+    gated = numpy_of(gate(given)).mean(mean)
+    control.set_weights(gate.get_weights())
+    without = numpy_of(control(given)).mean(mean)
+    g = numpy_of(gate.attention(given))
+    covariance = (given * g).mean(mean) - given.mean(mean) * g.mean(mean)
+    np.testing.assert_allclose(gated - without, covariance, atol=1e-6)
+    assert np.abs(covariance).max() > 1e-3
+    assert np.ptp(numpy_of(control.attention(given)), axis=mean).max() == 0
+
+
+def test_heads_are_equal_but_for_the_pooling():
+    heads = {
+        pooling: head_on_maps(4, MAPS, 2, pooling, equal_parameters=True)
+        for pooling in POOLINGS
+    }
+    assert {head.count_params() for head in heads.values()} == {
+        8 * 64 + 129 + 8 * 128 + 128 + 128 * 4 + 4
+    }
+    for one in heads.values():
+        for a, b in zip(
+            one.get_weights(), heads["max"].get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+    plain = head_on_maps(4, MAPS, 2)
+    assert plain.count_params() == 8 * 128 + 128 + 128 * 4 + 4
+    for a, b in zip(
+        plain.get_weights(), heads["max"].get_weights()[4:], strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    other = head_on_maps(4, MAPS, 3).get_weights()[0]
+    assert np.abs(other - plain.get_weights()[0]).max() > 0.01
+
+
+def test_heads_pool_as_they_say():
+    given = maps()
+    for pooling, pooled in (("average", np.mean), ("max", np.max)):
+        head = head_on_maps(4, MAPS, pooling=pooling)
+        w1, b1, w2, b2 = head.get_weights()
+        hidden = np.maximum(pooled(given, axis=(1, 2)) @ w1 + b1, 0)
+        np.testing.assert_allclose(
+            numpy_of(head(given)), hidden @ w2 + b2, rtol=1e-4, atol=1e-5
+        )
+
+
+def test_a_head_trained_on_kept_maps_fits_its_base():
+    """Example 2 of the source, the base run once; no weight of it moves."""
+    base = backbone("VGG16", "random", 32, pooled=False)
+    pictures = np.random.default_rng(0).uniform(0, 255, (4, *SHAPE))
+    labels = np.arange(4)
+    kept = base.predict(pictures, verbose=0)
+    head = head_on_maps(4, base.output_shape[1:], pooling="attention")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    head.compile(keras.optimizers.Adam(1e-4), loss)
+    before = base.get_weights()
+    head.fit(kept, labels, epochs=2, verbose=0)
+    model = attach(base, head)
+    np.testing.assert_allclose(
+        model.predict(pictures, verbose=0),
+        head.predict(kept, verbose=0),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+    for was, now in zip(before, base.get_weights(), strict=True):
+        np.testing.assert_array_equal(was, now)
+    assert model.layers[0] is base
+    trained = 512 * 64 + 129 + 512 * 128 + 128 + 128 * 4 + 4
+    assert trained == sum(
+        w.size for w in map(numpy_of, model.trainable_weights)
+    )
+
+
+def test_the_small_vgg_is_as_told():
+    assert small_vgg(4).count_params() == 19_540
+    assert small_vgg(4, pooling="attention").count_params() == 21_717
+    model = small_vgg(4, SHAPE)
+    assert model.layers[0].output_shape == (None, 8, 8, 32)
+    assert model.output_shape == (None, 4)
+    assert small_base(SHAPE, widths=(4, 8)).output_shape == (None, 16, 16, 8)
+    weights = [small_vgg(4, SHAPE, seed).get_weights() for seed in (0, 0, 1)]
+    for a, b in zip(weights[0], weights[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.abs(weights[0][0] - weights[2][0]).max() > 0.01
+    convolutions = [w for w in weights[0] if w.ndim == 4]
+    assert [w.shape[-1] for w in convolutions] == [8, 8, 16, 16, 32, 32]
+    kinds = [type(layer).__name__ for layer in model.layers[0].layers]
+    assert kinds.count("BatchNormalization") == 3
+    # He's distribution: the signal keeps its size.
+    assert 0.5 < convolutions[-1].std() / np.sqrt(2 / (9 * 32)) < 1.5
+
+
+def test_logits_are_in_full_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = small_vgg(4, SHAPE, pooling="attention")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    pictures = np.full((2, *SHAPE), 200.0)
+    assert numpy_of(model(pictures)).dtype == "float32"
+    assert model.layers[1].compute_dtype == "float16"
+
+
+def test_a_copy_keeps_what_the_gate_is():
+    gate = SpatialGate(everywhere=True, seed=4)
+    copy = SpatialGate.from_config(gate.get_config())
+    assert copy.everywhere
+    given = maps()
+    np.testing.assert_array_equal(numpy_of(copy(given)), numpy_of(gate(given)))
+
+
+def test_another_pooling_is_refused():
+    with pytest.raises(ValueError, match="pooling: 'mean' is none of"):
+        small_vgg(4, SHAPE, pooling="mean")

