@@ -8,10 +8,21 @@ import pytest
 from helpers.paths import ROOT
 
 HELPERS = ROOT / "helpers"
-ORDER = """
-paths terminal session imbalance evaluation data methods models training
-figures papers runner run
-""".split()
+ORDER = [
+    "paths",
+    "terminal",
+    "session",
+    "imbalance",
+    "evaluation",
+    "data",
+    "methods",
+    "models",
+    "training",
+    "figures",
+    "papers",
+    "runner",
+    "run",
+]
 ROOMS = [name for name in ORDER if (HELPERS / name).is_dir()]
 
 

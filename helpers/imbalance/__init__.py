@@ -23,8 +23,8 @@ from helpers.imbalance.sampling import (
     subsample,
 )
 from helpers.imbalance.splits import (
-    Impossible,
     PART_NAMES,
+    Impossible,
     Split,
     by_source,
     class_shares,

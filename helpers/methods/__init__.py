@@ -14,8 +14,8 @@ from helpers.methods.losses import (
 from helpers.methods.post_hoc import prior_offsets
 from helpers.methods.registry import (
     METHODS,
-    Method,
     PAPER_LOSSES,
+    Method,
     focal,
     logit_adjusted,
     logit_adjusted_post_hoc,

@@ -17,4 +17,4 @@ from helpers.papers.rounding import (
     possible_errors,
     possible_hits,
 )
-from helpers.papers.severity_claims import CLAIMS, Ledger, ON_IMAGENET
+from helpers.papers.severity_claims import CLAIMS, ON_IMAGENET, Ledger

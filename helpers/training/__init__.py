@@ -9,8 +9,8 @@ from helpers.training.fine_tuning import FineTuning, fine_tune
 from helpers.training.grid import train_grid
 from helpers.training.heads import HeadSettings, epoch_batches, train_heads
 from helpers.training.recipe import (
-    CoupledSGD,
     PROTOCOLS,
+    CoupledSGD,
     augmentation_layers,
     protocol_of,
 )
