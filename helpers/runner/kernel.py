@@ -70,6 +70,8 @@ def execute(
             progress_bar=bar if sys.stderr.isatty() else False,
             cwd=ROOT,
             coalesce_streams=True,
+            # All is written by then; TensorFlow takes seconds to say goodbye.
+            shutdown_kernel="immediate",
             # The kernel's remarks about its transport and its shutdown.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
