@@ -4,21 +4,15 @@ E. Alpaydin and C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI
 Machine Learning Repository, 1998, doi:10.24432/C50P49: its test part.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from PIL import Image
 from sklearn import datasets
 
 from helpers.data.arrays import from_arrays
 from helpers.data.dataset import ImageDataset
-from helpers.imbalance.sampling import LongTail, hold_out, long_tail
 
 SIDE = 8
 """Side in pixels of a digit as it is stored."""
-
-PER_CLASS = 30
-"""Pictures of each class in the balanced test part."""
 
 
 def load_digits(image_size: int = 16) -> ImageDataset:
@@ -57,20 +51,3 @@ def load_digits(image_size: int = 16) -> ImageDataset:
         licence="CC BY 4.0",
         citation="Alpaydin & Kaynak 1998, doi:10.24432/C50P49",
     )
-
-
-def long_tailed(labels, rho: float, seed: int) -> tuple[LongTail, np.ndarray]:
-    """Take a balanced test part, then a long-tailed training part.
-
-    The test part is 30 pictures a class, the same for every rho. Of the rest
-    each class has 144 or more: the training part holds 144 of class 9, down
-    to ⌊144 / ρ⌋ of class 0, by the power law, eq. (18) of the CEFL paper; it
-    is nested in rho.
-
-    labels: of ``load_digits``, (1797,). Returns the training part and the
-    test part's sorted indices, both into labels. Raises ValueError for a rho
-    above 144.
-    """
-    rest, test = hold_out(labels, 10, PER_CLASS, seed)
-    train = long_tail(labels[rest], 10, rho, seed)
-    return replace(train, indices=rest[train.indices]), test

@@ -1,7 +1,7 @@
 """How unequal classes are, and what is done to the data about it.
 
 Counts, the imbalance ratio and class weights; resampling; splits into
-training, validation and test sets, and their leakage.
+training, validation and test set, and their leakage.
 """
 
 from helpers.imbalance.counts import (
@@ -10,26 +10,19 @@ from helpers.imbalance.counts import (
     effective_number_weights,
     head_medium_tail,
     imbalance_ratio,
-    over_sampling_factor,
     power_law_counts,
     scaled_counts,
 )
-from helpers.imbalance.proportions import rebuild
-from helpers.imbalance.sampling import (
-    LongTail,
-    hold_out,
-    long_tail,
-    resample,
-    subsample,
-)
+from helpers.imbalance.sampling import hold_out, long_tail, resample, subsample
 from helpers.imbalance.splits import (
-    PART_NAMES,
+    SETS,
     Impossible,
     Split,
-    by_source,
+    by_group,
     class_shares,
     folds,
     leakage,
+    rebuild,
     stratified,
     ways,
 )

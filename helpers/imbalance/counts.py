@@ -4,7 +4,7 @@ import numpy as np
 
 
 def class_counts(labels, n_classes: int) -> np.ndarray:
-    """Count the pictures of each class.
+    """Count the images of each class.
 
     labels: (N,) integers in 0 … n_classes-1. Returns (C,) int64; a class
     that does not occur counts 0. Raises ValueError for any other label.
@@ -29,9 +29,7 @@ def imbalance_ratio(counts) -> float:
     counts: (C,). Raises ValueError where a class is empty: ρ would be
     infinite.
     """
-    counts = _checked(counts)
-    if counts.ndim != 1:
-        raise ValueError(f"counts: expected a vector, got {counts.shape}")
+    counts = _checked(counts, one_set=True)
     return float(counts.max() / counts.min())
 
 
@@ -40,10 +38,10 @@ def balanced_weights(counts) -> np.ndarray:
 
     w_c = N / (C · n_c), scikit-learn's "balanced" heuristic (King & Zeng,
     Political Analysis 9, 2001). Their mean over *samples* is 1, not their
-    mean over classes.
+    mean over classes. Worked: counts (8, 2, 2) have weights 0.5, 2, 2.
 
-    counts: (C,) pictures a class in the training part, or (..., C) for
-    several training parts. Returns float64 of the same shape. Raises
+    counts: (C,) images of each class in the training set, or (..., C) for
+    several training sets. Returns float64 of the same shape. Raises
     ValueError on an empty class.
     """
     counts = _checked(counts)
@@ -96,7 +94,7 @@ def power_law_counts(largest: int, n_classes: int, rho: float) -> np.ndarray:
         raise ValueError(f"rho: expected 1 or more, got {rho}")
     if rho > largest:
         raise ValueError(
-            f"rho: {rho:g} would leave class 0 empty; with {largest} pictures "
+            f"rho: {rho:g} would leave class 0 empty; with {largest} images "
             f"in the largest class the largest feasible ρ is {largest}"
         )
     exponents = np.arange(n_classes) / (n_classes - 1) - 1
@@ -106,18 +104,18 @@ def power_law_counts(largest: int, n_classes: int, rho: float) -> np.ndarray:
 
 
 def scaled_counts(counts, available) -> np.ndarray:
-    """Scale a paper's training counts down to the pictures there are.
+    """Scale a paper's training counts down to the images available.
 
     All counts shrink by one factor, the largest one, up to 1, at which no
     class asks for more than it has; each is rounded to the nearest integer
-    and is two at least, so that a class is never a single picture.
-    ILSVRC PART1 of Huang, Song and Lu (2019), Table 1, 100, 400, 200, 700,
-    50, 689, 423, 17, 10, with 100 pictures of each class there: 14, 57, 29,
-    100, 7, 98, 60, 2, 2.
+    and is two at least, so that a class is never a single image. ILSVRC
+    PART1 of Huang, Song and Lu (2019), Table 1, 100, 400, 200, 700, 50, 689,
+    423, 17, 10, with 100 images of each class: 14, 57, 29, 100, 7, 98, 60,
+    2, 2.
 
-    counts, available: (C,) pictures a class, asked for and there. Returns
-    (C,) int64. Raises ValueError on an empty class in counts, on another
-    number of classes, or where a class has fewer than two pictures.
+    counts, available: (C,) images of each class, asked for and available.
+    Returns (C,) int64. Raises ValueError on an empty class in counts, on
+    another number of classes, or where a class has fewer than two images.
     """
     counts, available = _checked(counts), np.asarray(available)
     if counts.shape != available.shape or counts.ndim != 1:
@@ -128,23 +126,10 @@ def scaled_counts(counts, available) -> np.ndarray:
     if available.min() < 2:
         raise ValueError(
             f"available: class {available.argmin()} has {available.min()}; "
-            "two pictures of each class are needed, leave the class out"
+            "two images of each class are needed, leave the class out"
         )
     factor = min(1, (available / counts).min())
     return np.maximum(np.rint(counts * factor), 2).astype(np.int64)
-
-
-def over_sampling_factor(counts) -> float:
-    """How many times more pictures an over-sampled epoch has: C max(n) / N.
-
-    Random over-sampling brings every class up to the largest one. Training
-    on as many *epochs* of that costs as many times more updates.
-
-    counts: (C,) pictures a class in the training part; for counts (8, 2, 2)
-    the factor is 2. Raises ValueError where a class is empty.
-    """
-    counts = _checked(counts)
-    return float(counts.size * counts.max() / counts.sum())
 
 
 def head_medium_tail(counts) -> np.ndarray:
@@ -155,19 +140,18 @@ def head_medium_tail(counts) -> np.ndarray:
     class with the higher index is the larger, as in ``power_law_counts``.
 
     The CEFL paper reports no such groups. The fixed limits of Liu et al.
-    (arXiv:1904.05160: more than 100 pictures, 20 to 100, fewer than 20) are
+    (arXiv:1904.05160: more than 100 images, 20 to 100, fewer than 20) are
     made for 365 and more classes and leave groups empty on small sets.
     Raises ValueError for fewer than three classes, an empty one, or where
     all are equally large.
     """
-    counts = _checked(counts)
-    if counts.ndim != 1 or len(counts) < 3:
-        raise ValueError(
-            f"counts: expected three classes or more, got {counts.shape}"
-        )
-    if counts.min() == counts.max():
-        raise ValueError("counts: all classes are equally large; no tail")
+    counts = _checked(counts, one_set=True)
     third = len(counts) // 3
+    if third == 0 or counts.min() == counts.max():
+        raise ValueError(
+            "counts: expected three classes or more, not all equally large, "
+            f"got {counts.tolist()}"
+        )
     order = np.argsort(counts, kind="stable")
     groups = np.full(len(counts), "medium")
     groups[order[:third]] = "tail"
@@ -175,16 +159,17 @@ def head_medium_tail(counts) -> np.ndarray:
     return groups
 
 
-def _checked(counts) -> np.ndarray:
+def _checked(counts, one_set: bool = False) -> np.ndarray:
     counts = np.asarray(counts)
-    if counts.ndim == 0 or counts.size == 0:
+    if counts.ndim == 0 or counts.size == 0 or (one_set and counts.ndim > 1):
         raise ValueError(
-            f"counts: expected one number a class, got shape {counts.shape}"
+            "counts: expected a vector, one number a class, got shape "
+            f"{counts.shape}"
         )
     if (counts <= 0).any():
         empty = sorted({int(c) for c in np.nonzero(counts <= 0)[-1]})
         raise ValueError(
-            f"counts: class {empty} has no picture; leave the class out or "
+            f"counts: class {empty} has no image; leave the class out or "
             "take a split in which every class occurs"
         )
     return counts

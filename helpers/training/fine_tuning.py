@@ -300,7 +300,7 @@ def predicted_logits(
 
 def _key(images, labels, run, method, backbone, weights, settings, scaling):
     """Hash of all that a training follows from, but for the machine."""
-    arrays = [images, labels, *run.parts().values()]
+    arrays = [images, labels, *run.sets().values()]
     n_classes = int(labels.max()) + 1
     counts = np.bincount(labels[run.train], minlength=n_classes)
     made_of = {

@@ -25,8 +25,8 @@ import time
 import keras
 import numpy as np
 
-from helpers.data.digits import load_digits, long_tailed
-from helpers.imbalance.splits import Split
+from helpers.data.digits import load_digits
+from helpers.imbalance import Split, hold_out, long_tail
 from helpers.methods.losses import CrossEntropy
 from helpers.methods.registry import METHODS, PAPER_LOSSES
 from helpers.models.backbones import backbone, extractor
@@ -174,9 +174,9 @@ def bench_grid() -> None:
     runs = []
     for rho in (10, 50):
         for seed in range(3):
-            tail, test = long_tailed(labels, rho, seed)
-            name = f"rho {rho}"
-            runs.append(Split(name, tail.indices, test[:0], test, seed))
+            rest, test = hold_out(labels, 10, 30, seed)
+            train = rest[long_tail(labels[rest], 10, rho, seed)]
+            runs.append(Split(f"rho {rho}", train, test[:0], test, seed))
     # As many cells of each rho; all losses cost plain Keras the same.
     cells = [(run, name) for run in runs[::3] for name in PAPER_LOSSES[::5]]
     count = len(runs) * len(PAPER_LOSSES)

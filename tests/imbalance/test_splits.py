@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from helpers.data.dataset import FOUND, ImageDataset
-from helpers.imbalance import splits
+from helpers.imbalance import scaled_counts, splits
 
 
 @pytest.fixture
@@ -26,37 +26,37 @@ def uneven():
 
 
 def assert_partition(split, n):
-    everything = np.concatenate(list(split.parts().values()))
+    everything = np.concatenate(list(split.sets().values()))
     assert np.array_equal(np.sort(everything), np.arange(n))
-    for index in split.parts().values():
+    for index in split.sets().values():
         assert index.dtype == np.int64
         assert np.all(np.diff(index) > 0)
 
 
-def shared_sources(split, groups):
-    train, val, test = (set(groups[i]) for i in split.parts().values())
+def shared_groups(split, groups):
+    train, val, test = (set(groups[i]) for i in split.sets().values())
     return (train & val) | (train & test) | (val & test)
 
 
-def test_stratified_is_within_one_picture():
+def test_stratified_is_within_one_image():
     counts = np.array([1240, 1030, 1032, 1006, 299, 3])
     labels = np.repeat(np.arange(6), counts)
     split = splits.stratified(labels, seed=3)
     assert_partition(split, len(labels))
-    held = [
-        np.bincount(labels[i], minlength=6) for i in split.parts().values()
-    ]
+    held = np.stack(
+        [np.bincount(labels[i], minlength=6) for i in split.sets().values()]
+    )
     want = np.outer([0.7, 0.2, 0.1], counts)
-    assert np.abs(np.stack(held) - want)[:, :5].max() < 1
-    # Three pictures: one in each part rather than 2.1, 0.6 and 0.3.
-    assert np.stack(held)[:, 5].tolist() == [1, 1, 1]
+    assert np.abs(held - want)[:, :5].max() < 1
+    # Three images: one in each set rather than 2.1, 0.6 and 0.3.
+    assert held[:, 5].tolist() == [1, 1, 1]
     assert split.name == "random" and split.seed == 3
 
 
 def test_stratified_follows_other_fractions():
     labels = np.repeat([0, 1], [100, 50])
     split = splits.stratified(labels, 0, fractions=(0.5, 0.25, 0.25))
-    sizes = [len(index) for index in split.parts().values()]
+    sizes = [len(index) for index in split.sets().values()]
     assert sizes[0] == 75 and sorted(sizes[1:]) == [37, 38]
 
 
@@ -69,30 +69,30 @@ def test_bad_fractions(fractions):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_by_source(uneven, seed):
+def test_by_group(uneven, seed):
     labels, groups = uneven
-    split = splits.by_source(labels, groups, seed)
+    split = splits.by_group(labels, groups, seed)
     assert_partition(split, len(labels))
-    assert not shared_sources(split, groups)
+    assert not shared_groups(split, groups)
     table = splits.class_shares(split, labels, "abcde")
     shares = table[["train_share", "val_share", "test_share"]].to_numpy()
     assert np.abs(shares - [0.7, 0.2, 0.1]).max() < 0.03
     sources = [
-        [len(set(groups[i][labels[i] == c])) for i in split.parts().values()]
+        [len(set(groups[i][labels[i] == c])) for i in split.sets().values()]
         for c in range(5)
     ]
     assert sources[1] == sources[4] == [13, 4, 2]
 
 
-def test_by_source_does_not_send_large_sources_to_train(uneven):
+def test_by_group_does_not_send_large_sources_to_train(uneven):
     labels, groups = uneven
     _, inverse, sizes = np.unique(
         groups, return_inverse=True, return_counts=True
     )
     large = np.zeros(3)
     for seed in range(30):
-        split = splits.by_source(labels, groups, seed)
-        for k, index in enumerate(split.parts().values()):
+        split = splits.by_group(labels, groups, seed)
+        for k, index in enumerate(split.sets().values()):
             held = np.unique(inverse[index])
             large[k] += (sizes[held] > np.quantile(sizes, 0.9)).sum()
     assert np.abs(large / large.sum() - [0.7, 0.2, 0.1]).max() < 0.06
@@ -101,29 +101,34 @@ def test_by_source_does_not_send_large_sources_to_train(uneven):
 def test_three_sources_are_enough():
     labels = np.repeat([0, 1], [30, 12])
     groups = np.repeat(np.arange(6).astype(str), [10, 10, 10, 6, 4, 2])
-    split = splits.by_source(labels, groups, 0)
-    for index in split.parts().values():
+    split = splits.by_group(labels, groups, 0)
+    for index in split.sets().values():
         assert set(labels[index]) == {0, 1}
 
 
-def test_too_few_sources_say_how_many():
-    labels = np.repeat([0, 1], [30, 10])
-    groups = np.concatenate([np.arange(30), [100] * 5, [101] * 5])
-    with pytest.raises(ValueError, match="class 1 has 2 sources, too few"):
-        splits.by_source(labels, groups, 0)
-    with pytest.raises(ValueError, match="class 1 has 1 image, too few"):
-        splits.stratified(np.array([0] * 9 + [1]), 0)
-    with pytest.raises(ValueError, match="class 1 has 2 sources, too few"):
-        splits.folds(labels, groups, 5, 0)
+@pytest.mark.parametrize("names", [None, ["acne", "boil"]])
+def test_too_few_groups_say_how_many(names):
+    labels = np.repeat([0, 1], [30, 8])
+    groups = np.concatenate([np.arange(30), 30 + np.arange(8) // 2])
+    boil = f"class {'1' if names is None else repr(names[1])} has"
+    with pytest.raises(
+        splits.Impossible,
+        match=f"{boil} 4 sources, too few for 5 folds; take 4 folds",
+    ):
+        splits.folds(labels, groups, 5, 0, class_names=names)
+    with pytest.raises(splits.Impossible, match=f"{boil} 2 images.*3 sets"):
+        splits.stratified(labels[:32], 0, class_names=names)
+    with pytest.raises(splits.Impossible, match=f"{boil} 1 source, .*leave"):
+        splits.by_group(labels[:32], groups[:32], 0, class_names=names)
 
 
 def test_sources_with_several_classes():
     rng = np.random.default_rng(0)
     groups = rng.integers(0, 40, 600)
     labels = rng.choice(3, 600, p=[0.7, 0.2, 0.1])
-    split = splits.by_source(labels, groups, 0)
-    assert not shared_sources(split, groups)
-    for index in split.parts().values():
+    split = splits.by_group(labels, groups, 0)
+    assert not shared_groups(split, groups)
+    for index in split.sets().values():
         assert set(labels[index]) == {0, 1, 2}
 
 
@@ -133,7 +138,7 @@ def test_impossible_mixture_is_an_error():
     labels = np.array([0, 1, 0, 1, 0, 2, 1, 2, 2])
     groups = np.array(list("aabbccdde"))
     with pytest.raises(ValueError, match="no way found to have every class"):
-        splits.by_source(labels, groups, 0)
+        splits.by_group(labels, groups, 0)
 
 
 def patients(rng, n_parts, n_classes, extra, copies=4):
@@ -163,22 +168,22 @@ def test_a_split_by_group_that_exists_is_found(seed):
     n_parts, n_classes = rng.integers(3, 6), rng.integers(3, 9)
     labels, groups = patients(rng, n_parts, n_classes, rng.integers(0, 30))
     made = splits.folds(labels, groups, n_parts, seed)
-    made.append(splits.by_source(labels, groups, seed))
+    made.append(splits.by_group(labels, groups, seed))
     for split in made:
         assert_partition(split, len(labels))
-        assert not shared_sources(split, groups)
-        for index in split.parts().values():
+        assert not shared_groups(split, groups)
+        for index in split.sets().values():
             assert set(labels[index]) == set(range(n_classes))
-    again = splits.by_source(labels, groups, seed)
+    again = splits.by_group(labels, groups, seed)
     assert np.array_equal(again.test, made[-1].test)
 
 
 def test_a_found_split_is_near_its_fractions_and_another_with_a_seed():
     rng = np.random.default_rng(0)
     labels, groups = patients(rng, 3, 8, 60)
-    made = [splits.by_source(labels, groups, seed) for seed in range(5)]
+    made = [splits.by_group(labels, groups, seed) for seed in range(5)]
     for split in made:
-        sizes = np.array([len(index) for index in split.parts().values()])
+        sizes = np.array([len(index) for index in split.sets().values()])
         assert np.abs(sizes / len(labels) - [0.7, 0.2, 0.1]).max() < 0.05
     assert len({tuple(split.test) for split in made}) > 1
 
@@ -199,20 +204,6 @@ def test_the_search_agrees_with_trying_everything():
             assert (splits._held(holds, part, 3) > 0).all()
         answers.append(exists)
     assert 10 < sum(answers) < 50
-
-
-def test_errors_name_the_class():
-    names = ["acne", "boil"]
-    labels = np.repeat([0, 1], [30, 8])
-    groups = np.concatenate([np.arange(30), 30 + np.arange(8) // 2])
-    with pytest.raises(
-        ValueError, match="class 'boil' has 4 sources.*5 folds; take 4 folds"
-    ):
-        splits.folds(labels, groups, 5, 0, class_names=names)
-    with pytest.raises(ValueError, match="class 'boil' has 2 images.*3 sets"):
-        splits.stratified(labels[:32], 0, class_names=names)
-    with pytest.raises(ValueError, match="class 'boil' has 1 source, .*leave"):
-        splits.by_source(labels[:32], groups[:32], 0, class_names=names)
 
 
 def dataset(labels, groups, published=None):
@@ -238,7 +229,7 @@ def test_ways():
     made, left_out = splits.ways(dataset(labels, groups, three), 3)
     assert list(made) == ["random", "by source", "published"]
     assert not left_out
-    same = splits.by_source(labels, groups, 3)
+    same = splits.by_group(labels, groups, 3)
     assert np.array_equal(made["by source"].test, same.test)
     made, left_out = splits.ways(dataset(labels, groups), 3)
     assert list(made) == ["random", "by source"] and not left_out
@@ -261,27 +252,25 @@ def test_ways_that_are_left_out_say_why():
     assert list(made) == ["random"]
     assert "class 'b' has 2 sources" in left_out["by source"]
     made, left_out = splits.ways(dataset(labels, None), 0)
-    assert "does not tell the sources" in left_out["by source"]
+    assert left_out["by source"] == (
+        "The split by source is left out: this data set does not tell the "
+        "sources."
+    )
     with pytest.raises(splits.Impossible, match="class 'b' has 1 image"):
         splits.ways(dataset(labels[:13], None), 0)
 
 
 def test_published():
-    given = np.array(["test", "train", "val", "train"])
-    split = splits.published(given)
-    assert split.train.tolist() == [1, 3]
-    assert split.val.tolist() == [2]
-    assert split.test.tolist() == [0]
+    labels = np.array([0, 0, 0, 1, 1, 1, 1])
+    given = np.array(["test", "train", "val", "train", "val", "train", "test"])
+    split = splits.published(given, labels, "ab")
+    assert split.train.tolist() == [1, 3, 5]
+    assert split.val.tolist() == [2, 4]
+    assert split.test.tolist() == [0, 6]
     assert split.seed is None
-
-
-def test_published_errors():
-    with pytest.raises(ValueError, match="has no published split"):
-        splits.published(None)
-    with pytest.raises(ValueError, match="no validation set is published"):
-        splits.published(np.array(["train", "test"]))
-    with pytest.raises(ValueError, match="got 'extra'"):
-        splits.published(np.array(["train", "test", "val", "extra"]))
+    given[0] = "extra"
+    with pytest.raises(ValueError, match="extra"):
+        splits.published(given, labels, "ab")
 
 
 @pytest.mark.parametrize("grouped", [True, False])
@@ -297,7 +286,7 @@ def test_folds(uneven, grouped):
         share = np.bincount(labels[split.test], minlength=5) / counts
         assert np.abs(share - 0.2).max() < (0.07 if grouped else 0.01)
         if grouped:
-            assert not shared_sources(split, groups)
+            assert not shared_groups(split, groups)
     with pytest.raises(ValueError, match="n_folds"):
         splits.folds(labels, groups, 2, 0)
 
@@ -327,11 +316,11 @@ def test_determinism(uneven):
 
     def made(seed):
         yield splits.stratified(labels, seed)
-        yield splits.by_source(labels, groups, seed)
+        yield splits.by_group(labels, groups, seed)
         yield from splits.folds(labels, groups, 5, seed)
 
     for a, b, other in zip(made(7), made(7), made(8), strict=True):
-        for part in splits.PART_NAMES:
+        for part in splits.SETS:
             assert np.array_equal(getattr(a, part), getattr(b, part))
         assert not np.array_equal(a.test, other.test)
 
@@ -367,4 +356,59 @@ def test_class_shares():
 
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match="one length"):
-        splits.by_source(np.repeat([0, 1], 5), np.arange(9), 0)
+        splits.by_group(np.repeat([0, 1], 5), np.arange(9), 0)
+
+
+ASKED = np.array([7, 335, 14, 100, 700])
+# Six classes, shuffled; class 5 is the largest and class 0 the smallest.
+SIZES = np.array([40, 70, 50, 80, 60, 90])
+SIX = np.random.default_rng(0).permutation(np.repeat(np.arange(6), SIZES))
+
+
+def test_rebuilt_sets_have_their_counts():
+    made = splits.rebuild(SIX, ASKED, "part", [0, 1, 2], 10, 5)
+    # The largest class takes the largest count, and so on.
+    assert made.classes.tolist() == [2, 3, 4, 1, 5]
+    np.testing.assert_array_equal(made.classes[made.labels], SIX[made.rows])
+    expected = scaled_counts(ASKED, SIZES[made.classes] - 15)
+    assert made.counts.tolist() == expected.tolist()
+    for run in made.runs:
+        counts = [expected.tolist(), [5] * 5, [10] * 5]
+        for index, n in zip(run.sets().values(), counts, strict=True):
+            assert np.bincount(made.labels[index]).tolist() == n
+        together = np.concatenate([*run.sets().values()])
+        assert len(np.unique(together)) == len(together)
+    # Only the training set is drawn by the seed.
+    first, second, _ = made.runs
+    np.testing.assert_array_equal(first.test, second.test)
+    np.testing.assert_array_equal(first.val, second.val)
+    assert set(first.train) != set(second.train)
+    assert [(r.name, r.seed) for r in made.runs] == [
+        ("part", seed) for seed in (0, 1, 2)
+    ]
+    # The two smallest have names of their own.
+    assert made.names.tolist() == ["S1", "C2", "S2", "C4", "C5"]
+
+
+def test_classes_to_rebuild_from_can_be_chosen():
+    made = splits.rebuild(SIX, [4, 20], "part", [0], 10, 5, classes=[5, 0])
+    assert np.bincount(SIX[made.rows]).tolist() == [40, 0, 0, 0, 0, 90]
+    assert (SIX[made.rows[made.labels == 0]] == 5).all()
+    assert made.counts.tolist() == [4, 20]
+
+
+def test_there_may_be_no_validation_set():
+    """As in the paper: a class of 107 images has 7 besides its 100."""
+    labels = np.repeat([0, 1], [107, 435])
+    made = splits.rebuild(labels, [7, 335], "part", [0], 100, 0, [0, 1])
+    assert made.counts.tolist() == [7, 335]
+    (run,) = made.runs
+    assert len(run.val) == 0
+    assert np.bincount(made.labels[run.test]).tolist() == [100, 100]
+
+
+def test_what_cannot_be_rebuilt_is_told():
+    with pytest.raises(ValueError, match="6 classes, 7 are needed"):
+        splits.rebuild(SIX, [5] * 7, "part", [0], 10, 5)
+    with pytest.raises(ValueError, match="class 2 has 50 images: 60 for test"):
+        splits.rebuild(SIX, ASKED, "part", [0], 60, 5)

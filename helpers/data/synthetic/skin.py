@@ -1,6 +1,6 @@
 """Draw one patch of skin with acne lesions on it, from formulas.
 
-Skin is drawn as a small physical model rather than as a collage. Layers
+Skin is a small physical model rather than as a collage. Layers
 hold what is in the skin (blood, pigment, keratin, pus, relief, oil); one
 renderer turns them into light. Colour follows the Beer-Lambert law, in which
 blood and melanin each darken the channels by an optical density of their own
@@ -10,40 +10,36 @@ basis function", SIGGRAPH); oil shines by Blinn's half vector (Blinn 1977,
 SIGGRAPH). So redness fades on dark skin and a dome shows under raking light
 without anybody drawing that.
 
-The pictures teach class imbalance, not dermatology.
+The images teach class imbalance, not dermatology.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from scipy import fft, ndimage
 
+from helpers.data.synthetic.drawing import step, window
+
 SIDE = 224
-"""Side of a drawn scene in pixels: a 150-pixel view fits in it, turned."""
+"""Side of a drawn scene in pixels: a 150-pixel view fits in it, rotated."""
 
 # sRGB skin without lesions, lightest to darkest; after Fitzpatrick's types.
-TONES = np.array(
-    [
-        (243, 212, 196),
-        (233, 193, 169),
-        (215, 166, 136),
-        (181, 128, 97),
-        (132, 87, 64),
-        (82, 53, 43),
-    ],
-    dtype=np.float32,
+TONES = np.float32(
+    [[243, 212, 196], [233, 193, 169], [215, 166, 136]]
+    + [[181, 128, 97], [132, 87, 64], [82, 53, 43]]
 )
 # Optical density of one unit of blood and of pigment, in linear R, G, B.
-BLOOD = np.array((0.22, 1.00, 0.86), dtype=np.float32)
-VENOUS = np.array((0.55, 0.90, 0.58), dtype=np.float32)
-PIGMENT = np.array((0.52, 0.83, 1.00), dtype=np.float32)
+BLOOD = np.float32((0.22, 1.00, 0.86))
+VENOUS = np.float32((0.55, 0.90, 0.58))
+PIGMENT = np.float32((0.52, 0.83, 1.00))
 # Linear colour of what fills a closed pore and of what fills a pustule.
-KERATIN = np.array((0.97, 0.84, 0.66), dtype=np.float32)
-PUS = np.array((0.92, 0.78, 0.43), dtype=np.float32)
+KERATIN = np.float32((0.97, 0.84, 0.66))
+PUS = np.float32((0.92, 0.78, 0.43))
 TEMPERATURES = {
     "warm": (1.08, 1.00, 0.84),
     "neutral": (1.00, 1.00, 1.00),
@@ -54,6 +50,8 @@ TEMPERATURES = {
 }
 EVERYDAY = ("warm", "neutral", "cool")
 """The temperatures that ``random_light`` draws from."""
+
+LAYERS = ("height", "blood", "venous", "pigment", "keratin", "pus", "oil")
 
 
 def _layer() -> np.ndarray:
@@ -66,7 +64,8 @@ class Skin:
 
     Each layer is float32 (SIDE, SIDE): ``height`` in pixels; ``blood``,
     ``venous`` and ``pigment`` in optical density; ``keratin`` and ``pus`` as
-    opacities 0..1; ``oil`` as the strength of the shine.
+    opacities 0..1; ``oil`` as the strength of the shine. ``tone`` is 0 (pale)
+    to 1 (dark), ``wobble`` the noise that no lesion's outline is without.
     """
 
     tone: float
@@ -95,9 +94,8 @@ class Light:
     @property
     def name(self) -> str:
         """Descriptor for the manifest, such as ``"warm, raking"``."""
-        return f"{self.temperature}, " + (
-            "raking" if self.slant > 40 else "frontal"
-        )
+        side = "raking" if self.slant > 40 else "frontal"
+        return f"{self.temperature}, {side}"
 
 
 def skin_type(tone: float) -> str:
@@ -105,18 +103,12 @@ def skin_type(tone: float) -> str:
     return ("I-II", "III-IV", "V-VI")[min(int(tone * 3), 2)]
 
 
-# --- healthy skin ---------------------------------------------------------
-
-
 @lru_cache(maxsize=8)
 def _power_filter(exponent: float) -> np.ndarray:
-    fy = fft.fftfreq(SIDE)[:, None]
-    fx = fft.rfftfreq(SIDE)[None, :]
-    radius = np.hypot(fy, fx)
-    radius[0, 0] = 1.0
-    gain = radius**-exponent
-    gain[0, 0] = 0.0
-    return gain.astype(np.float32)
+    frequency = np.hypot(fft.fftfreq(SIDE)[:, None], fft.rfftfreq(SIDE))
+    # No constant part.
+    frequency[0, 0] = np.inf
+    return (frequency**-exponent).astype(np.float32)
 
 
 def _cloud(rng: np.random.Generator, exponent: float) -> np.ndarray:
@@ -129,7 +121,7 @@ def _cloud(rng: np.random.Generator, exponent: float) -> np.ndarray:
 def _furrows(
     rng: np.random.Generator, spacing: float, stretch: float
 ) -> np.ndarray:
-    """Worley's F2 - F1 on a stretched, turned grid: 0 in a furrow."""
+    """Worley's F2 - F1 on a stretched, rotated grid: 0 in a furrow."""
     angle = rng.uniform(0, np.pi)
     axis = np.arange(SIDE, dtype=np.float32)
     # math, not numpy: a float64 scalar would lift these layers to float64.
@@ -144,14 +136,13 @@ def _furrows(
     fu, fv = u - np.floor(u), v - np.floor(v)
     first = np.full((SIDE, SIDE), 9.0, np.float32)
     second = first.copy()
-    for du in (-1, 0, 1):
-        for dv in (-1, 0, 1):
-            cell = (iu + du) * cells[1] + (iv + dv)
-            gap_u = jitter[0].ravel()[cell] + (du - fu)
-            gap_v = jitter[1].ravel()[cell] + (dv - fv)
-            gap = gap_u * gap_u + gap_v * gap_v
-            second = np.minimum(second, np.maximum(first, gap))
-            first = np.minimum(first, gap)
+    for du, dv in product((-1, 0, 1), repeat=2):
+        cell = (iu + du) * cells[1] + (iv + dv)
+        gap_u = jitter[0].ravel()[cell] + (du - fu)
+        gap_v = jitter[1].ravel()[cell] + (dv - fv)
+        gap = gap_u * gap_u + gap_v * gap_v
+        second = np.minimum(second, np.maximum(first, gap))
+        first = np.minimum(first, gap)
     return np.sqrt(second) - np.sqrt(first)
 
 
@@ -161,8 +152,8 @@ def _pores(
     """Small dents about one a grid cell, each between 0 and 1 deep."""
     count = int((SIDE / spacing) ** 2)
     dents = _layer()
-    at = rng.integers(0, SIDE, (2, count))
-    dents[at[0], at[1]] = rng.uniform(0.2, 1.0, count)
+    y, x = rng.integers(0, SIDE, (2, count))
+    dents[y, x] = rng.uniform(0.2, 1.0, count)
     return ndimage.gaussian_filter(dents, radius) * (2 * np.pi * radius**2)
 
 
@@ -179,7 +170,7 @@ def healthy_skin(rng: np.random.Generator, tone: float) -> Skin:
     skin.height -= rng.uniform(0.2, 1.1) * pores
     skin.pigment += rng.choice((0.03, 0.25), p=(0.7, 0.3)) * pores
     skin.oil += rng.uniform(0.02, 0.25)
-    # A cheek is no plane: a broad curve gives each picture its shading.
+    # A cheek is no plane: a broad curve gives each image its shading.
     axis = np.linspace(-1, 1, SIDE, dtype=np.float32)
     turn = rng.uniform(0, 2 * np.pi)
     along = math.cos(turn) * axis[None, :] + math.sin(turn) * axis[:, None]
@@ -188,37 +179,22 @@ def healthy_skin(rng: np.random.Generator, tone: float) -> Skin:
     return skin
 
 
-# --- things found on any skin ---------------------------------------------
-
-
-def _window(skin: Skin, at, radius: float, reach: float, rng, squash=0.25):
+def _around(skin: Skin, at, radius: float, reach: float, rng, squash=0.25):
     """Slices round a lesion, and the distance in units of its radius.
 
     The distance is stretched along a random axis and wobbles with the
     skin's own noise, so that no lesion is a perfect disc.
     """
-    (y, x), radius = map(float, at), float(radius)
+    radius = float(radius)
     half = int(np.ceil(radius * reach * (1 + squash))) + 1
-    rows, cols = (
-        slice(max(int(c) - half, 0), max(min(int(c) + half + 1, SIDE), 0))
-        for c in (y, x)
-    )
-    dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - y
-    dx = np.arange(cols.start, cols.stop, dtype=np.float32)[None, :] - x
+    where, dy, dx = window(at, half, half + 1, (SIDE, SIDE))
     angle = rng.uniform(0, np.pi)
     stretch = 1 + rng.uniform(0, squash)
     cos, sin = math.cos(angle), math.sin(angle)
     a = (dx * cos + dy * sin) / (radius * stretch)
     b = (dy * cos - dx * sin) / radius * stretch
-    wobble = np.clip(skin.wobble[rows, cols], -2, 2)
-    return (rows, cols), np.hypot(a, b) * (1 + 0.10 * wobble)
-
-
-def _disc(distance: np.ndarray, edge: float, softness: float) -> np.ndarray:
-    """1 inside ``edge``, 0 outside, a smooth step of width ``softness``."""
-    # Much faster on small arrays than np.clip, and the same to the bit.
-    t = np.minimum(np.maximum((edge - distance) / softness + 0.5, 0), 1)
-    return t * t * (3 - 2 * t)
+    wobble = np.clip(skin.wobble[where], -2, 2)
+    return where, np.hypot(a, b) * (1 + 0.10 * wobble)
 
 
 def _spread(rng, count: int, radius: float, gap: float) -> list:
@@ -234,10 +210,29 @@ def _spread(rng, count: int, radius: float, gap: float) -> list:
     return places
 
 
-def _hairs(rng, count: int) -> np.ndarray:
-    """Opacity of ``count`` fine curved hairs, antialiased."""
-    big = Image.new("L", (2 * SIDE, 2 * SIDE))
-    pen = ImageDraw.Draw(big)
+def freckles(skin: Skin, rng: np.random.Generator, count: int) -> None:
+    """At most ``count`` small flat brown spots all over."""
+    for at in _spread(rng, count, 130, 5):
+        where, d = _around(skin, at, rng.uniform(1.5, 4), 2, rng)
+        skin.pigment[where] += rng.uniform(0.1, 0.4) * step(d, 1, 1.2)
+
+
+def moles(skin: Skin, rng: np.random.Generator, count: int) -> None:
+    """At most ``count`` dark spots with a sharp edge, a little raised."""
+    for at in _spread(rng, count, 95, 20):
+        radius = rng.uniform(3, 6.5)
+        where, d = _around(skin, at, radius, 2, rng)
+        skin.pigment[where] += rng.uniform(0.7, 1.7) * step(d, 1, 0.7)
+        skin.height[where] += 0.3 * radius * step(d, 0.8, 1.4)
+
+
+def hairs(skin: Skin, rng: np.random.Generator) -> None:
+    """A few to twenty fine dark curved hairs that lean one way."""
+    strength = rng.uniform(0.5, 1.6)
+    count = int(rng.integers(2, 22))
+    # Drawn at twice the size, for smooth edges.
+    large = Image.new("L", (2 * SIDE, 2 * SIDE))
+    pen = ImageDraw.Draw(large)
     t = np.linspace(0, 1, 14)[:, None]
     lean = rng.uniform(0, 2 * np.pi)
     for _ in range(count):
@@ -248,30 +243,8 @@ def _hairs(rng, count: int) -> np.ndarray:
         curve = start + t * along + t * (1 - t) * bend
         shade = int(rng.uniform(110, 235))
         pen.line([tuple(p) for p in curve], fill=shade, width=2)
-    small = big.resize((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(small, np.float32) / 255
-
-
-def freckles(skin: Skin, rng: np.random.Generator, count: int) -> None:
-    """At most ``count`` small flat brown spots all over."""
-    for at in _spread(rng, count, 130, 5):
-        where, d = _window(skin, at, rng.uniform(1.5, 4), 2, rng)
-        skin.pigment[where] += rng.uniform(0.1, 0.4) * _disc(d, 1, 1.2)
-
-
-def moles(skin: Skin, rng: np.random.Generator, count: int) -> None:
-    """At most ``count`` dark spots with a sharp edge, a little raised."""
-    for at in _spread(rng, count, 95, 20):
-        radius = rng.uniform(3, 6.5)
-        where, d = _window(skin, at, radius, 2, rng)
-        skin.pigment[where] += rng.uniform(0.7, 1.7) * _disc(d, 1, 0.7)
-        skin.height[where] += 0.3 * radius * _disc(d, 0.8, 1.4)
-
-
-def hairs(skin: Skin, rng: np.random.Generator) -> None:
-    """A few to twenty fine dark hairs that lean one way."""
-    strength = rng.uniform(0.5, 1.6)
-    skin.pigment += strength * _hairs(rng, int(rng.integers(2, 22)))
+    small = large.resize((SIDE, SIDE), Image.Resampling.BOX)
+    skin.pigment += strength * (np.asarray(small, np.float32) / 255)
 
 
 def distractors(skin: Skin, rng: np.random.Generator) -> None:
@@ -282,23 +255,20 @@ def distractors(skin: Skin, rng: np.random.Generator) -> None:
         moles(skin, rng, int(rng.integers(1, 3)))
     if rng.random() < 0.40:
         for at in _spread(rng, int(rng.integers(1, 5)), 105, 16):
-            where, d = _window(skin, at, rng.uniform(5, 15), 2.2, rng, 0.5)
-            mark = _disc(d, 0.9, 1.8)
+            where, d = _around(skin, at, rng.uniform(5, 15), 2.2, rng, 0.5)
+            mark = step(d, 0.9, 1.8)
             skin.blood[where] += rng.uniform(0.05, 0.45) * mark
             skin.pigment[where] += rng.uniform(0.0, 0.25) * mark
     if rng.random() < 0.35:
         hairs(skin, rng)
 
 
-# --- lesions --------------------------------------------------------------
-
-
 def _plug(skin: Skin, rng, at, radius: float) -> None:
     """An open pore: a dark plug in a funnel with a faint raised rim."""
-    where, d = _window(skin, at, radius, 2.4, rng)
-    plug = _disc(d, 0.85, rng.uniform(0.5, 0.9))
+    where, d = _around(skin, at, radius, 2.4, rng)
+    plug = step(d, 0.85, rng.uniform(0.5, 0.9))
     skin.pigment[where] += rng.uniform(1.3, 2.9) * plug
-    skin.pigment[where] += rng.uniform(0.1, 0.3) * _disc(d, 1.2, 1.3)
+    skin.pigment[where] += rng.uniform(0.1, 0.3) * step(d, 1.2, 1.3)
     rim = np.exp(-(((d - 1.4) / 0.4) ** 2))
     skin.height[where] += radius * (0.10 * rim - 0.16 * plug)
     skin.keratin[where] += rng.uniform(0, 0.08) * rim
@@ -307,14 +277,14 @@ def _plug(skin: Skin, rng, at, radius: float) -> None:
 
 def _red_bump(skin: Skin, rng, at, radius: float) -> tuple:
     """The body that papules and pustules share; returns its window."""
-    where, d = _window(skin, at, radius, 2.8, rng)
+    where, d = _around(skin, at, radius, 2.8, rng)
     red = rng.uniform(0.35, 1.0)
-    skin.blood[where] += red * _disc(d, 0.8, 1.3)
+    skin.blood[where] += red * step(d, 0.8, 1.3)
     skin.blood[where] += rng.uniform(0.1, 0.45) * np.exp(-((d / 1.7) ** 2))
-    skin.pigment[where] += 0.18 * skin.tone * _disc(d, 1.0, 1.4)
+    skin.pigment[where] += 0.18 * skin.tone * step(d, 1.0, 1.4)
     lift = rng.uniform(0.15, 0.32) * radius
     skin.height[where] += lift * np.exp(-((d / 0.75) ** 2))
-    skin.oil[where] += rng.uniform(0.0, 0.35) * _disc(d, 0.8, 1.0)
+    skin.oil[where] += rng.uniform(0.0, 0.35) * step(d, 0.8, 1.0)
     return where, d
 
 
@@ -322,13 +292,13 @@ def _apex(skin: Skin, rng, at, radius: float, size: float) -> tuple:
     """A small spot near a bump's top: where a head or a flake would be."""
     shift = rng.normal(0, 0.12 * radius, 2)
     at = (at[0] + shift[0], at[1] + shift[1])
-    return _window(skin, at, size * radius, 2.0, rng, 0.12)
+    return _around(skin, at, size * radius, 2.0, rng, 0.12)
 
 
 def _head(skin: Skin, rng, at, radius: float) -> None:
     """The pale or yellow top of a pustule, sometimes small or faint."""
     where, d = _apex(skin, rng, at, radius, rng.uniform(0.18, 0.52))
-    head = _disc(d, 0.9, rng.uniform(0.7, 1.4))
+    head = step(d, 0.9, rng.uniform(0.7, 1.4))
     opacity = rng.uniform(0.3, 0.95)
     yellow = rng.uniform(0.35, 1.0)
     skin.pus[where] += yellow * opacity * head
@@ -339,10 +309,10 @@ def _head(skin: Skin, rng, at, radius: float) -> None:
 
 def _pale_bump(skin: Skin, rng, at, radius: float) -> None:
     """A closed pore: a pale dome under skin that hardly reddens."""
-    where, d = _window(skin, at, radius, 2.4, rng)
-    pale = _disc(d, 0.7, 1.3)
+    where, d = _around(skin, at, radius, 2.4, rng)
+    pale = step(d, 0.7, 1.3)
     skin.keratin[where] += rng.uniform(0.4, 0.8) * pale
-    skin.blood[where] += rng.uniform(0.04, 0.2) * _disc(d, 1.2, 1.6)
+    skin.blood[where] += rng.uniform(0.04, 0.2) * step(d, 1.2, 1.6)
     lift = rng.uniform(0.32, 0.58) * radius
     skin.height[where] += lift * np.exp(-((d / 0.8) ** 2))
     skin.oil[where] += rng.uniform(0, 0.4) * pale
@@ -361,11 +331,11 @@ def cyst(skin: Skin, rng: np.random.Generator, zoom: float) -> None:
     count = 1 if rng.random() < 0.72 else 2
     radius = zoom * rng.uniform(25, 44) / count**0.5
     for at in _spread(rng, count, 12 + 26 * (count - 1), 1.7 * radius):
-        where, d = _window(skin, at, radius, 2.2, rng, 0.4)
+        where, d = _around(skin, at, radius, 2.2, rng, 0.4)
         body = np.exp(-(d**2.6))
-        skin.blood[where] += rng.uniform(0.35, 0.85) * _disc(d, 0.9, 1.1)
+        skin.blood[where] += rng.uniform(0.35, 0.85) * step(d, 0.9, 1.1)
         skin.blood[where] += rng.uniform(0.05, 0.3) * np.exp(-((d / 1.5) ** 2))
-        skin.venous[where] += rng.uniform(0.1, 0.75) * _disc(d, 0.6, 1.1)
+        skin.venous[where] += rng.uniform(0.1, 0.75) * step(d, 0.6, 1.1)
         skin.pigment[where] += 0.12 * skin.tone * body
         skin.height[where] += rng.uniform(0.20, 0.42) * radius * body
         skin.oil[where] += rng.uniform(0.0, 0.25) * body
@@ -380,12 +350,12 @@ def papule(skin: Skin, rng: np.random.Generator, at, radius: float) -> None:
     kind = rng.random()
     if kind < 0.30:
         where, d = _apex(skin, rng, at, radius, rng.uniform(0.2, 0.4))
-        skin.oil[where] += rng.uniform(0.5, 1.6) * _disc(d, 0.9, 0.9)
-        skin.height[where] += 0.08 * radius * _disc(d, 0.9, 1.2)
+        skin.oil[where] += rng.uniform(0.5, 1.6) * step(d, 0.9, 0.9)
+        skin.height[where] += 0.08 * radius * step(d, 0.9, 1.2)
     elif kind < 0.50:
         where, d = _apex(skin, rng, at, radius, rng.uniform(0.25, 0.5))
         ragged = np.clip(skin.wobble[where] + 0.6, 0, 1)
-        skin.keratin[where] += 0.35 * ragged * _disc(d, 0.9, 0.9)
+        skin.keratin[where] += 0.35 * ragged * step(d, 0.9, 0.9)
 
 
 def pustule(skin: Skin, rng: np.random.Generator, at, radius: float) -> None:
@@ -405,9 +375,8 @@ def pustules(skin: Skin, rng: np.random.Generator, zoom: float) -> None:
     ripe = rng.uniform(0.3, 1.0)
     for i, (at, radius) in enumerate(_crop_of_bumps(rng, zoom)):
         _red_bump(skin, rng, at, radius)
-        if i and rng.random() > ripe:
-            continue
-        _head(skin, rng, at, radius)
+        if i == 0 or rng.random() <= ripe:
+            _head(skin, rng, at, radius)
 
 
 def _crop_of_bumps(rng, zoom: float) -> list:
@@ -453,16 +422,11 @@ def stray_lesions(skin: Skin, rng: np.random.Generator) -> None:
 
 def lesions(skin: Skin, rng: np.random.Generator, class_name: str) -> None:
     """The class's own lesions, from faint to vivid, from far to near."""
-    names = [f.name for f in fields(skin) if f.name not in ("tone", "wobble")]
-    before = {name: getattr(skin, name).copy() for name in names}
+    before = {name: getattr(skin, name).copy() for name in LAYERS}
     LESIONS[class_name](skin, rng, float(np.exp(rng.normal(0, 0.2))))
     vivid = rng.uniform(0.5, 1.15)
     for name, layer in before.items():
-        layer += vivid * (getattr(skin, name) - layer)
-        setattr(skin, name, layer)
-
-
-# --- light ----------------------------------------------------------------
+        setattr(skin, name, layer + vivid * (getattr(skin, name) - layer))
 
 
 def random_light(rng: np.random.Generator) -> Light:
@@ -478,17 +442,13 @@ def random_light(rng: np.random.Generator) -> Light:
     )
 
 
-def _to_linear(srgb: np.ndarray) -> np.ndarray:
-    return (srgb / 255) ** 2.2
-
-
 def _planes(colour: np.ndarray) -> np.ndarray:
     """One number a channel, to multiply a layer by: (3, 1, 1)."""
     return colour[:, None, None]
 
 
 def render(skin: Skin, light: Light) -> Image.Image:
-    """Light the skin: an RGB picture, SIDE x SIDE, 8 bits a channel."""
+    """Light the skin: an RGB image, SIDE x SIDE, 8 bits a channel."""
     place = skin.tone * (len(TONES) - 1)
     low = min(int(place), len(TONES) - 2)
     base = TONES[low] + (place - low) * (TONES[low + 1] - TONES[low])
@@ -497,7 +457,7 @@ def render(skin: Skin, light: Light) -> Image.Image:
     if skin.venous.any():
         density += skin.venous * _planes(VENOUS)
     density += skin.pigment * _planes(PIGMENT)
-    colour = _planes(_to_linear(base)) * np.exp(-density)
+    colour = _planes((base / 255) ** 2.2) * np.exp(-density)
     # Pale matter lies under living skin, so the skin's own tone dims it.
     dim = 1 - 0.74 * skin.tone
     for opacity, matter in ((skin.keratin, KERATIN), (skin.pus, PUS)):
@@ -508,35 +468,29 @@ def render(skin: Skin, light: Light) -> Image.Image:
     slope_y, slope_x = np.gradient(skin.height)
     length = 1 / np.sqrt(slope_x**2 + slope_y**2 + 1)
     azimuth, slant = np.radians((light.azimuth, light.slant))
-    to_light = np.array(
-        (
-            np.cos(azimuth) * np.sin(slant),
-            np.sin(azimuth) * np.sin(slant),
-            np.cos(slant),
-        ),
-        dtype=np.float32,
+    across = np.sin(slant)
+    to_light = np.float32(
+        (np.cos(azimuth) * across, np.sin(azimuth) * across, np.cos(slant))
     )
-    half = to_light + np.array((0, 0, 1), np.float32)
+    half = to_light + np.float32((0, 0, 1))
     half /= np.linalg.norm(half)
 
     def facing(v):
         return np.maximum(v[2] - v[0] * slope_x - v[1] * slope_y, 0) * length
 
-    diffuse = light.ambient + (1 - light.ambient) * (
-        facing(to_light) / to_light[2]
-    )
+    direct = facing(to_light) / to_light[2]
+    diffuse = light.ambient + (1 - light.ambient) * direct
     shine = 0.42 * np.minimum(skin.oil, 1.6) * facing(half) ** 40
     axis = np.linspace(-1, 1, SIDE, dtype=np.float32) ** 2
     frame = 1 - light.vignette * (axis[:, None] + axis[None, :]) / 2
-    tint = np.array(TEMPERATURES[light.temperature], np.float32)
+    tint = np.float32(TEMPERATURES[light.temperature])
     tint *= light.exposure
     lit = (colour * diffuse + shine) * (frame * _planes(tint))
     # A shoulder instead of a hard clip, as cameras have.
     bright = lit > 0.7
     lit[bright] = 1 - 0.3 * np.exp((0.7 - lit[bright]) / 0.3)
-    picture = 255 * np.clip(lit, 0, 1) ** (1 / 2.2) + 0.5
-    picture = np.ascontiguousarray(picture.astype(np.uint8).transpose(1, 2, 0))
-    image = Image.fromarray(picture)
+    levels = (255 * np.clip(lit, 0, 1) ** (1 / 2.2) + 0.5).astype(np.uint8)
+    image = Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
     if light.blur > 0.2:
         image = image.filter(ImageFilter.GaussianBlur(light.blur))
     return image

@@ -9,7 +9,7 @@ published; this one needs no download and has an exact ground truth.
 A cell is a map of its thickness. Light that passes it is absorbed by the
 Beer-Lambert law, so that stain gives the colour and overlapping cells darken
 each other without anybody drawing that. Stain, light, focus and noise differ
-from smear to smear. The pictures teach detection and imbalance, not
+from smear to smear. The images teach detection and imbalance, not
 haematology.
 """
 
@@ -25,7 +25,7 @@ import pandas as pd
 from helpers.data.arrays import from_arrays
 from helpers.data.dataset import ImageDataset
 from helpers.data.segmentation import cut_square
-from helpers.evaluation.detection import overlapped
+from helpers.data.synthetic.drawing import check_settings, step, window
 
 NAME = "synthetic_smears"
 CLASS_NAMES = ("Codocyte", "Hypochromia", "Normal")
@@ -84,14 +84,23 @@ def draw_smear(
     overlap: share of the cells that are laid upon another one or touch it;
     0 keeps every two cells apart. noise: standard deviation of the camera's
     noise in grey levels. size: height and width in pixels; None makes the
-    picture, of sides 3 : 4, as large as the cells need for the usual
-    crowding. The same seed gives the same picture on one machine, and the
+    photograph, of sides 3 : 4, as large as the cells need for the usual
+    crowding. The same seed gives the same photograph on one machine, and the
     same stain and light whatever overlap and noise are.
 
     Raises ValueError for an unknown class, no cells, a share outside [0, 1],
     a negative noise, and where the cells do not fit.
     """
-    _check(counts, overlap, noise)
+    known = set(counts) <= set(CLASS_NAMES) and sum(counts.values()) > 0
+    if not known or min(counts.values()) < 0:
+        raise ValueError(
+            f"counts: expected cells of {', '.join(CLASS_NAMES)}, one at "
+            f"least, got {dict(counts)}"
+        )
+    if not 0 <= overlap <= 1:
+        raise ValueError(f"overlap={overlap} must lie in [0, 1]")
+    if noise < 0:
+        raise ValueError(f"noise={noise} must not be negative")
     layout, forms, stain, light = (
         np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)
     )
@@ -106,26 +115,29 @@ def draw_smear(
     radii *= DIAMETER / 2 * np.array([_SIZE[label] for label in labels])
     places = _places(layout, radii, n_cut, size, overlap)
 
-    density = np.zeros(size, np.float32)
+    density, clumps = np.zeros((2, *size), np.float32)
     for place, radius, label in zip(places, radii, labels, strict=True):
         _add_cell(density, place, radius, label, forms)
-    platelets = _platelets(layout, len(labels), size)
-    clumps = np.zeros(size, np.float32)
-    for x, y, radius in platelets:
-        _add_platelet(clumps, (x, y), radius, forms)
-    image = _photograph(density, clumps, stain, light, noise)
+    # One platelet to about fifteen cells.
+    n = layout.poisson(len(labels) / 15)
+    spots = layout.uniform((0, 0), (size[1], size[0]), (n, 2))
+    widths = layout.uniform(0.1, 0.2, n) * DIAMETER
+    for place, radius in zip(spots, widths, strict=True):
+        _add_platelet(clumps, place, radius, forms)
 
-    circles = pd.DataFrame(
-        {"x": places[:, 0], "y": places[:, 1], "radius": radii}
-    )
+    def circles(places, radii, **more):
+        x, y = places.T
+        return pd.DataFrame({"x": x, "y": y, "radius": radii, **more})
+
     n = len(labels) - n_cut
-    cut = circles[n:].assign(kind="cut cell")
-    platelets = pd.DataFrame(platelets, columns=["x", "y", "radius"])
-    others = [platelets.assign(kind="platelet"), cut]
+    distractors = [
+        circles(spots, widths, kind="platelet"),
+        circles(places[n:], radii[n:], kind="cut cell"),
+    ]
     return Smear(
-        image=image,
-        cells=circles[:n].assign(label=labels[:n]),
-        distractors=pd.concat(others, ignore_index=True),
+        image=_photograph(density, clumps, stain, light, noise),
+        cells=circles(places[:n], radii[:n], label=labels[:n]),
+        distractors=pd.concat(distractors, ignore_index=True),
         name=name,
     )
 
@@ -165,30 +177,37 @@ def draw_smears(
 def load_smears(
     image_size: int = CROP, scale: float = 1.0, seed: int = 0
 ) -> ImageDataset:
-    """Cut the drawn cells out, one picture a cell, grouped by smear.
+    """Cut the cells out, one image a cell, grouped by smear.
 
     A square of ``CROP`` pixels around the true centre, so that the size of a
     cell is told; what lies beyond the border of the photograph is black, as
     the zero-padding of the paper's Algorithm 1. It is resized to image_size
     (averages where smaller, cubic where larger).
 
-    ``facts`` has the smear, x, y and radius of each cell, whether the square
-    passes the border (cut) and whether another cell lies within the sum of
-    the radii (overlapped). scale, seed: see ``draw_smears``. Raises
-    ValueError for an image_size below 8.
+    ``facts`` has the smear, x, y and radius of each cell. scale, seed: see
+    ``draw_smears``. Raises ValueError for an image_size below 8.
     """
     if not isinstance(image_size, int) or image_size < 8:
         raise ValueError(
             f"image_size: expected 8 pixels or more, got {image_size!r}"
         )
     smears = draw_smears(scale, seed)
-    facts = pd.concat([_facts(smear) for smear in smears], ignore_index=True)
-    images = np.concatenate([_crops(s, image_size) for s in smears])
-    labels = facts.pop("label").map(CLASS_NAMES.index)
-    drawn = from_arrays(
+    size, how = (image_size, image_size), cv2.INTER_CUBIC
+    if image_size < CROP:
+        how = cv2.INTER_AREA
+    images = [
+        cv2.resize(cut_square(s.image, x, y, CROP), size, interpolation=how)
+        for s in smears
+        for x, y in s.cells[["x", "y"]].to_numpy()
+    ]
+    cells = pd.concat([s.cells.assign(smear=s.name) for s in smears])
+    groups = cells["smear"].to_numpy(str)
+    place = (cells.index + 1).astype(str)
+    files = (cells["smear"] + "/" + place).to_numpy(str)
+    made = from_arrays(
         NAME,
-        images,
-        labels.to_numpy(np.int64),
+        np.stack(images),
+        cells["label"].map(CLASS_NAMES.index),
         CLASS_NAMES,
         origin="drawn by helpers/data/synthetic/smears.py",
         licence="MIT",
@@ -196,29 +215,22 @@ def load_smears(
         scale=scale,
         seed=seed,
     )
-    groups = facts["smear"].to_numpy(str)
-    place = facts.groupby("smear").cumcount() + 1
-    files = (facts["smear"] + "/" + place.astype(str)).to_numpy(str)
     return replace(
-        drawn,
+        made,
         groups=groups,
         files=files,
-        found=drawn.found.assign(file=files, source=groups),
-        facts=facts,
-        provenance=drawn.provenance | {"group_rule": "smear"},
+        found=made.found.assign(file=files, source=groups),
+        facts=cells[["smear", "x", "y", "radius"]].reset_index(drop=True),
+        provenance=made.provenance | {"group_rule": "smear"},
     )
-
-
-# --- which cells on which smear -------------------------------------------
 
 
 def _plan(scale: float, seed: int) -> list[dict[str, int]]:
     """Counts of each class on each smear."""
-    if not 0 < scale <= 1:
-        raise ValueError(f"scale={scale} must lie in (0, 1]")
+    check_settings(scale, seed)
     n = max(FEWEST_SMEARS, round(scale * N_SMEARS))
     totals = {c: max(n, round(scale * k)) for c, k in COUNTS.items()}
-    rng = np.random.default_rng(np.random.SeedSequence((seed, 1)))
+    rng = np.random.default_rng((seed, 1))
     dealt = {"Normal": np.full(n, totals["Normal"] // n)}
     dealt["Normal"][: totals["Normal"] % n] += 1
     for rare in ("Codocyte", "Hypochromia"):
@@ -232,26 +244,6 @@ def _size_for(n_cells: float) -> tuple[int, int]:
     area = n_cells * math.pi * (DIAMETER / 2) ** 2 / _COVER
     width = max(math.sqrt(area * 4 / 3), 3 * DIAMETER)
     return round(0.75 * width), round(width)
-
-
-def _check(counts, overlap: float, noise: float) -> None:
-    unknown = sorted(set(counts) - set(CLASS_NAMES))
-    if (
-        unknown
-        or min(counts.values(), default=0) < 0
-        or not sum(counts.values())
-    ):
-        raise ValueError(
-            f"counts: expected cells of {', '.join(CLASS_NAMES)}, one at "
-            f"least, got {dict(counts)}"
-        )
-    if not 0 <= overlap <= 1:
-        raise ValueError(f"overlap={overlap} must lie in [0, 1]")
-    if noise < 0:
-        raise ValueError(f"noise={noise} must not be negative")
-
-
-# --- where they lie -------------------------------------------------------
 
 
 def _places(rng, radii, n_cut, size, overlap) -> np.ndarray:
@@ -310,20 +302,6 @@ def _upon(rng, places, radii, laid, i) -> np.ndarray:
     return places[other] + reach * np.array((np.cos(angle), np.sin(angle)))
 
 
-# --- what they look like --------------------------------------------------
-
-
-def _window(place, reach: float, size):
-    """Slices round a place, and the offsets of their pixels from it."""
-    rows, cols = (
-        slice(*np.clip((int(c - reach), int(c + reach) + 2), 0, side))
-        for c, side in zip(place[::-1], size, strict=True)
-    )
-    dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-    dx = np.arange(cols.start, cols.stop, dtype=np.float32)[None, :]
-    return (rows, cols), dx - np.float32(place[0]), dy - np.float32(place[1])
-
-
 def _outline(dx, dy, radius: float, wobble, rng) -> np.ndarray:
     """Distance from the middle in units of a wavy radius of equal area.
 
@@ -341,17 +319,12 @@ def _outline(dx, dy, radius: float, wobble, rng) -> np.ndarray:
     return np.hypot(dx, dy) / (scale * wave)
 
 
-def _step(distance, edge: float, softness: float) -> np.ndarray:
-    """1 within the edge, 0 beyond, smooth over a width of softness."""
-    t = np.clip((edge - distance) / softness + 0.5, 0, 1)
-    return t * t * (3 - 2 * t)
-
-
 def _add_cell(density, place, radius: float, label: str, rng) -> None:
     """Lay a cell's thickness (1: that of its rim) on the others'."""
-    where, dx, dy = _window(place, 1.3 * radius, density.shape)
+    reach = 1.3 * radius
+    where, dy, dx = window(place[::-1], reach, reach + 2, density.shape)
     d = _outline(dx, dy, radius, (0.035, 0.015, 0.010), rng)
-    thickness = _step(d, 1, 0.16) * np.float32(rng.normal(1, 0.06))
+    thickness = step(d, 1, 0.16) * np.float32(rng.normal(1, 0.06))
     # The pale centre lies a little beside the middle.
     shift = np.float32(rng.normal(0, 0.05 * radius, 2))
     e = np.hypot(dx - shift[0], dy - shift[1]) / np.float32(radius)
@@ -362,25 +335,17 @@ def _add_cell(density, place, radius: float, label: str, rng) -> None:
         wide = label == "Hypochromia"
         edge = rng.uniform(0.56, 0.76) if wide else rng.uniform(0.28, 0.56)
         depth = rng.uniform(0.50, 0.85) if wide else rng.uniform(0.15, 0.6)
-        pale = _step(e, edge, rng.uniform(0.35, 0.6)) * depth
+        pale = step(e, edge, rng.uniform(0.35, 0.6)) * depth
     density[where] += thickness * (1 - pale.astype(np.float32))
 
 
-def _platelets(rng, n_cells: int, size) -> np.ndarray:
-    """Middles and radii of platelets, (n, 3): one to about fifteen cells."""
-    n = rng.poisson(n_cells / 15)
-    x, y = rng.uniform((0, 0), (size[1], size[0]), (n, 2)).T
-    return np.column_stack([x, y, rng.uniform(0.1, 0.2, n) * DIAMETER])
-
-
 def _add_platelet(clumps, place, radius: float, rng) -> None:
-    where, dx, dy = _window(place, 1.8 * radius, clumps.shape)
+    reach = 1.8 * radius
+    where, dy, dx = window(place[::-1], reach, reach + 2, clumps.shape)
     d = _outline(dx, dy, radius, (0.15, 0.1, 0.08), rng)
     grain = rng.uniform(0.6, 1.2, d.shape).astype(np.float32)
-    clumps[where] += _step(d, 1, 0.6) * grain
+    clumps[where] += step(d, 1, 0.6) * grain
 
-
-# --- stain, light and camera ----------------------------------------------
 
 # Optical density of a cell's rim and of a platelet in R, G, B, and the light
 # without a cell; each smear has its own beside these.
@@ -407,36 +372,3 @@ def _photograph(density, clumps, stain, light, noise: float) -> np.ndarray:
     image = cv2.GaussianBlur(image, (0, 0), light.uniform(0.7, 1.5)) * 255
     image += light.standard_normal(image.shape, np.float32) * np.float32(noise)
     return np.clip(image + 0.5, 0, 255).astype(np.uint8)
-
-
-# --- single cells ---------------------------------------------------------
-
-
-def _crops(smear: Smear, image_size: int) -> np.ndarray:
-    how = cv2.INTER_AREA if image_size < CROP else cv2.INTER_CUBIC
-    squares = [
-        cut_square(smear.image, x, y, CROP)
-        for x, y in smear.cells[["x", "y"]].to_numpy()
-    ]
-    if image_size == CROP:
-        return np.stack(squares)
-    size = (image_size, image_size)
-    return np.stack([cv2.resize(s, size, interpolation=how) for s in squares])
-
-
-def _facts(smear: Smear) -> pd.DataFrame:
-    height, width = smear.image.shape[:2]
-    cells = smear.cells
-    x, y = (cells[axis].round() for axis in "xy")
-    low, far = np.minimum(x, y), np.minimum(width - x, height - y)
-    return pd.DataFrame(
-        {
-            "smear": smear.name,
-            "label": cells["label"],
-            "x": cells["x"],
-            "y": cells["y"],
-            "radius": cells["radius"],
-            "cut": np.minimum(low, far) < CROP // 2,
-            "overlapped": overlapped(cells),
-        }
-    )
