@@ -43,7 +43,6 @@ from helpers.models.resnet import (
     small_resnet,
 )
 from helpers.models.saliency import (
-    agreement,
     attention_maps,
     grad_cam,
     places_found,

@@ -1,6 +1,6 @@
-"""Where a network looks: a spatial gate, its controls, a small VGG.
+"""A spatial gate on a network's maps, its controls, and a small VGG.
 
-A network is a chain, ``[base, *head]``: the base turns pictures into maps,
+A network here is a chain, ``[base, *head]``: the base turns images into maps,
 the head maps into logits.  A frozen base may so be run once and its maps kept
 (``base.predict``), many heads trained on them (`head_on_maps`), and the best
 put back on the base (`attach`).
@@ -16,11 +16,11 @@ POOLINGS = ("average", "max", "attention")
 class SpatialGate(layers.Layer):
     """Multiplies maps by a number between 0 and 1 at each place.
 
-    The number comes from the features at that place alone, through a 1 x 1
-    convolution with 64 outputs (ReLU) and one with a single output (sigmoid):
-    gate = sigmoid(w2 . relu(W1 x + b1) + b2), F x 64 + 129 parameters; a
-    single head of additive attention without the softmax over places, so that
-    several places, or none, may be let through.
+    The number comes from the features at that place alone, through two 1 x 1
+    convolutions: gate = sigmoid(w2 . relu(W1 x + b1) + b2), 64 hidden
+    features, F x 64 + 129 parameters.  It is a single head of additive
+    attention without the softmax over places, so that several places, or
+    none, may be let through.
 
     Averaged over space, gate x maps is the mean gate times the mean maps plus
     the covariance, over places, of gate and maps: that covariance is all that
@@ -38,9 +38,7 @@ class SpatialGate(layers.Layer):
     def __init__(self, everywhere: bool = False, seed: int = 0, **options):
         super().__init__(**options)
         self.everywhere, self.seed = everywhere, seed
-        first, second = (
-            keras.initializers.GlorotUniform(2 * seed + k) for k in (0, 1)
-        )
+        first, second = _glorot(2 * seed)
         self.hidden = layers.Conv2D(
             64, 1, activation="relu", kernel_initializer=first
         )
@@ -83,9 +81,10 @@ def head_on_maps(
 
     Parameters
     ----------
-    n_classes : logits a picture
+    n_classes : logits an image
     maps_shape : (h, w, F), as ``base.output_shape[1:]``
-    seed : of the initial weights (Glorot's uniform distribution)
+    seed : of the initial weights; the Dense layers start from the same ones
+        whatever the pooling is
     pooling : over space: "average", "max", or "attention", the average
         behind a `SpatialGate`
     dense : width of the hidden layer
@@ -94,8 +93,7 @@ def head_on_maps(
 
     Returns
     -------
-    A model from maps (N, h, w, F) to logits (N, n_classes), float32.  The
-    Dense layers start from the same weights whatever the pooling is.
+    A model from maps (N, h, w, F) to logits (N, n_classes), float32.
 
     Raises
     ------
@@ -104,72 +102,62 @@ def head_on_maps(
     """
     if pooling not in POOLINGS:
         raise ValueError(f"pooling: {pooling!r} is none of {POOLINGS}")
-    gate = []
+    chain = [keras.Input(maps_shape)]
     if pooling == "attention" or equal_parameters:
         everywhere = pooling != "attention"
-        gate = [SpatialGate(everywhere, 1000 * seed + 200, name="gate")]
-    pool = {"max": layers.GlobalMaxPooling2D}.get(
-        pooling, layers.GlobalAveragePooling2D
-    )
-    first, second = (
-        keras.initializers.GlorotUniform(1000 * seed + 600 + k) for k in (0, 1)
-    )
-    return keras.Sequential(
-        [
-            keras.Input(maps_shape),
-            *gate,
-            pool(name="pool"),
-            layers.Dense(dense, "relu", kernel_initializer=first),
-            # Half precision ends here: losses want logits in full.
-            layers.Dense(
-                n_classes, kernel_initializer=second, dtype="float32"
-            ),
-        ],
-        name="head",
-    )
+        chain.append(SpatialGate(everywhere, 1000 * seed + 200, name="gate"))
+    pool = layers.GlobalAveragePooling2D
+    if pooling == "max":
+        pool = layers.GlobalMaxPooling2D
+    first, second = _glorot(1000 * seed + 600)
+    chain += [
+        pool(name="pool"),
+        layers.Dense(dense, "relu", kernel_initializer=first),
+        # Half precision ends here: losses want logits in full.
+        layers.Dense(n_classes, kernel_initializer=second, dtype="float32"),
+    ]
+    return keras.Sequential(chain, name="head")
 
 
 def attach(base: keras.Model, head: keras.Sequential) -> keras.Sequential:
-    """A head on a base, sharing the weights of both: pictures to logits.
+    """A head on a base, sharing the weights of both: images to logits.
 
     The base is the first of the model's layers; the head's follow one by one.
     """
-    picture = keras.Input(base.input_shape[1:], name="picture")
-    return keras.Sequential([picture, base, *head.layers], name="classifier")
+    image = keras.Input(base.input_shape[1:], name="image")
+    return keras.Sequential([image, base, *head.layers], name="classifier")
 
 
 def small_base(
-    image_shape: tuple[int, int, int] = (64, 64, 3),
-    seed: int = 0,
-    widths: tuple[int, ...] = (8, 16, 32),
+    image_shape: tuple[int, int, int] = (64, 64, 3), seed: int = 0
 ) -> keras.Sequential:
-    """The convolutions of a small VGG: pictures 0-255 to maps.
+    """The convolutions of a small VGG: images 0-255 to maps.
 
-    As in VGG (Simonyan & Zisserman, arXiv:1409.1556): blocks of two 3 x 3
-    convolutions (ReLU), twice as wide at half the side.  The last block is
-    not pooled, since the head does that: 64 pixels give maps of 16 x 16.
-    BatchNorm stands before the first ReLU of each block, unlike in VGG:
-    without it some seeds grade every picture alike for many epochs, and
-    before each ReLU it costs more time and gains little.  He's normal
-    distribution (arXiv:1502.01852), seeded.
+    As in VGG (Simonyan & Zisserman, arXiv:1409.1556): three blocks of two
+    3 x 3 convolutions (ReLU), 8, 16 and 32 wide, each at half the side of the
+    one before.  The last is not pooled, since the head does that: 64 pixels
+    give maps of 16 x 16.  BatchNorm stands before the first ReLU of each
+    block, unlike in VGG: without it some seeds grade every image alike for
+    many epochs, and before each ReLU it costs more time and gains little.
+    He's normal distribution (arXiv:1502.01852), seeded.
     """
-    seeds = iter(range(1000 * seed, 1000 * seed + 200))
     chain = [keras.Input(image_shape), layers.Rescaling(1 / 127.5, -1)]
-    for block, width in enumerate(widths, start=1):
-        if block > 1:
-            chain.append(layers.MaxPooling2D(name=f"block{block - 1}_pool"))
-        for number in (1, 2):
-            name = f"block{block}_conv{number}"
-            first = number == 1
-            convolution = layers.Conv2D(
-                width,
+    for number in range(6):
+        if number in (2, 4):
+            chain.append(layers.MaxPooling2D())
+        draw = keras.initializers.HeNormal(1000 * seed + number)
+        chain.append(
+            layers.Conv2D(
+                8 * 2 ** (number // 2),
                 3,
                 padding="same",
-                use_bias=not first,
-                kernel_initializer=keras.initializers.HeNormal(next(seeds)),
+                use_bias=number % 2 == 1,
+                kernel_initializer=draw,
             )
-            norm = [layers.BatchNormalization(momentum=0.9)] if first else []
-            chain += [convolution, *norm, layers.ReLU(name=name)]
+        )
+        if number % 2 == 0:
+            chain.append(layers.BatchNormalization(momentum=0.9))
+        chain.append(layers.ReLU())
     return keras.Sequential(chain, name="small_vgg")
 
 
@@ -183,13 +171,20 @@ def small_vgg(
 ) -> keras.Sequential:
     """`small_base` with `head_on_maps`, for training from scratch.
 
-    19,540 parameters for 4 classes, 21,717 with a gate; from pictures
+    19,540 parameters for 4 classes, 21,717 with a gate; from images
     (N, height, width, 3), 0-255, to logits.  The first arguments are those
     that `helpers.training.train_one_by_one` calls a network with.
     """
     base = small_base(image_shape, seed)
     maps_shape = base.output_shape[1:]
-    head = head_on_maps(
-        n_classes, maps_shape, seed, pooling, dense, equal_parameters
+    return attach(
+        base,
+        head_on_maps(
+            n_classes, maps_shape, seed, pooling, dense, equal_parameters
+        ),
     )
-    return attach(base, head)
+
+
+def _glorot(seed):
+    """Two draws of Glorot's uniform distribution, one a layer."""
+    return [keras.initializers.GlorotUniform(seed + k) for k in (0, 1)]

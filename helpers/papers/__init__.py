@@ -1,5 +1,6 @@
 """Published tables beside measured ones, and what printed numbers allow."""
 
+from helpers.papers.claims import decided, read_claims, readable_verdicts
 from helpers.papers.conditions import cefl, compared, loss_balance
 from helpers.papers.rbc_claims import ALPHAS, best_of
 from helpers.papers.results import (
@@ -17,4 +18,3 @@ from helpers.papers.rounding import (
     possible_errors,
     possible_hits,
 )
-from helpers.papers.severity_claims import CLAIMS, ON_IMAGENET, Ledger

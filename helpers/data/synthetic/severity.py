@@ -1,23 +1,21 @@
-"""Drawn patches of skin with a known number of lesions, graded by count.
+"""Synthetic skin with a known number of inflammatory lesions, its grade.
 
 The grades are those of Hayashi et al. 2008, "Establishment of grading
 criteria for acne severity", J. Dermatol. 35:255-260,
 doi:10.1111/j.1346-8138.2008.00462.x, who count the inflammatory eruptions
 on half a face: mild 0-5, moderate 6-20, severe 21-50, very severe more than
-50. A patch stands for that half face. Papules and pustules are counted;
-moles, freckles, hair and glare are not, and their number knows nothing of
-the grade.
+50.  An image stands for that half face.  Papules and pustules are counted;
+moles, freckles, hair and glare are not, and say nothing of the grade.
 
-A group is one drawn person, photographed on several visits: the skin, its
-tone, its moles, freckles and hairs and the lamp stay the same; the lesions,
-a flush of the whole skin, glare and the angle of the light are drawn anew.
-The grade of a visit is drawn without regard to the person, so whoever
-recognises the person knows nothing of the grade; parts split by person
-still differ in tone and light. Lesions vary in size and strength from visit
-to visit, and a flush can redden skin as much as many lesions do, so that
-the mean colour tells little of the grade.
+A group is one person, photographed on several visits: the skin, its tone,
+its moles, freckles and hairs and the lamp stay the same; the lesions, a flush
+of the whole skin, glare and the angle of the light are drawn anew, and so is
+the grade, so that recognising the person does not give it away.  Sets split
+by person still differ in tone and light.  Lesions vary in size and strength
+from visit to visit, and a flush can redden skin as much as many lesions do,
+so that the mean colour says little of the grade.
 
-The pictures teach imbalance and resolution, not dermatology.
+The images teach imbalance and resolution, not dermatology.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -32,27 +30,24 @@ from helpers.data.dataset import ImageDataset
 from helpers.data.synthetic import skin
 
 NAME = "synthetic_severity"
-GRADES = ("mild", "moderate", "severe", "very severe")
 COUNTS = {"mild": 320, "moderate": 160, "severe": 80, "very severe": 40}
-"""Pictures of each grade at scale 1, halved from grade to grade."""
+"""Images of each grade at scale 1, halved from grade to grade."""
+GRADES = tuple(COUNTS)
 
 FEWEST = (0, 6, 21, 51)
 """The fewest inflammatory lesions of each grade (Hayashi et al. 2008)."""
-
-MOST_LESIONS = 90
-"""On one picture; the fourth grade itself has no upper end."""
+MOST = (5, 20, 50, 90)
+"""The most; the fourth grade itself has no upper end."""
 
 SIDE = skin.SIDE
-"""Side in pixels at which pictures are drawn; none can be larger."""
-
+"""Side in pixels at which images are drawn; none can be larger."""
 RADIUS = 5.5 / SIDE
-"""Of a lesion at lesion_size 1, about, as share of the picture's side."""
-
+"""Of a lesion at lesion_size 1, about, as share of the image's side."""
 # Lesions keep apart and off the border by so much, whatever their size.
-_GAP = 13 / SIDE
-_MARGIN = 8 / SIDE
-# Five folds need five pictures of each grade at any scale.
-_FEWEST_PICTURES = 5
+_GAP, _MARGIN = 13 / SIDE, 8 / SIDE
+
+# Streams of random numbers; a change in one leaves the others as they are.
+_PLAN, _PERSON, _LAYOUT, _VISIT = range(4)
 
 
 @dataclass(frozen=True)
@@ -79,19 +74,6 @@ LIGHTS = {
 """What light= stands for; the two share no tone, exposure or lamp."""
 
 
-def grade(count) -> np.ndarray:
-    """Return the grade of each number of lesions: 0 (mild) to 3, int64.
-
-    count: whole numbers of inflammatory lesions on half a face, any shape.
-    Thresholds: Hayashi et al. 2008 (see above). Raises ValueError for a
-    negative or broken number.
-    """
-    count = np.asarray(count)
-    if np.any(count < 0) or np.any(count != np.floor(count)):
-        raise ValueError(f"count: lesions are 0, 1, 2, ..., got {count}")
-    return np.digitize(count, FEWEST[1:]).astype(np.int64)
-
-
 def load_severity(
     image_size: int = 64,
     scale: float = 1.0,
@@ -99,39 +81,50 @@ def load_severity(
     lesion_size: float = 1.0,
     light: str = "usual",
 ) -> ImageDataset:
-    """Draw the set: 600 pictures of 4 grades at scale 1.
+    """Draw the set: 600 images of 4 grades at scale 1.
 
     image_size: side in pixels, 8 to 224 (``SIDE``, at which all is drawn);
-    smaller pictures are area means, so ``reduced`` gives them as well.
-    scale: share of each grade, in (0, 1], five pictures at least; a smaller
+    smaller images are area means, so ``reduced`` gives them as well.
+    scale: share of each grade, in (0, 1], five images at least; a smaller
     set is a part of a larger one. seed: another seed draws other persons,
     so a second set is an independent test set. lesion_size: factor on all
     diameters, in (0, 3]; the number, the places and all else stay. light:
     "usual" or "shifted" (``LIGHTS``): other tones and light on the same
     skin with the same lesions.
 
-    Labels are ``GRADES``, groups the persons. ``facts`` has person, visit,
-    n_lesions, tone (0-1), skin_tone (I-II, III-IV, V-VI), light, exposure,
-    flush (optical density of blood), moles, freckles (of which some lie
-    beyond the border), hairs (whether there are any) and glare (the number
+    Labels are ``GRADES``, groups the persons. ``facts`` has person, tone
+    (0-1), skin_tone (I-II, III-IV, V-VI), moles, freckles (of which some lie
+    beyond the border), hairs (whether there are any), visit, n_lesions,
+    light, exposure, flush (optical density of blood) and glare (the number
     of shiny spots). The lesions themselves: see ``lesions``.
 
     Raises ValueError for arguments outside these ranges.
     """
-    _check(image_size, scale, seed, lesion_size, light)
+    whole = isinstance(image_size, int) and 8 <= image_size <= SIDE
+    for name, given, fine, wanted in (
+        ("image_size", image_size, whole, f"8 to {SIDE} pixels"),
+        ("scale", scale, 0 < scale <= 1, "a share in (0, 1]"),
+        ("seed", seed, seed >= 0, "0 or more"),
+        ("lesion_size", lesion_size, 0 < lesion_size <= 3, "one in (0, 3]"),
+        ("light", light, light in LIGHTS, f"one of {', '.join(LIGHTS)}"),
+    ):
+        if not fine:
+            raise ValueError(f"{name}: expected {wanted}, got {given!r}")
+
     plan = _plan(scale, seed)
     with ThreadPoolExecutor(2) as pool:
-        jobs = [
-            pool.submit(_draw_person, visits, seed, lesion_size, light)
-            for _, visits in plan.groupby("person")
-        ]
-        drawn = [visit for job in jobs for visit in job.result()]
-    facts = pd.DataFrame([known for _, known in drawn])
-    files = _files(plan)
-    groups = facts["person"].to_numpy(str)
+        each = pool.map(
+            lambda own: _draw_person(own[1], seed, lesion_size, light),
+            plan.groupby("person"),
+        )
+        images, facts = zip(
+            *(v for visits in each for v in visits), strict=True
+        )
+    facts = pd.DataFrame(facts)
+    files, groups = plan["file"].to_numpy(str), facts["person"].to_numpy(str)
     data = from_arrays(
         NAME,
-        reduced(np.stack([picture for picture, _ in drawn]), image_size),
+        reduced(np.stack(images), image_size),
         plan["label"],
         GRADES,
         origin="drawn by helpers/data/synthetic/severity.py",
@@ -152,7 +145,7 @@ def load_severity(
 
 
 def reduced(images: np.ndarray, image_size: int) -> np.ndarray:
-    """Return smaller pictures: each pixel the mean of the area it covers.
+    """Smaller images: each pixel the mean of the area it covers.
 
     images: (N, H, H, 3) or (N, H, H), uint8 or float32; returns the same
     dtype, image_size pixels a side. Raises ValueError where image_size is
@@ -160,7 +153,7 @@ def reduced(images: np.ndarray, image_size: int) -> np.ndarray:
     """
     if image_size > images.shape[1]:
         raise ValueError(
-            f"image_size={image_size}: the pictures have {images.shape[1]} "
+            f"image_size={image_size}: the images have {images.shape[1]} "
             "pixels a side and no more detail"
         )
     size = (image_size, image_size)
@@ -170,39 +163,35 @@ def reduced(images: np.ndarray, image_size: int) -> np.ndarray:
 
 
 def lesions(dataset: ImageDataset) -> pd.DataFrame:
-    """Return where the counted lesions of a loaded set are, a row a lesion.
+    """Where the counted lesions of a loaded set are, a row a lesion.
 
-    Columns: picture (row of the data set), file, x, y (centre), radius, all
-    three as shares of the picture's side, x to the right and y down; kind,
-    "papule" or "pustule". A lesion's outline wobbles around that radius;
-    its redness fades out at about twice of it. Raises ValueError for
-    another data set.
+    Columns: image (row of the data set), x, y (centre), radius, all three as
+    shares of the image's side, x to the right and y down; kind, "papule" or
+    "pustule". A lesion's outline wobbles around that radius; its redness
+    fades out at about twice of it. Raises ValueError for another data set.
     """
-    known = dataset.provenance
     if dataset.name != NAME:
         raise ValueError(
             f"dataset: {dataset.name!r} was not drawn by load_severity, so "
             "nobody knows where its lesions are"
         )
-    plan = _plan(known["scale"], known["seed"])
-    plan = plan.set_index(_files(plan)).loc[dataset.files]
+    scale, seed, lesion_size = (
+        dataset.provenance[key] for key in ("scale", "seed", "lesion_size")
+    )
+    plan = _plan(scale, seed).set_index("file").loc[dataset.files]
     tables = [
-        _layout(known["seed"], *row, known["lesion_size"]).assign(
-            picture=i, file=file
-        )
-        for i, (file, row) in enumerate(
-            zip(plan.index, plan.to_numpy(), strict=True)
-        )
+        _layout(seed, *visit, lesion_size).assign(image=row)
+        for row, visit in enumerate(plan.itertuples(index=False))
     ]
-    columns = ["picture", "file", "x", "y", "radius", "kind"]
+    columns = ["image", "x", "y", "radius", "kind"]
     return pd.concat(tables, ignore_index=True)[columns]
 
 
 def lesion_maps(dataset: ImageDataset, side: int | None = None) -> np.ndarray:
-    """Return the share of each pixel that lesions cover, to score maps by.
+    """The share of each pixel that lesions cover, to score maps by.
 
     side: pixels a side of the maps, such as those of a feature map; default
-    the pictures' own. Returns float32 (N, side, side), 0 to 1: the discs of
+    the images' own. Returns float32 (N, side, side), 0 to 1: the discs of
     ``lesions`` drawn at ``SIDE`` and reduced by area. Raises ValueError for
     another data set and for a side beyond 1 to 224.
     """
@@ -211,67 +200,13 @@ def lesion_maps(dataset: ImageDataset, side: int | None = None) -> np.ndarray:
         raise ValueError(f"side={side} must lie between 1 and {SIDE}")
     maps = np.zeros((len(dataset), side, side), np.float32)
     at = (np.arange(SIDE, dtype=np.float32) + 0.5) / SIDE
-    for picture, spots in lesions(dataset).groupby("picture"):
-        fine = np.zeros((SIDE, SIDE), np.float32)
+    for image, spots in lesions(dataset).groupby("image"):
+        fine = np.zeros((1, SIDE, SIDE), np.float32)
         for spot in spots.itertuples():
             away = np.hypot(at[:, None] - spot.y, at - spot.x)
-            fine[away <= spot.radius] = 1
-        maps[picture] = reduced(fine[None], side)[0]
+            fine[0, away <= spot.radius] = 1
+        maps[image] = reduced(fine, side)[0]
     return maps
-
-
-# --- which pictures -------------------------------------------------------
-
-
-def _check(image_size, scale, seed, lesion_size, light) -> None:
-    if not isinstance(image_size, int) or not 8 <= image_size <= SIDE:
-        raise ValueError(
-            f"image_size: expected 8 to {SIDE} pixels, got {image_size!r}"
-        )
-    if not 0 < scale <= 1:
-        raise ValueError(f"scale={scale} must lie in (0, 1]")
-    if seed < 0:
-        raise ValueError(f"seed={seed} must not be negative")
-    if not 0 < lesion_size <= 3:
-        raise ValueError(f"lesion_size={lesion_size} must lie in (0, 3]")
-    if light not in LIGHTS:
-        raise ValueError(
-            f"light={light!r} is unknown; use one of {', '.join(LIGHTS)}"
-        )
-
-
-def _plan(scale: float, seed: int) -> pd.DataFrame:
-    """Person, visit and label of each picture, a row a picture.
-
-    Grades are dealt like cards, so that persons of a smaller scale and
-    their grades are those of the full set.
-    """
-    rng = np.random.default_rng(np.random.SeedSequence((seed, 0)))
-    labels = rng.permutation(np.repeat(range(len(GRADES)), [*COUNTS.values()]))
-    visits = rng.integers(2, 7, len(labels))
-    person = np.repeat(np.arange(len(labels)), visits)[: len(labels)]
-    plan = pd.DataFrame({"person": person, "label": labels})
-    plan.insert(1, "visit", plan.groupby("person").cumcount())
-    wanted = [max(_FEWEST_PICTURES, round(scale * n)) for n in COUNTS.values()]
-    kept = plan.groupby("label").cumcount() < np.array(wanted)[labels]
-    return plan[kept].reset_index(drop=True)
-
-
-def _files(plan: pd.DataFrame) -> np.ndarray:
-    return np.array(
-        [
-            f"{_person(row.person)}/visit {row.visit + 1}"
-            for row in plan.itertuples()
-        ]
-    )
-
-
-def _person(number: int) -> str:
-    return f"person {number + 1:03d}"
-
-
-# Streams of random numbers; a change in one leaves the others as they are.
-_PERSON, _LAYOUT, _VISIT = 1, 2, 3
 
 
 def _rng(seed: int, *key: int) -> np.random.Generator:
@@ -280,27 +215,36 @@ def _rng(seed: int, *key: int) -> np.random.Generator:
     )
 
 
+def _plan(scale: float, seed: int) -> pd.DataFrame:
+    """Person, visit, label and file of each image, a row an image.
+
+    Grades are dealt like cards, so that persons of a smaller scale and
+    their grades are those of the full set.
+    """
+    rng, counts = _rng(seed, _PLAN), np.array([*COUNTS.values()])
+    labels = rng.permutation(np.repeat(range(len(GRADES)), counts))
+    visits = rng.integers(2, 7, len(labels))
+    person = np.repeat(np.arange(len(labels)), visits)[: len(labels)]
+    plan = pd.DataFrame({"person": person, "label": labels})
+    plan.insert(1, "visit", plan.groupby("person").cumcount())
+    plan["file"] = [
+        f"{_name(person)}/visit {visit + 1}"
+        for person, visit in zip(plan["person"], plan["visit"], strict=True)
+    ]
+    # Five folds need five images of each grade at any scale.
+    wanted = np.maximum(5, np.round(scale * counts))
+    kept = plan.groupby("label").cumcount() < wanted[labels]
+    return plan[kept].reset_index(drop=True)
+
+
+def _name(person: int) -> str:
+    return f"person {person + 1:03d}"
+
+
 def _layout(seed, person, visit, label, lesion_size) -> pd.DataFrame:
-    """The lesions of one picture: x, y, radius (shares of a side), kind."""
+    """The lesions of one image: x, y, radius (shares of a side), kind."""
     rng = _rng(seed, _LAYOUT, person, visit)
-    most = (*(n - 1 for n in FEWEST[1:]), MOST_LESIONS)[label]
-    count = int(rng.integers(FEWEST[label], most + 1))
-    places = _scatter(rng, count)
-    usual = RADIUS * np.exp(rng.normal(0, 0.18))
-    radius = lesion_size * usual * rng.uniform(0.7, 1.35, count)
-    ripe = rng.random(count) < rng.uniform(0.1, 0.7)
-    return pd.DataFrame(
-        {
-            "x": places[:, 0],
-            "y": places[:, 1],
-            "radius": radius,
-            "kind": np.where(ripe, "pustule", "papule"),
-        }
-    )
-
-
-def _scatter(rng, count: int) -> np.ndarray:
-    """Places in the unit square, (count, 2), none closer than the gap."""
+    count = int(rng.integers(FEWEST[label], MOST[label] + 1))
     places = np.empty((count, 2))
     laid = 0
     while laid < count:
@@ -308,49 +252,47 @@ def _scatter(rng, count: int) -> np.ndarray:
         if (np.hypot(*(places[:laid] - at).T) >= _GAP).all():
             places[laid] = at
             laid += 1
-    return places
-
-
-# --- one person -----------------------------------------------------------
+    usual = RADIUS * np.exp(rng.normal(0, 0.18))
+    radius = lesion_size * usual * rng.uniform(0.7, 1.35, count)
+    ripe = rng.random(count) < rng.uniform(0.1, 0.7)
+    kind = np.where(ripe, "pustule", "papule")
+    x, y = places.T
+    return pd.DataFrame({"x": x, "y": y, "radius": radius, "kind": kind})
 
 
 def _draw_person(visits: pd.DataFrame, seed, lesion_size, light) -> list:
-    """Pictures, uint8 (SIDE, SIDE, 3), and facts of a person's visits."""
-    person = int(visits["person"].iloc[0])
-    ranges = LIGHTS[light]
+    """Images, uint8 (SIDE, SIDE, 3), and facts of a person's visits."""
+    person, ranges = int(visits["person"].iloc[0]), LIGHTS[light]
     rng = _rng(seed, _PERSON, person)
     tone = _within(ranges.tone, rng.random())
     lamp, bright = rng.random(2)
     lamp = ranges.temperatures[int(lamp * len(ranges.temperatures))]
     patch = skin.healthy_skin(rng, tone)
-    known = {
-        "person": _person(person),
-        "tone": tone,
-        "skin_tone": skin.skin_type(tone),
-        **_marks(patch, rng),
-    }
+    known = {"person": _name(person), "tone": tone}
+    known |= {"skin_tone": skin.skin_type(tone)} | _marks(patch, rng)
     drawn = []
-    for _, visit, label in visits.to_numpy():
+    for visit, label in visits[["visit", "label"]].to_numpy():
         table = _layout(seed, person, visit, label, lesion_size)
         rng = _rng(seed, _VISIT, person, visit)
-        today = _light(rng, ranges, lamp, bright)
+        # The person's lamp, its brightness a little changed.
+        share = 0.7 * bright + 0.3 * rng.random()
+        today = skin.Light(
+            temperature=lamp,
+            azimuth=rng.uniform(0, 360),
+            slant=_within(ranges.slant, rng.random()),
+            ambient=rng.uniform(0.45, 0.65),
+            exposure=_within(ranges.exposure, share),
+            vignette=rng.uniform(0.0, 0.3),
+            # The camera takes means over areas; that is blur enough.
+            blur=0.0,
+        )
         flush = rng.uniform(0, 0.45)
         visited, glare = _on_a_visit(patch, rng, flush)
         _erupt(visited, table, rng)
-        drawn.append(
-            (
-                np.asarray(skin.render(visited, today)),
-                known
-                | {
-                    "visit": int(visit) + 1,
-                    "n_lesions": len(table),
-                    "light": today.name,
-                    "exposure": today.exposure,
-                    "flush": flush,
-                    "glare": glare,
-                },
-            )
-        )
+        facts = known | {"visit": int(visit) + 1, "n_lesions": len(table)}
+        facts |= {"light": today.name, "exposure": today.exposure}
+        facts |= {"flush": flush, "glare": glare}
+        drawn.append((np.asarray(skin.render(visited, today)), facts))
     return drawn
 
 
@@ -370,48 +312,27 @@ def _marks(patch: skin.Skin, rng) -> dict[str, int]:
     return {"moles": n_moles, "freckles": n_freckles, "hairs": hairy}
 
 
-def _light(rng, ranges: Conditions, lamp: str, bright: float) -> skin.Light:
-    """Today's light: the person's lamp, its brightness a little changed."""
-    share = 0.7 * bright + 0.3 * rng.random()
-    return skin.Light(
-        temperature=lamp,
-        azimuth=rng.uniform(0, 360),
-        slant=_within(ranges.slant, rng.random()),
-        ambient=rng.uniform(0.45, 0.65),
-        exposure=_within(ranges.exposure, share),
-        vignette=rng.uniform(0.0, 0.3),
-        # The camera takes means over areas; that is blur enough.
-        blur=0.0,
-    )
-
-
 def _on_a_visit(patch: skin.Skin, rng, flush: float) -> tuple[skin.Skin, int]:
     """A copy of the skin, flushed and with spots of oil that shine."""
     blood = patch.blood + np.float32(flush) * (1 + 0.3 * patch.wobble)
-    glare = int(rng.integers(0, 4))
-    oil = patch.oil.copy()
+    glare, oil = int(rng.integers(0, 4)), patch.oil.copy()
     axis = np.arange(SIDE, dtype=np.float32)
     for _ in range(glare):
-        y, x = rng.uniform(0, SIDE, 2).astype(np.float32)
+        at = rng.uniform(0, SIDE, 2).astype(np.float32)
         wide = np.float32(rng.uniform(10, 30))
-        row = np.exp(-(((axis - y) / wide) ** 2))
-        column = np.exp(-(((axis - x) / wide) ** 2))
+        row, column = (np.exp(-(((axis - c) / wide) ** 2)) for c in at)
         oil += np.float32(rng.uniform(0.3, 1.2)) * row[:, None] * column
     return replace(patch, blood=blood, oil=oil), glare
-
-
-_RAISED = ("height", "blood", "pigment", "keratin", "pus", "oil")
 
 
 def _erupt(patch: skin.Skin, table: pd.DataFrame, rng) -> None:
     """Add a visit's lesions, from faint to vivid, to a skin."""
     bumps = skin.Skin(patch.tone, patch.wobble)
-    kinds = {"papule": skin.papule, "pustule": skin.pustule}
+    draw = {"papule": skin.papule, "pustule": skin.pustule}
     vivid = np.float32(rng.uniform(0.6, 1.1))
-    columns = (table[name].tolist() for name in ("y", "x", "radius", "kind"))
-    for y, x, radius, kind in zip(*columns, strict=True):
+    for x, y, radius, kind in table.itertuples(index=False):
         at = (y * SIDE - 0.5, x * SIDE - 0.5)
-        kinds[kind](bumps, rng, at, radius * SIDE)
-    for name in _RAISED:
+        draw[kind](bumps, rng, at, radius * SIDE)
+    for name in ("height", "blood", "pigment", "keratin", "pus", "oil"):
         layer = getattr(patch, name) + vivid * getattr(bumps, name)
         setattr(patch, name, layer)
