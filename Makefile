@@ -59,7 +59,7 @@ lab: setup
 	@$(PY) -m jupyter lab notebooks/00_start_here.ipynb
 
 notebooks: setup
-	@$(PY) -m helpers.runner.refresh $(ARGS)
+	@$(PY) -m helpers.run --in-place $(ARGS)
 
 bench: setup
 	@$(PY) tests/benchmarks/run.py

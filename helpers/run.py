@@ -1,22 +1,67 @@
 """The command line of the headless runner: ``python -m helpers.run --help``.
 
 Exit status: 0 all done, 1 a notebook failed, 2 refused before anything
-started, 128 + n ended by signal n.
+started or was replaced, 128 + n ended by signal n.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.papers import results
 from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR
 from helpers.runner.batch import DONE, KEPT, Report, run
-from helpers.runner.book import Refused, parse_settings
 from helpers.runner.kernel import Interrupted
+from helpers.runner.notebooks import Refused, parse_settings
+from helpers.runner.sharing import run_in_place
 from helpers.runner.study import run_study
 from helpers.session import PROFILES
 from helpers.terminal import any_text, say
+
+OPTIONS = {
+    "--profile": {
+        "choices": PROFILES,
+        "help": "how much to compute (default: quick, or as the study says)",
+    },
+    "--only": {
+        "type": lambda text: [name.strip() for name in text.split(",")],
+        "metavar": "01,03",
+        "help": "notebooks, by number (default: all)",
+    },
+    "--set": {
+        "action": "append",
+        "metavar": "KEY=VALUE",
+        "help": "a notebook parameter; VALUE is a Python literal or else a"
+        " string, and a relative path starts at the project's root",
+    },
+    "--run-dir": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "run folder (default: runs/<time>-<profile>, or"
+        " runs/study-<name>)",
+    },
+    "--resume": {
+        "action": "store_true",
+        "help": "go on with --run-dir, else with the newest run of the"
+        " profile: re-run only what is missing, failed or stale",
+    },
+    "--study": {
+        "metavar": "NAME",
+        "help": "run the study data/studies/NAME.yaml in place of single"
+        " notebooks",
+    },
+    "--publish": {
+        "action": "store_true",
+        "help": "with --study: write its tables into data/measured once all"
+        " of it is done",
+    },
+    "--in-place": {
+        "action": "store_true",
+        "help": "execute the committed notebooks (quick), then replace them"
+        " and their figures, all or none; with --only alone",
+    },
+}
 
 
 def main(
@@ -29,79 +74,25 @@ def main(
         prog="python -m helpers.run",
         description="Execute the workbook's notebooks into a run folder.",
     )
-    parser.add_argument(
-        "--profile",
-        choices=PROFILES,
-        help="how much to compute (default: quick, or as the study says)",
-    )
-    add_only(parser)
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a notebook parameter; VALUE is a Python literal or else a"
-        " string, and a relative path starts at the project's root",
-    )
-    parser.add_argument(
-        "--run-dir",
-        type=Path,
-        metavar="DIR",
-        help="run folder (default: runs/<time>-<profile>, or"
-        " runs/study-<name>)",
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with --run-dir, else with the newest run of the profile:"
-        " re-run only what is missing, failed or stale",
-    )
-    parser.add_argument(
-        "--study",
-        metavar="NAME",
-        help="run the study data/studies/NAME.yaml in place of single"
-        " notebooks",
-    )
-    parser.add_argument(
-        "--publish",
-        action="store_true",
-        help="with --study: write its tables into data/measured once all of"
-        " it is done",
-    )
+    for name, option in OPTIONS.items():
+        parser.add_argument(name, **option)
     any_text()
-    given = vars(parser.parse_args(arguments))
-    pairs, study = given.pop("set"), given.pop("study")
-    if study and given["only"]:
+    given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v}
+    study, in_place = given.pop("study", None), given.pop("in_place", False)
+    if in_place and (study or given.keys() - {"only"}):
+        parser.error("--in-place: it goes with --only alone")
+    if study and "only" in given:
         parser.error("--only: a study says itself which notebooks it runs")
-    if given["publish"] and not study:
+    if "publish" in given and not study:
         parser.error("--publish: name a study with --study")
     given |= {"notebooks_dir": notebooks_dir, "runs_dir": runs_dir}
-    other = "only" if study else "publish"
-    del given[other]
-
-    def action() -> Report:
-        settings = parse_settings(pairs)
-        if study:
-            return run_study(study, settings, **given)
-        return run(settings=settings, **given)
-
-    return concluded(action)
-
-
-def add_only(parser: argparse.ArgumentParser) -> None:
-    """Let a command line name the notebooks."""
-    parser.add_argument(
-        "--only",
-        type=lambda text: [name.strip() for name in text.split(",")],
-        metavar="01,03",
-        help="notebooks, by number (default: all)",
-    )
-
-
-def concluded(action: Callable[[], Report]) -> int:
-    """Run, print what came out, and return the exit status."""
     try:
-        report = action()
+        if pairs := given.pop("set", None):
+            given["settings"] = parse_settings(pairs)
+        if study:
+            report = run_study(study, **given)
+        else:
+            report = (run_in_place if in_place else run)(**given)
     except Refused as error:
         say(f"error: {error}", sys.stderr)
         return 2

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -14,7 +14,9 @@ from numbers import Integral, Real
 from pathlib import Path
 from types import SimpleNamespace
 
-from helpers.paths import RUNS_DIR
+import pandas as pd
+
+from helpers.paths import RUNS_DIR, atomic_write, folder
 
 PROFILES = ("smoke", "quick", "full")
 
@@ -48,6 +50,23 @@ class Workspace:
         """The run's folder of result tables."""
         return self._made("results")
 
+    def provenance(
+        self,
+        facts: Mapping[str, object],
+        table: str | None = None,
+        column: str = "provenance",
+    ) -> pd.DataFrame:
+        """Save what results are made of, and return it as a table.
+
+        ``facts`` are named ones of the data, ``ds.provenance``, and of the
+        weights. They become ``results/NN_provenance.csv``, or another
+        ``table``, with the columns ``what`` and ``column``.
+        """
+        shown = pd.Series(facts, name=column).rename_axis("what").to_frame()
+        name = table or f"{self.notebook}_provenance"
+        atomic_write(self.results / f"{name}.csv", shown.to_csv())
+        return shown
+
     def _made(self, name: str) -> Path:
         folder = self.run_dir / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,6 +81,7 @@ def begin(
 ) -> Workspace:
     """Open a notebook's session: print versions, device and profile.
 
+    It comes before anything imports Keras, whose start is quiet then.
     ``run_dir`` is the run's folder; None stands for ``runs/interactive``,
     and a relative one is taken from the current directory. ``threads`` is
     how many cores one of TensorFlow's operations may use, None for all; with
@@ -72,19 +92,17 @@ def begin(
     to compute in another way than the workbook expects.
     """
     check_profile(profile)
-    folder = RUNS_DIR / "interactive" if run_dir is None else Path(run_dir)
     if threads:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     with _quiet_start():
         versions = _versions()
-        device = _device(versions)
+        place = _device(versions)
     _check_keras()
-    named = ", ".join(f"{name} {number}" for name, number in versions.items())
-    print(f"Versions: {named}")
-    print(f"Device: {device}")
-    print(f"Profile: {profile}")
-    folder = folder.expanduser().resolve()
-    return Workspace(notebook, profile, folder, versions)
+    print("Versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
+    print("Device:", place)
+    print("Profile:", profile)
+    run_dir = RUNS_DIR / "interactive" if run_dir is None else run_dir
+    return Workspace(notebook, profile, folder(run_dir), versions)
 
 
 def check_profile(profile: str) -> None:
@@ -95,105 +113,95 @@ def check_profile(profile: str) -> None:
         )
 
 
-def settle(
-    profile: str, given: dict[str, object], **by_profile: dict[str, object]
+def settings(
+    given: Mapping[str, object], **by_profile: object
 ) -> SimpleNamespace:
-    """Settings of a profile, overridden by what the reader gave.
+    """Settings of the profile, overridden by what the reader gave.
 
-    ``by_profile`` holds one dictionary of settings for each profile, all
-    with the same names; a value of ``given`` that is None leaves the
-    profile's own.
+    Parameters
+    ----------
+    given
+        The notebook's parameters, ``globals()``: PROFILE, and for each
+        setting a value of the reader's; None leaves the profile's own, as
+        does a name that is not there.
+    **by_profile
+        For each setting a tuple with the value of each profile, ``(smoke,
+        quick, full)``, or else one value for all of them.
 
-    >>> settings = settle(
-    ...     "quick",
-    ...     {"SEEDS": None, "EPOCHS": 3},
-    ...     smoke={"SEEDS": [0], "EPOCHS": 1},
-    ...     quick={"SEEDS": [0, 1], "EPOCHS": 9},
-    ...     full={"SEEDS": [0, 1, 2], "EPOCHS": 99},
-    ... )
-    >>> settings.SEEDS, settings.EPOCHS
-    ([0, 1], 3)
+    Raises
+    ------
+    ValueError
+        For an unknown profile, for a tuple that has not a value for each
+        profile, and for a value of another kind than the profiles' own: a
+        number where they have a list, a list with the same value twice, a
+        text where they have a number.
 
-    Raises ``ValueError`` for an unknown profile, for a profile without
-    settings, for a given name that the profiles do not settle, and for a
-    value of another kind than the profiles' own: a number where they have a
-    list, a list with the same value twice, a text where they have a number.
+    >>> PROFILE, SEEDS, EPOCHS = "quick", None, 3
+    >>> settings(globals(), SEEDS=([0], [0, 1], [0, 1, 2]), EPOCHS=(1, 9, 99))
+    namespace(SEEDS=[0, 1], EPOCHS=3)
     """
-    check_profile(profile)
-    missing = sorted(set(PROFILES) - set(by_profile))
-    if missing:
-        raise ValueError(f"no settings for the profiles {', '.join(missing)}")
-    names = {name for settings in by_profile.values() for name in settings}
-    for key, settings in by_profile.items():
-        if lacking := sorted(names - set(settings)):
-            raise ValueError(f"profile {key} does not settle {lacking}")
-    if unknown := sorted(set(given) - names):
-        raise ValueError(
-            f"unknown settings {unknown}; there are {sorted(names)}"
-        )
-    chosen = {k: v for k, v in given.items() if v is not None}
-    order = [profile, *(key for key in by_profile if key != profile)]
-    for name, value in chosen.items():
-        _check_kind(name, value, [by_profile[key][name] for key in order])
-    return SimpleNamespace(**(by_profile[profile] | chosen))
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    check_profile(profile := given["PROFILE"])
+    place, chosen = PROFILES.index(profile), {}
+    for name, values in by_profile.items():
+        values = values if isinstance(values, tuple) else (values,) * 3
+        if len(values) != len(PROFILES):
+            raise ValueError(
+                f"{name} is {values!r}; give one value, or a tuple of three:"
+                f" {', '.join(PROFILES)}"
+            )
+        value = chosen[name] = values[place]
+        if given.get(name) is not None:
+            chosen[name] = given[name]
+            _check_kind(name, given[name], [value, *values])
+    return SimpleNamespace(**chosen)
 
 
 _KINDS = {
-    "True or False": lambda value: isinstance(value, bool),
-    "a whole number, 0 or above": lambda v: _whole(v) and v >= 0,
-    "a number, 0 or above": lambda v: _number(v) and v >= 0,
-    "a text": lambda value: isinstance(value, str),
-    "a dictionary": lambda value: isinstance(value, dict),
+    "True or False": lambda v: isinstance(v, bool),
+    "a whole number, 0 or above": lambda v: _is(Integral, v) and v >= 0,
+    "a number, 0 or above": lambda v: _is(Real, v) and v >= 0,
+    "a text": lambda v: isinstance(v, str),
+    "a dictionary": lambda v: isinstance(v, dict),
+    "anything": lambda v: True,
 }
 """The kinds of settings, the narrowest first."""
 
 
+def _is(number: type, value: object) -> bool:
+    return isinstance(value, number) and not isinstance(value, bool)
+
+
 def _check_kind(name: str, value: object, usual: list[object]) -> None:
     """Raise ``ValueError`` where a value is not of the usual ones' kind."""
-    usual = [own for own in usual if own is not None]
+    usual = [one for one in usual if one is not None]
     if not usual:
         return
-    wrong = f"{name} is {value!r}; expected "
-    as_here = f", for example {usual[0]!r}"
-    if isinstance(value, str):
-        # papermill's -p takes a list for a text, -y reads it.
-        as_here += f'; with papermill, -y "{name}: {usual[0]!r}"'
-    if not _listed(usual[0]):
-        kind = _kind_of(name, usual)
-        if isinstance(usual[0], str):
-            as_here = f", in quotes: {str(value)!r}"
-        if kind and not _KINDS[kind](value):
-            raise ValueError(f"{wrong}{kind}{as_here}")
+    lists = list | tuple | range
+    many = isinstance(usual[0], lists)
+    items = [item for one in usual for item in one] if many else usual
+    kind = next(
+        kind
+        for kind, fits in _KINDS.items()
+        if kind == "anything" or items and all(map(fits, items))
+    )
+    kind = "a number, 0 or above" if name in RATIOS else kind
+    if many and not isinstance(value, lists):
+        expected = "a list"
+    elif not all(map(_KINDS[kind], value if many else [value])):
+        expected = f"a list, each item {kind}" if many else kind
+    elif many and any(item in value[:k] for k, item in enumerate(value)):
+        expected = "each value only once"
+    elif many and not len(value) and "number" in kind and all(usual):
+        expected = "at least one value"
+    else:
         return
-    kind = _kind_of(name, [item for own in usual for item in own])
-    if not _listed(value):
-        raise ValueError(f"{wrong}a list{as_here}")
-    if kind and not all(map(_KINDS[kind], value)):
-        raise ValueError(f"{wrong}a list, each item {kind}{as_here}")
-    if any(item in value[:k] for k, item in enumerate(value)):
-        raise ValueError(f"{wrong}each value only once")
-    if not len(value) and kind and "number" in kind and all(map(len, usual)):
-        raise ValueError(f"{wrong}at least one value{as_here}")
-
-
-def _listed(value: object) -> bool:
-    return isinstance(value, (list, tuple, range))
-
-
-def _kind_of(name: str, values: list[object]) -> str | None:
-    """The narrowest kind that all the values have, or None."""
-    if name in RATIOS:
-        return "a number, 0 or above"
-    fitting = (k for k, fits in _KINDS.items() if all(map(fits, values)))
-    return next(fitting, None) if values else None
+    expected += f", for example {usual[0]!r}"
+    if isinstance(usual[0], str):
+        expected += f", in quotes: {str(value)!r}"
+    elif isinstance(value, str):
+        # papermill's -p takes a list for a text, -y reads it.
+        expected += f'; with papermill, -y "{name}: {usual[0]!r}"'
+    raise ValueError(f"{name} is {value!r}; expected {expected}")
 
 
 def _check_keras() -> None:
@@ -257,39 +265,29 @@ def device() -> str:
     "2 CPU cores, tensorflow 2.21.0, keras 3.15.1", or the GPUs' names.
     """
     versions = _versions()
-    backend = keras_backend()
+    backend = next(name for name in ("tensorflow", "jax") if name in versions)
     return (
         f"{_device(versions)}, {backend} {versions[backend]}, "
         f"keras {versions['keras']}"
     )
 
 
-def keras_backend() -> str:
-    """Keras' backend: "tensorflow", the default, or "jax"."""
-    import keras
-
-    return keras.backend.backend()
-
-
 def _device(versions: dict[str, str]) -> str:
     """The GPUs' names as the backend knows them, else the CPU's cores."""
     gpus: list[str] = []
     if "tensorflow" in versions:
-        import tensorflow as tf
+        from tensorflow import config
 
         gpus = [
-            tf.config.experimental.get_device_details(gpu)["device_name"]
-            for gpu in tf.config.list_physical_devices("GPU")
+            config.experimental.get_device_details(gpu)["device_name"]
+            for gpu in config.list_physical_devices("GPU")
         ]
     elif "jax" in versions:
         import jax
 
         gpus = [d.device_kind for d in jax.devices() if d.platform == "gpu"]
-    return ", ".join(gpus) or f"{_cores()} CPU cores"
-
-
-def _cores() -> int:
-    """Cores this process may use, fewer than the machine's in a container."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    # In a container, fewer cores than the machine's may be used.
+    allowed = getattr(
+        os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1)
+    )
+    return ", ".join(gpus) or f"{len(allowed(0))} CPU cores"

@@ -6,6 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from helpers.runner.sharing import KERNEL
+
 PARAMETERS = """PROFILE = "quick"
 SEEDS = None
 RUN_DIR = None"""
@@ -38,7 +40,7 @@ def write_notebook() -> Callable[..., Path]:
         for number, source in enumerate(sources):
             cells.append(new.new_code_cell(source, id=f"cell-{number}"))
         nb = new.new_notebook(cells=cells)
-        nb.metadata.kernelspec = {"name": "python3", "display_name": "Python"}
+        nb.metadata.kernelspec = KERNEL
         asked = {"needs": list(needs), "datasets": list(datasets)}
         if any(asked.values()):
             nb.metadata.workbook = asked

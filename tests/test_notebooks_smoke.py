@@ -12,7 +12,7 @@ from PIL import Image
 
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.runner.batch import run
-from helpers.runner.book import read_notebooks
+from helpers.runner.notebooks import read_notebooks
 from helpers.runner.sharing import blemishes, clean
 
 NOTEBOOKS = read_notebooks(NOTEBOOKS_DIR)

@@ -1,24 +1,23 @@
 """What every committed notebook keeps to, read without running it."""
 
+import ast
 import re
 
 import nbformat
 import pytest
 
 from helpers.paths import NOTEBOOKS_DIR
-from helpers.runner.book import (
-    parameters_cell,
-    parameters_of,
-    read_notebooks,
-)
+from helpers.runner.notebooks import read_notebooks
 from helpers.runner.sharing import blemishes
 
-PATHS = sorted(NOTEBOOKS_DIR.glob("*.ipynb"))
+BOOK = read_notebooks(NOTEBOOKS_DIR)
 PARAMETERS = {"PROFILE", "DATASET", "DATA_DIR", "SEEDS", "RUN_DIR"}
 LAST = ["What we saw", "Exercises", "Further reading"]
 
 
-@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+@pytest.fixture(
+    params=sorted(NOTEBOOKS_DIR.glob("*.ipynb")), ids=lambda p: p.stem
+)
 def path(request):
     return request.param
 
@@ -42,8 +41,7 @@ def headings(nb) -> list[tuple[int, str]]:
 
 
 def test_the_spine_is_there_and_the_runner_takes_it():
-    numbers = [n.number for n in read_notebooks(NOTEBOOKS_DIR)]
-    assert numbers[:4] == ["00", "01", "02", "03"]
+    assert [n.number for n in BOOK][:4] == ["00", "01", "02", "03"]
 
 
 def test_file_is_valid_and_small(path, nb):
@@ -59,17 +57,16 @@ def test_kernel_is_python3(nb):
     assert nb.metadata.kernelspec.language == "python"
 
 
-def test_parameters_are_the_books(nb):
-    parameters = parameters_of(nb)
-    assert set(parameters) >= PARAMETERS
-    assert parameters["PROFILE"] == "quick"
+def test_parameters_are_the_usual_ones(path, code):
+    """In one cell, before any other code; the runner reads all of them."""
+    (notebook,) = (n for n in BOOK if n.path == path)
+    tags = [cell.metadata.get("tags", []) for cell in code]
+    assert [i for i, t in enumerate(tags) if "parameters" in t] == [0]
+    lines = ast.parse(code[0].source).body
+    assert [line.targets[0].id for line in lines] == [*notebook.parameters]
+    assert notebook.parameters["PROFILE"] == "quick"
     for name in PARAMETERS - {"PROFILE"}:
-        assert parameters[name] is None, name
-
-
-def test_parameters_come_before_any_other_code(nb):
-    before = nb.cells[: parameters_cell(nb)]
-    assert {cell.cell_type for cell in before} == {"markdown"}
+        assert notebook.parameters[name] is None, name
 
 
 def test_one_title_first_and_the_last_sections(nb):
@@ -79,12 +76,22 @@ def test_one_title_first_and_the_last_sections(nb):
     assert [words for level, words in found if level == 2][-3:] == LAST
 
 
-def test_code_cells_are_short_and_not_too_many(code):
-    assert 10 <= len(code) <= 35
-    for cell in code:
-        lines = cell.source.splitlines()
-        assert sum(bool(line.strip()) for line in lines) <= 25, cell.source
-        assert max(map(len, lines)) <= 79, cell.source
+def test_setup_comes_first_and_imports_few_modules(code):
+    """The session has to be there before anything imports Keras."""
+    module = ast.parse("\n".join(cell.source for cell in code))
+    imports = [
+        ast.unparse(node)
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom)
+        and node.module.split(".")[0] == "helpers"
+    ]
+    assert imports[0] == "from helpers import session"
+    assert len(imports) <= 8
+    begin = [i for i, c in enumerate(code) if "session.begin(" in c.source]
+    assert begin == [1]
+    assert code[1].source.startswith(
+        "from helpers import session\n\nbook = session.begin("
+    )
 
 
 def test_every_figure_is_shown(code):

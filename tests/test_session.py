@@ -13,31 +13,33 @@ from helpers.data import catalog as datasets
 from helpers.data import chula
 from helpers.paths import RUNS_DIR, atomic_write
 
-BY_PROFILE = {
-    "smoke": {"SEEDS": [0], "EPOCHS": 1},
-    "quick": {"SEEDS": [0, 1], "EPOCHS": 9},
-    "full": {"SEEDS": [0, 1, 2], "EPOCHS": 99},
+TABLE = {
+    "SEEDS": ([0], [0, 1], [0, 1, 2]),
+    "EPOCHS": (1, 9, None),
+    "SCALE": (1.0, 0.5, 1.0),
+    "RHO": 50,
+    "DATASET": "digits",
+    "NAMES": (["VGG16"], [], []),
+    "NETWORKS": {},
 }
 
 
-def test_settle_overrides_the_profile_but_not_with_none():
-    given = {"SEEDS": None, "EPOCHS": 0}
-    settings = session.settle("quick", given, **BY_PROFILE)
-    assert vars(settings) == {"SEEDS": [0, 1], "EPOCHS": 0}
+def test_settings_override_the_profile_but_not_with_none():
+    given = {"PROFILE": "quick", "SEEDS": None, "EPOCHS": 0, "OTHER": 1}
+    settings = session.settings(given, SEEDS=([0], [1], [2]), EPOCHS=9, RHO=5)
+    assert vars(settings) == {"SEEDS": [1], "EPOCHS": 0, "RHO": 5}
 
 
 @pytest.mark.parametrize(
-    ("profile", "given", "by_profile", "message"),
+    ("profile", "seeds", "message"),
     [
-        ("fast", {}, BY_PROFILE, "'fast'; set it to one of smoke, quick"),
-        ("quick", {"SEED": 1}, BY_PROFILE, r"unknown settings \['SEED'\]"),
-        ("quick", {}, {"quick": {}}, "no settings for .* full, smoke"),
-        ("quick", {}, BY_PROFILE | {"full": {"SEEDS": []}}, "full does not"),
+        ("fast", [0], "'fast'; set it to one of smoke, quick"),
+        ("quick", ([0], [1]), "SEEDS is .*tuple of three: smoke, quick, full"),
     ],
 )
-def test_settle_names_what_is_wrong(profile, given, by_profile, message):
+def test_settings_name_what_is_wrong(profile, seeds, message):
     with pytest.raises(ValueError, match=message):
-        session.settle(profile, given, **by_profile)
+        session.settings({"PROFILE": profile}, SEEDS=seeds)
 
 
 @pytest.mark.parametrize(
@@ -62,17 +64,9 @@ def test_settle_names_what_is_wrong(profile, given, by_profile, message):
         ("RHO", "50", "RHO is '50'; expected a number"),
     ],
 )
-def test_settle_refuses_another_kind_in_one_sentence(name, value, message):
-    by_profile = {
-        "quick": {"SEEDS": [0, 1], "EPOCHS": 9, "SCALE": 0.5, "RHO": 50}
-        | {"DATASET": "digits", "NAMES": [], "NETWORKS": {}},
-        "smoke": {"SEEDS": [0], "EPOCHS": 1, "SCALE": 1.0, "RHO": 50}
-        | {"DATASET": "digits", "NAMES": ["VGG16"], "NETWORKS": {}},
-        "full": {"SEEDS": [0], "EPOCHS": None, "SCALE": 1.0, "RHO": 50}
-        | {"DATASET": "digits", "NAMES": [], "NETWORKS": {}},
-    }
+def test_settings_refuse_another_kind_in_one_sentence(name, value, message):
     with pytest.raises(ValueError, match=message) as caught:
-        session.settle("quick", {name: value}, **by_profile)
+        session.settings({"PROFILE": "quick", name: value}, **TABLE)
     assert "\n" not in str(caught.value)
 
 
@@ -87,12 +81,8 @@ def test_settle_refuses_another_kind_in_one_sentence(name, value, message):
         ("NAMES", []),
     ],
 )
-def test_settle_takes_what_is_of_the_right_kind(name, value):
-    by_profile = {"SEEDS": [0], "EPOCHS": None, "SCALE": 0.5, "RHO": 50}
-    by_profile |= {"NAMES": ["VGG16"]}
-    same = dict.fromkeys(session.PROFILES, by_profile)
-    same |= {"full": by_profile | {"EPOCHS": 9}}
-    settings = session.settle("quick", {name: value}, **same)
+def test_settings_take_what_is_of_the_right_kind(name, value):
+    settings = session.settings({"PROFILE": "full", name: value}, **TABLE)
     assert getattr(settings, name) == value
 
 
@@ -134,6 +124,17 @@ def test_workspace_makes_its_folders_when_asked(tmp_path):
     assert not (tmp_path / "run").exists()
     assert workspace.figures == tmp_path / "run" / "figures"
     assert workspace.results.is_dir()
+
+
+def test_provenance_is_saved_and_returned(tmp_path):
+    workspace = session.Workspace("03", "smoke", tmp_path)
+    table = workspace.provenance({"name": "digits", "used": 3})
+    assert table.loc["used", "provenance"] == 3
+    text = (tmp_path / "results" / "03_provenance.csv").read_text()
+    assert text == "what,provenance\nname,digits\nused,3\n"
+    workspace.provenance({"name": "digits"}, "03_digits", column="value")
+    text = (tmp_path / "results" / "03_digits.csv").read_text()
+    assert text == "what,value\nname,digits\n"
 
 
 def test_begin_refuses_an_unknown_profile():

@@ -1,8 +1,11 @@
-"""The headless runner behind ``helpers.run`` and ``helpers.runner.refresh``.
+"""The notebooks, headless: refuse, execute, resume, publish.
 
-``book`` reads the notebooks' parameters and refuses what cannot be run,
-``folder`` is a run on disk, ``kernel`` executes one notebook and ends by a
-signal, ``provenance`` names what results are made of: versions, code, data;
-``batch`` runs the notebooks in order, ``study`` a study's steps, and
-``sharing`` puts executed notebooks in the place of the committed ones.
+`run` executes notebooks into a folder, `run_study` the steps of a measured
+study, and `run_in_place` puts executed notebooks in the committed ones' place.
 """
+
+from helpers.runner.batch import Report, run
+from helpers.runner.kernel import Interrupted
+from helpers.runner.notebooks import Refused, parse_settings, read_notebooks
+from helpers.runner.sharing import blemishes, clean, run_in_place
+from helpers.runner.study import run_study

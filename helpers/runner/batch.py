@@ -15,11 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from signal import Signals
 
-from helpers.paths import DATA_DIR, NOTEBOOKS_DIR, RUNS_DIR, atomic_write
-from helpers.runner import book, provenance
-from helpers.runner.book import Notebook
+from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR, atomic_write
+from helpers.runner import notebooks, provenance
 from helpers.runner.folder import RunFolder, new_folder, newest_folder
 from helpers.runner.kernel import Interrupted, execute, stop_signals
+from helpers.runner.notebooks import Notebook
 from helpers.terminal import say
 
 DONE, KEPT = "done", "kept"
@@ -29,8 +29,8 @@ DONE, KEPT = "done", "kept"
 class Report:
     """What became of each notebook, in order, and the run's exit status.
 
-    ``again`` is the command that goes on, ``published`` the reference
-    results that a study has written.
+    ``again`` is the command that goes on, ``published`` what was written
+    outside the run's folder: a study's reference results, or notebooks.
     """
 
     folder: Path
@@ -64,121 +64,92 @@ def run(
     where it is another than the runner's; such a caller's settings stand
     alone. Raises ``Refused`` before anything starts.
     """
-    settings = settings or {}
-    alone = again is not None
-    notebooks = book.read_notebooks(notebooks_dir)
-    selected = book.select(notebooks, only)
-    book.check_settings(settings, selected)
+    settings, alone = settings or {}, again is not None
+    there = notebooks.read_notebooks(notebooks_dir)
+    selected = notebooks.select(there, only)
+    notebooks.check_settings(settings, selected)
     if run_dir is None:
         profile = profile or "quick"
         run_dir = (newest_folder if resume else new_folder)(runs_dir, profile)
     if profile:
         settings = {"PROFILE": profile, **settings}
     folder = RunFolder(run_dir)
-    again = again or resume_command(folder.path)
-    claimed = folder.claimed(settings, resume, alone)
-    with claimed, stop_signals() as came:
-        batch = _Batch(folder, came, again)
+    again = again or "python -m helpers.run --resume" + option(folder.path)
+    report = Report(folder.path, again=again)
+    with folder.claimed(settings, resume, alone), stop_signals() as came:
+        versions = json.dumps(provenance.versions(), indent=1)
+        atomic_write(folder.path / "versions.json", versions + "\n")
+        given = [f"{k}={v!r}" for k, v in folder.settings.items()]
+        log(folder, f"run folder {folder.path}\nparameters {', '.join(given)}")
         try:
-            return batch.execute(selected)
+            for count, notebook in enumerate(selected, 1):
+                head = f"[{count}/{len(selected)}] {notebook.name}: "
+                begun = time.perf_counter()
+                status = _step(folder, notebook, head, came)
+                seconds = time.perf_counter() - begun
+                report.status[notebook.name] = status
+                report.seconds[notebook.name] = seconds
+                log(folder, f"{head}{status}, {seconds:.1f} s")
         except Interrupted as stop:
-            batch.say(f"Interrupted by {stop.args[0].name}; go on: {again}")
+            log(folder, f"Interrupted by {stop.args[0].name}; go on: {again}")
             raise
+    return report
 
 
-def resume_command(folder: Path) -> str:
-    """The command that goes on with a run."""
-    return f"python -m helpers.run --resume --run-dir {quoted(folder)}"
-
-
-def quoted(folder: Path) -> str:
-    """A folder's path from here, as a command line takes it."""
+def option(run_dir: Path) -> str:
+    """A run folder as a command's option, its path from here."""
     # Between two drives of Windows there is no relative path.
     with suppress(ValueError):
-        folder = Path(os.path.relpath(folder))
-    return shlex.quote(folder.as_posix())
+        run_dir = Path(os.path.relpath(run_dir))
+    return f" --run-dir {shlex.quote(run_dir.as_posix())}"
 
 
-@dataclass
-class _Batch:
-    """The folder that this run fills, and the signals that came."""
+def log(folder: RunFolder, text: str) -> None:
+    """Print, and write with the time to the run's log."""
+    say(text)
+    path = folder.path / "log.txt"
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
-    folder: RunFolder
-    came: list[Signals]
-    again: str
 
-    def say(self, text: str) -> None:
-        """Print, and write with the time to the run's log."""
-        say(text)
-        log = self.folder.path / "log.txt"
-        with log.open("a", encoding="utf-8", errors="backslashreplace") as to:
-            to.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+def _step(
+    folder: RunFolder, notebook: Notebook, head: str, came: list[Signals]
+) -> str:
+    """Run, keep or skip one notebook, and say which."""
+    for need in notebook.needs:
+        if lack := _lack(folder, need):
+            return f"skipped: the results of {need.name} are {lack}"
+    if not (lack := _lack(folder, notebook)):
+        return KEPT
+    log(folder, f"{head}running ({lack})")
+    staged = folder.stage(notebook)
+    output = staged / "notebooks" / notebook.path.name
+    made_of = _made_of(folder, notebook)
+    parameters = {**made_of["parameters"], "RUN_DIR": str(staged)}
+    failure = execute(notebook.path, parameters, output)
+    if came:
+        raise Interrupted(came[0])
+    if failure is None:
+        folder.publish(notebook, staged, made_of)
+        return DONE
+    if output.is_file():  # as far as it got, for reading
+        folder.place(output, f"failed/{output.name}")
+    where = f"failed in code cell {failure[0]}"
+    log(folder, f"{notebook.path.name} {where}:\n{failure[1]}")
+    return where
 
-    def execute(self, selected: list[Notebook]) -> Report:
-        """Run what has to run, in order; an interruption is raised."""
-        path = self.folder.path
-        versions = json.dumps(provenance.versions(), indent=1)
-        atomic_write(path / "versions.json", versions + "\n")
-        given = [f"{k}={v!r}" for k, v in self.folder.settings.items()]
-        self.say(f"run folder {path}\nparameters {', '.join(given)}")
-        report = Report(path, again=self.again)
-        for count, notebook in enumerate(selected, 1):
-            head = f"[{count}/{len(selected)}] {notebook.name}"
-            begun = time.perf_counter()
-            status = self._step(notebook, head)
-            seconds = time.perf_counter() - begun
-            report.status[notebook.name] = status
-            report.seconds[notebook.name] = seconds
-            self.say(f"{head}: {status}, {seconds:.1f} s")
-        return report
 
-    def _step(self, notebook: Notebook, head: str) -> str:
-        """Run, keep or skip one notebook, and say which."""
-        for need in notebook.needs:
-            if lack := self._lack(need):
-                return f"skipped: the results of {need.name} are {lack}"
-        lack = self._lack(notebook)
-        if lack is None:
-            return KEPT
-        self.say(f"{head}: running ({lack})")
-        staged = self.folder.stage(notebook)
-        output = staged / "notebooks" / notebook.path.name
-        made_of = self._made_of(notebook)
-        parameters = {**made_of["parameters"], "RUN_DIR": str(staged)}
-        failure = execute(notebook.path, parameters, output)
-        if self.came:
-            raise Interrupted(self.came[0])
-        if failure is None:
-            self.folder.publish(notebook, staged, made_of)
-            return DONE
-        self.folder.set_aside(output)
-        where = f"failed in code cell {failure.cell}"
-        self.say(f"{notebook.path.name} {where}:\n{failure.traceback}")
-        return where
+def _lack(folder: RunFolder, notebook: Notebook) -> str | None:
+    """Why the folder's results will not do; None where they will."""
+    record = folder.record(notebook.name)
+    if not record:
+        return "missing"
+    new = _made_of(folder, notebook)
+    changed = [k for k in new if record["made_of"].get(k) != new[k]]
+    return f"stale: {', '.join(changed)} changed" if changed else None
 
-    def _lack(self, notebook: Notebook) -> str | None:
-        """Why the folder's results will not do; None where they will."""
-        record = self.folder.record(notebook.name)
-        if not record:
-            return "missing"
-        new = self._made_of(notebook)
-        changed = [k for k in new if record["made_of"].get(k) != new[k]]
-        return f"stale: {', '.join(changed)} changed" if changed else None
 
-    def _made_of(self, notebook: Notebook) -> dict[str, object]:
-        """All that this notebook's results depend on, as JSON can hold it."""
-        given, names = self.folder.settings.items(), notebook.parameters
-        given = {k: v for k, v in given if k in names}
-        asks = "DATASET" in names
-        needs = [self.folder.record(need.name) for need in notebook.needs]
-        return {
-            "cells": notebook.digest,
-            "helpers or published tables": provenance.code_digest(),
-            "parameters": given,
-            "package versions": provenance.versions(),
-            "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
-            "WORKBOOK_DATA": str(DATA_DIR),
-            "data or weights": provenance.data_digest(given, asks),
-            "reference results": provenance.measured_digest(notebook.cells),
-            "results it needs": [need.get("finished") for need in needs],
-        }
+def _made_of(folder: RunFolder, notebook: Notebook) -> dict[str, object]:
+    """All that a notebook's results depend on, as JSON can hold it."""
+    needs = [folder.record(n.name).get("finished") for n in notebook.needs]
+    return provenance.made_of(notebook, folder.settings, needs)

@@ -20,10 +20,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock, Timeout
 
-from helpers.paths import atomic_write
-from helpers.runner.book import Notebook, Refused
+from helpers import paths
+from helpers.runner.notebooks import Notebook, Refused
 
 STATE = "state.json"
 PUBLISHED = ("notebooks", "figures", "results")
@@ -37,7 +37,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().resolve()
+        self.path = paths.folder(path)
         self.settings: dict[str, object] = {"PROFILE": "quick"}
         self.records: dict[str, dict] = {}
 
@@ -57,31 +57,27 @@ class RunFolder:
         names = [path.name for path in self.path.glob("[!.]*")]
         if names and STATE not in names:
             self._refuse("holds other files than a run's;")
-        with self._locked():
+        lock = FileLock(self.path / ".lock", fallback_to_soft=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self._refuse("is in use by another runner; wait for it or")
+        except OSError as error:
+            self._refuse(f"cannot be locked ({error}): on another disk,")
+        try:
             if (self.path / STATE).is_file():
                 if not resume:
                     self._refuse("already holds a run; add --resume or")
                 state = json.loads((self.path / STATE).read_text())
                 self.records = state["done"]
-                if not alone:
-                    self.settings = state["settings"]
+                self.settings = self.settings if alone else state["settings"]
             self.settings.update(settings)
             self._save()
             self._clear()
-            try:
-                yield
-            finally:
-                self._clear()
-
-    def _locked(self) -> AcquireReturnProxy:
-        """The folder's lock; leaving its context gives it back."""
-        lock = FileLock(self.path / ".lock", fallback_to_soft=False)
-        try:
-            return lock.acquire(timeout=0)
-        except Timeout:
-            self._refuse("is in use by another runner; wait for it or")
-        except OSError as error:
-            self._refuse(f"cannot be locked ({error}): on another disk,")
+            yield
+        finally:
+            self._clear()
+            lock.release()
 
     def _refuse(self, reason: str) -> NoReturn:
         raise Refused(f"{self.path} {reason} choose another --run-dir")
@@ -91,7 +87,8 @@ class RunFolder:
 
     def _save(self) -> None:
         state = {"settings": self.settings, "done": self.records}
-        atomic_write(self.path / STATE, json.dumps(state, indent=1) + "\n")
+        text = json.dumps(state, indent=1) + "\n"
+        paths.atomic_write(self.path / STATE, text)
 
     def record(self, name: str) -> dict:
         """A finished notebook's record; empty where it or a file is gone."""
@@ -105,22 +102,22 @@ class RunFolder:
         It shows the result tables of the notebooks that this one needs.
         """
         name = notebook.name
-        old = self.records.get(name, {}).get("files", [])
+        old = self.records.pop(name, {}).get("files", [])
         for file in [*old, f"failed/{name}.ipynb"]:
             (self.path / file).unlink(missing_ok=True)
-        self.records.pop(name, None)
         self._save()
         staged = self.path / ".staging" / name
         for folder in PUBLISHED:
             (staged / folder).mkdir(parents=True)
-        for need in notebook.needs:
-            for file in self._tables(need):
-                shutil.copyfile(self.path / file, staged / file)
+        for file in self._needed(notebook):
+            shutil.copyfile(self.path / file, staged / file)
         return staged
 
-    def _tables(self, notebook: Notebook) -> list[str]:
-        files = self.record(notebook.name).get("files", [])
-        return [file for file in files if file.startswith("results/")]
+    def _needed(self, notebook: Notebook) -> set[str]:
+        """The result tables of the notebooks that one needs."""
+        records = [self.record(need.name) for need in notebook.needs]
+        files = {file for r in records for file in r.get("files", [])}
+        return {file for file in files if file.startswith("results/")}
 
     def publish(self, notebook: Notebook, staged: Path, made_of: dict) -> None:
         """Record a finished notebook's files and move them to their places.
@@ -128,14 +125,14 @@ class RunFolder:
         In this order a runner that is killed between two moves leaves none
         that the next one would not find and remove.
         """
-        shown = {f for need in notebook.needs for f in self._tables(need)}
-        there = [
+        files = [
             path.relative_to(staged).as_posix()
             for folder in PUBLISHED
             for path in sorted((staged / folder).rglob("*"))
             if path.is_file()
         ]
-        files = [file for file in there if file not in shown]
+        shown = self._needed(notebook)
+        files = [file for file in files if file not in shown]
         self.records[notebook.name] = {
             "finished": datetime.now().isoformat(),
             "files": files,
@@ -143,14 +140,10 @@ class RunFolder:
         }
         self._save()
         for file in files:
-            self._place(staged / file, file)
+            self.place(staged / file, file)
 
-    def set_aside(self, output: Path) -> None:
-        """Keep a failed notebook, as far as it got, for reading."""
-        if output.is_file():
-            self._place(output, f"failed/{output.name}")
-
-    def _place(self, source: Path, file: str) -> None:
+    def place(self, source: Path, file: str) -> None:
+        """Move a file, whole, to its place in the folder."""
         (self.path / file).parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, self.path / file)
 

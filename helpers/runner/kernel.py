@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
 
 import nbformat
 import papermill
@@ -43,18 +42,12 @@ class OwnKernel(AsyncKernelManager):
         )
 
 
-class Failure(NamedTuple):
-    """Where and why a notebook stopped; ``cell`` counts its code cells."""
-
-    cell: int
-    traceback: str
-
-
 def execute(
     source: Path, parameters: dict[str, object], output: Path
-) -> Failure | None:
+) -> tuple[int, str] | None:
     """Execute a notebook into ``output``; None if it ran to its end.
 
+    Else the number of the code cell in which it stopped, and the traceback.
     The kernel's working directory is the project's root. ``output`` is
     written cell by cell, so it must lie where nobody takes it for whole.
     """
@@ -75,25 +68,22 @@ def execute(
             # The kernel's remarks about its transport and its shutdown.
             extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
+        return None
     except PapermillExecutionError as error:
         text = strip_color("\n".join(error.traceback))
-        return Failure(_last_started(output), text)
     except Exception:
         # The kernel died or never answered: there is no traceback from it.
-        return Failure(_last_started(output), traceback.format_exc())
-    return None
-
-
-def _last_started(output: Path) -> int:
-    """How many of its source's code cells a stopped notebook had started."""
-    if not output.is_file():
-        return 0
-    return sum(
+        text = traceback.format_exc()
+    cells = []
+    if output.is_file():
+        cells = nbformat.read(output, as_version=4).cells
+    started = [
         cell.cell_type == "code"
         and INJECTED not in cell.metadata.tags
         and cell.metadata.papermill.start_time is not None
-        for cell in nbformat.read(output, as_version=4).cells
-    )
+        for cell in cells
+    ]
+    return sum(started), text
 
 
 class Interrupted(KeyboardInterrupt):

@@ -9,16 +9,36 @@ from functools import cache
 from pathlib import Path
 
 from helpers import paths
-from helpers.data.catalog import DRAWN
+from helpers.runner.notebooks import EMBEDDED_SETS, REAL_SETS, Notebook
 
 CODE_DIRS = ("helpers", "data/published", "data/checksums", "data/weights")
 """Folders of the project on which every notebook's results may depend."""
 
-USUAL_SETS = ("acne5", "chula-rbc-12", "cifar10", "cifar100")
-"""What a notebook may look for in a DATA_DIR without a DATASET."""
 
-FULL_SET = ("cifar10",)
-"""What one may look for in the data folder without either, in full."""
+def made_of(
+    notebook: Notebook, settings: Mapping[str, object], needs: list
+) -> dict[str, object]:
+    """All that a notebook's results depend on, as JSON can hold it.
+
+    settings: the run's parameters; needs: when the results that the
+    notebook reads were finished.
+    """
+    names = notebook.parameters
+    given = {k: v for k, v in settings.items() if k in names}
+    measured = sorted(paths.MEASURED_DIR.glob("*.csv"))
+    return {
+        "cells": notebook.digest,
+        "helpers or published tables": code_digest(),
+        "parameters": given,
+        "package versions": versions(),
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "WORKBOOK_DATA": str(paths.DATA_DIR),
+        "data or weights": data_digest(given, "DATASET" in names),
+        "reference results": digest(
+            table for table in measured if table.name in notebook.cells
+        ),
+        "results it needs": needs,
+    }
 
 
 @cache
@@ -36,41 +56,35 @@ def code_digest() -> str:
     return digest(paths.ROOT / folder for folder in CODE_DIRS)
 
 
-def measured_digest(cells: str) -> str | None:
-    """SHA-256 of the reference results that a notebook's cells name."""
-    tables = sorted(paths.MEASURED_DIR.glob("*.csv"))
-    return digest(table for table in tables if table.name in cells)
-
-
 def data_digest(settings: Mapping[str, object], asks: bool) -> str | None:
     """SHA-256 of the data and weights that settings name; None: of none.
 
     settings: a notebook's parameters; asks: whether it has a parameter
     DATASET, that is, whether it reads a data set. Counted are every file
     below the folder of that data set, its ``.npz`` file, and each value that
-    is the path of a file, such as WEIGHTS.
+    is the path of a file, such as WEIGHTS. Without a DATASET a notebook may
+    look for any real data set in DATA_DIR and, in full, for CIFAR-10.
     """
-    named = [paths.ROOT / text for text in _texts(settings.values())]
+    named = [paths.ROOT / text for text in _texts(settings)]
     found = [path for path in named if os.path.isfile(path)]
     if asks:
         place = settings.get("DATA_DIR")
-        folder = paths.data_folder(place)
-        unnamed = USUAL_SETS if place else FULL_SET
-        for name in _texts([settings.get("DATASET") or unnamed]):
-            if name not in DRAWN:
-                found += [paths.ROOT / folder / name]
-                found += [paths.ROOT / folder / f"{name}.npz"]
+        usual = sorted(REAL_SETS) if place else ["cifar10"]
+        for name in _texts(settings.get("DATASET") or usual):
+            if name not in EMBEDDED_SETS:
+                path = paths.ROOT / paths.data_folder(place) / name
+                found += [path, path.with_name(f"{name}.npz")]
     return digest(found)
 
 
-def _texts(values: Iterable[object]) -> Iterator[str]:
-    for value in values:
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, Mapping):
-            yield from _texts(value.values())
-        elif isinstance(value, (list, tuple)):
-            yield from _texts(value)
+def _texts(value: object) -> Iterator[str]:
+    """The texts in nested dictionaries and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        inside = value.values() if isinstance(value, Mapping) else value
+        for item in inside:
+            yield from _texts(item)
 
 
 def digest(places: Iterable[Path]) -> str | None:
@@ -95,13 +109,12 @@ def _files(place: Path) -> Iterator[Path]:
     seen = set()
     for folder, inner, names in os.walk(place, followlinks=True):
         here = os.path.realpath(folder)
-        if here in seen:
+        if here in seen or "__pycache__" in here:
             inner.clear()
             continue
         seen.add(here)
-        if "__pycache__" not in folder:
-            files = (Path(folder, name) for name in names)
-            yield from (file for file in files if file.is_file())
+        files = (Path(folder, name) for name in names)
+        yield from (file for file in files if file.is_file())
 
 
 @cache

@@ -9,8 +9,8 @@ import nbformat
 
 from helpers import paths
 from helpers.runner.batch import Report, run
-from helpers.runner.book import Refused
 from helpers.runner.kernel import INJECTED
+from helpers.runner.notebooks import Refused
 
 # A path of somebody's machine; the papers' formulas hold backslashes too.
 ABSOLUTE_PATH = re.compile(
@@ -20,11 +20,11 @@ ABSOLUTE_PATH = re.compile(
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def refresh(
+def run_in_place(
     only: Sequence[str] | None = None,
     notebooks_dir: Path = paths.NOTEBOOKS_DIR,
-    figures_dir: Path = paths.FIGURES_DIR,
     runs_dir: Path = paths.RUNS_DIR,
+    figures_dir: Path = paths.FIGURES_DIR,
 ) -> Report:
     """Execute the selected notebooks (quick) and replace the sources.
 
@@ -33,20 +33,24 @@ def refresh(
     """
     report = run("quick", only, runs_dir=runs_dir, notebooks_dir=notebooks_dir)
     if report.exit_code:
+        report.again = "python -m helpers.run --in-place"
         return report
     cleaned = {}
     for name in report.status:
         executed = report.folder / "notebooks" / f"{name}.ipynb"
         nb = clean(nbformat.read(executed, as_version=4))
         if found := list(blemishes(nb)):
-            raise Refused(f"{name}.ipynb: {'; '.join(found)}")
+            raise Refused(
+                f"{name}.ipynb: {'; '.join(found)}; nothing was replaced"
+            )
         cleaned[name] = nbformat.writes(nb).rstrip("\n") + "\n"
+    figures_dir.mkdir(exist_ok=True)
     for name, text in cleaned.items():
-        paths.atomic_write(notebooks_dir / f"{name}.ipynb", text)
+        path = paths.atomic_write(notebooks_dir / f"{name}.ipynb", text)
+        report.published.append(path)
         pattern = f"{name.split('_')[0]}_*.*"
         for old in figures_dir.glob(pattern):
             old.unlink()
-        figures_dir.mkdir(exist_ok=True)
         for new in (report.folder / "figures").glob(pattern):
             shutil.copyfile(new, figures_dir / new.name)
     return report
@@ -68,13 +72,11 @@ def clean(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.metadata.pop(key, None)
         if not cell.metadata.tags:
             del cell.metadata["tags"]
-        if cell.cell_type != "code" or not cell.source.strip():
-            continue
-        count += 1
-        cell.execution_count = count
-        for output in cell.outputs:
-            if output.output_type == "execute_result":
-                output.execution_count = count
+        if cell.cell_type == "code" and cell.source.strip():
+            cell.execution_count = count = count + 1
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = count
     return nb
 
 

@@ -28,9 +28,9 @@ import pandas as pd
 import yaml
 
 from helpers import paths
-from helpers.runner import book
-from helpers.runner.batch import Report, quoted, run
-from helpers.runner.book import Notebook, Refused
+from helpers.runner import notebooks
+from helpers.runner.batch import Report, option, run
+from helpers.runner.notebooks import Notebook, Refused
 from helpers.session import PROFILES
 
 STUDY = {"title": "", "needs": "", "takes": "", "steps": [], "publish": {}}
@@ -42,18 +42,16 @@ PLACES = {"DATA_DIR"}
 """Parameters that do not change what a study measures."""
 
 
-def read_study(
-    name: str, notebooks: list[Notebook], studies_dir: Path
-) -> dict:
-    """Read a study and check it against the notebooks.
+def read_study(name: str, there: list[Notebook], studies_dir: Path) -> dict:
+    """Read a study and check it against the notebooks that there are.
 
     Raises ``Refused`` for an unknown study, and for one with an unknown key,
     a value of the wrong kind, an unknown notebook or a parameter that none
     of a step's notebooks has.
     """
-    there = sorted(path.stem for path in studies_dir.glob("*.yaml"))
-    if name not in there:
-        known = ", ".join(there) or "none"
+    known = sorted(path.stem for path in studies_dir.glob("*.yaml"))
+    if name not in known:
+        known = ", ".join(known) or "none"
         raise Refused(f"no study {name!r}; there are {known}")
     where = f"{name}.yaml"
     try:
@@ -61,26 +59,22 @@ def read_study(
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise Refused(f"{where} cannot be read: {error}") from error
     study = _filled(given, STUDY, where)
-    study["steps"] = [_step(s, where, notebooks) for s in study["steps"]]
-    names = [step["name"] for step in study["steps"]]
+    steps = [_filled(step, STEP, f"{where}, steps") for step in study["steps"]]
+    for step in steps:
+        step["name"] = step["name"] or "_".join(map(str, step["notebooks"]))
+        at = f"{where}, step {step['name']}:"
+        if step["profile"] not in PROFILES:
+            raise Refused(f"{at} profile: one of {', '.join(PROFILES)}")
+        try:
+            selected = notebooks.select(there, step["notebooks"])
+            notebooks.check_settings(step["parameters"], selected, at)
+            json.dumps(step["parameters"])
+        except (Refused, TypeError) as error:
+            raise Refused(f"{at} {error}") from error
+    names = [step["name"] for step in steps]
     if len(set(names)) < len(names):
         raise Refused(f"{where}: the steps' names are not different: {names}")
-    return study
-
-
-def _step(given: object, where: str, notebooks: list[Notebook]) -> dict:
-    step = _filled(given, STEP, f"{where}, steps")
-    step["name"] = step["name"] or "_".join(map(str, step["notebooks"]))
-    where = f"{where}, step {step['name']}:"
-    if step["profile"] not in PROFILES:
-        raise Refused(f"{where} profile: one of {', '.join(PROFILES)}")
-    try:
-        selected = book.select(notebooks, step["notebooks"])
-        book.check_settings(step["parameters"], selected, where)
-        json.dumps(step["parameters"])
-    except (Refused, TypeError) as error:
-        raise Refused(f"{where} {error}") from error
-    return step
+    return study | {"steps": steps}
 
 
 def _filled(given: object, usual: dict, where: str) -> dict:
@@ -119,8 +113,8 @@ def run_study(
     before anything starts, and where a table to be published is missing.
     """
     settings = settings or {}
-    notebooks = book.read_notebooks(notebooks_dir)
-    study = read_study(name, notebooks, studies_dir)
+    there = notebooks.read_notebooks(notebooks_dir)
+    study = read_study(name, there, studies_dir)
     changed = sorted(settings.keys() - PLACES) + ["--profile"] * bool(profile)
     if publish and changed:
         raise Refused(
@@ -128,26 +122,27 @@ def run_study(
             f" study any more; change data/studies/{name}.yaml instead"
         )
     numbers = [n for step in study["steps"] for n in step["notebooks"]]
-    book.check_settings(settings, book.select(notebooks, numbers))
+    notebooks.check_settings(settings, notebooks.select(there, numbers))
     folder = f"study-{name}-{profile}" if profile else f"study-{name}"
-    run_dir = (run_dir or runs_dir / folder).expanduser().resolve()
-    again = f"python -m helpers.run --study {name} --resume"
-    again += f" --run-dir {quoted(run_dir)}" + " --publish" * publish
+    run_dir = paths.folder(run_dir or runs_dir / folder)
+    again = f"python -m helpers.run --study {name} --resume{option(run_dir)}"
+    again += " --publish" * publish
     again += f" --profile {profile}" if profile else ""
     for key, value in settings.items():
-        text = f"{key}={value if key in book.TEXTS else repr(value)}"
-        again += f" --set {shlex.quote(text)}"
+        text = value if key in notebooks.TEXTS else repr(value)
+        again += f" --set {shlex.quote(f'{key}={text}')}"
     report = Report(run_dir, again=again)
     for step in study["steps"]:
-        selected = book.select(notebooks, step["notebooks"])
-        names = {key for notebook in selected for key in notebook.parameters}
+        selected = notebooks.select(there, step["notebooks"])
+        names = {k for n in selected for k in n.parameters}
+        more = {k: v for k, v in settings.items() if k in names}
+        folder = run_dir / step["name"]
         done = run(
             profile or step["profile"],
             step["notebooks"],
-            step["parameters"]
-            | {k: v for k, v in settings.items() if k in names},
-            run_dir / step["name"],
-            resume and (run_dir / step["name"]).is_dir(),
+            step["parameters"] | more,
+            folder,
+            resume and folder.is_dir(),
             notebooks_dir,
             again=again,
         )

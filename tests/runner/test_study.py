@@ -9,8 +9,8 @@ import yaml
 from helpers import paths
 from helpers import run as run_module
 from helpers.run import main
-from helpers.runner.book import Refused, read_notebooks
-from helpers.runner.study import read_study, run_study
+from helpers.runner import Refused, read_notebooks, run_study
+from helpers.runner.study import read_study
 
 TABLE = """import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The book's notebooks and parameters, and what is refused before a run.
+"""The notebooks and their parameters, and what is refused before a run.
 
 A misspelt name costs a second and not a run; papermill only warns of one.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import papermill
 
 RUNNER_PARAMETERS = {"PROFILE", "RUN_DIR"}
 
@@ -24,9 +25,10 @@ TEXTS |= {"TRAIN_DIR", "WEIGHTS"}
 ANY_FOLDER = "*"
 """In a notebook's ``datasets``: any folder that is none of KNOWN_SETS."""
 
-KNOWN_SETS = {"acne5", "chula-rbc-12", "cifar10", "cifar100", "digits"}
-KNOWN_SETS |= {"synthetic_acne", "synthetic_acne_small"}
-KNOWN_SETS |= {"synthetic_severity", "synthetic_smears"}
+REAL_SETS = {"acne5", "chula-rbc-12", "cifar10", "cifar100"}
+EMBEDDED_SETS = {"digits", "synthetic_acne", "synthetic_acne_small"}
+EMBEDDED_SETS |= {"synthetic_severity", "synthetic_smears"}
+KNOWN_SETS = REAL_SETS | EMBEDDED_SETS
 """Data sets whose images are known; a notebook names those it takes."""
 
 
@@ -79,7 +81,10 @@ def read_notebooks(folder: Path) -> list[Notebook]:
 def _read(path: Path, number: str, earlier: dict[str, Notebook]) -> Notebook:
     try:
         nb = nbformat.read(path, as_version=4)
-        parameters = parameters_of(nb)
+        inspected = papermill.inspect_notebook(path)
+        parameters = {
+            k: _literal(k, p["default"]) for k, p in inspected.items()
+        }
     except Exception as error:
         raise Refused(f"{path.name} cannot be used: {error}") from error
     if missing := RUNNER_PARAMETERS - parameters.keys():
@@ -95,30 +100,13 @@ def _read(path: Path, number: str, earlier: dict[str, Notebook]) -> Notebook:
     )
 
 
-def parameters_cell(nb: nbformat.NotebookNode) -> int:
-    """Index of the one cell tagged ``parameters``; ``ValueError`` if not."""
-    tags = [cell.metadata.get("tags", []) for cell in nb.cells]
-    tagged = [i for i, names in enumerate(tags) if "parameters" in names]
-    if len(tagged) != 1:
-        raise ValueError(f"tag one cell 'parameters', not {len(tagged)}")
-    return tagged[0]
-
-
-def parameters_of(nb: nbformat.NotebookNode) -> dict[str, object]:
-    """Names and defaults of the parameters cell.
-
-    Raises ``ValueError`` for a line that is not ``NAME = literal``.
-    """
-    found: dict[str, object] = {}
-    for line in ast.parse(nb.cells[parameters_cell(nb)].source).body:
-        try:
-            (target,) = line.targets
-            found[target.id] = ast.literal_eval(line.value)
-        except (AttributeError, ValueError):
-            raise ValueError(
-                f"a parameter is NAME = literal, not {ast.unparse(line)}"
-            ) from None
-    return found
+def _literal(name: str, text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        raise ValueError(
+            f"a parameter is NAME = literal, not {name} = {text}"
+        ) from None
 
 
 def select(
@@ -148,21 +136,20 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
     """
     settings = {}
     for pair in pairs:
-        key, sign, text = pair.partition("=")
+        key, sign, text = (part.strip() for part in pair.partition("="))
         if not sign or not key.isidentifier():
             raise Refused(f"--set {pair}: write it as KEY=VALUE")
         try:
-            value = ast.literal_eval(text.strip())
-            if key in TEXTS and not isinstance(value, str | None):
-                value = text.strip()
-            usable = json.loads(json.dumps(value)) == value
+            value, usable = ast.literal_eval(text), True
+        except (ValueError, SyntaxError):
+            value, usable = text, text not in ("true", "false", "none", "null")
+            usable &= not text.startswith(("[", "(", "{", "'", '"'))
+        if key in TEXTS and value is not None:
+            value, usable = value if isinstance(value, str) else text, True
+        try:
+            usable &= json.loads(json.dumps(value)) == value
         except TypeError:
             usable = False
-        except (ValueError, SyntaxError):
-            value = text.strip()
-            usable = value not in ("true", "false", "none", "null")
-            usable &= not value.startswith(("[", "(", "{", "'", '"'))
-            usable |= key in TEXTS
         if not usable:
             kinds = "a Python literal without tuples and sets, or a word"
             raise Refused(f"--set {pair}: the value is to be {kinds}")
@@ -198,29 +185,16 @@ def check_settings(
                 f"{where} {key}: expected a text, got {value!r}; write it in"
                 " quotes"
             )
-    if (name := settings.get("DATASET")) is not None:
-        _check_dataset(name, notebooks, where)
-
-
-def _check_dataset(
-    name: str, notebooks: Sequence[Notebook], where: str
-) -> None:
-    other = name if name in KNOWN_SETS else ANY_FOLDER
-    unable = [
-        n
-        for n in notebooks
-        if n.datasets and not {name, other} & {*n.datasets}
-    ]
-    if unable:
-        theirs = "; ".join(f"{n.number}: {_named(n.datasets)}" for n in unable)
+    name = settings.get("DATASET")
+    kind = name if name in KNOWN_SETS else ANY_FOLDER
+    unable = [n for n in notebooks if n.datasets and kind not in n.datasets]
+    if name is not None and unable:
+        theirs = "; ".join(
+            f"{n.number}: {', '.join(n.datasets)}" for n in unable
+        ).replace(ANY_FOLDER, "an image folder of your own")
         able = ",".join(n.number for n in notebooks if n not in unable)
         raise Refused(
             f"{where} DATASET={name}: not all selected notebooks can take it"
             f" ({theirs})"
             + (f"; leave these out by --only {able}" if able else "")
         )
-
-
-def _named(datasets: Iterable[str]) -> str:
-    own = "an image folder of your own"
-    return ", ".join(own if d == ANY_FOLDER else d for d in datasets)
