@@ -9,7 +9,6 @@ from helpers.models.attention import (
     attach,
     head_on_maps,
     small_base,
-    small_vgg,
 )
 from helpers.models.backbones import (
     BACKBONES,
@@ -43,7 +42,6 @@ from helpers.models.resnet import (
     small_resnet,
 )
 from helpers.models.saliency import (
-    attention_maps,
     grad_cam,
     places_found,
     randomised,

@@ -1,16 +1,13 @@
 """Maps of where a network looks, and how little they may mean.
 
-For networks that are chains ``[base, *head]`` (`models.attention`).  The code
-is the same on every backend, but for the gradient.
+For networks that are chains ``[base, *head]`` (`models.attention`), whose
+gate, if they have one, is asked directly: ``gate.attention(base(images))``.
 """
 
 import keras
 import numpy as np
+from keras import ops
 from scipy.stats import rankdata
-
-from helpers.models.attention import SpatialGate
-
-BATCH_SIZE = 32
 
 
 def grad_cam(
@@ -25,7 +22,7 @@ def grad_cam(
     Parameters
     ----------
     model : a chain of base and head, from images to logits (N, C)
-    images : (N, H, W, 3), 0-255
+    images : (N, H, W, 3), 0-255, all in memory at once
     labels : int (N,), the class that a map is asked for
 
     Returns
@@ -36,42 +33,26 @@ def grad_cam(
     ------
     ValueError
         Where the model is no chain.
+    NotImplementedError
+        On another backend than TensorFlow and JAX.
     """
-    base, *head = _chain(model)
+    if not isinstance(model, keras.Sequential):
+        raise ValueError(
+            "model: a keras.Sequential of base and head is needed (see "
+            f"helpers.models.attach), not a {type(model).__name__}"
+        )
+    base, *head = model.layers
 
-    def logits(maps, labels):
+    def of_class(maps):
         """Sum of each image's logit of its class: its maps move no other."""
         for layer in head:
             maps = layer(maps, training=False)
-        wanted = keras.ops.one_hot(labels, maps.shape[-1])
-        return keras.ops.sum(maps * wanted)
+        return ops.sum(maps * ops.one_hot(labels, maps.shape[-1]))
 
-    def of_batch(images, labels):
-        maps = base(images)
-        slope = _gradient(logits, maps, labels)
-        weight = keras.ops.mean(slope, axis=(1, 2), keepdims=True)
-        return keras.ops.relu(keras.ops.sum(weight * maps, axis=-1))
-
-    return _by_batch(of_batch, images.astype("float32"), labels)
-
-
-def attention_maps(model: keras.Sequential, images: np.ndarray) -> np.ndarray:
-    """What the model's `SpatialGate` multiplies each place by.
-
-    ``images`` are (N, H, W, 3), 0-255; float32 (N, h, w), from 0 to 1.
-    Unlike `grad_cam` it asks for no class: it is the same whatever the
-    network decides.  ValueError for a model that is no chain with a gate.
-    """
-    base, gate, *_ = _chain(model)
-    if not isinstance(gate, SpatialGate):
-        raise ValueError(
-            "model: there is no SpatialGate behind its base; build it with "
-            "pooling='attention'"
-        )
-    return _by_batch(
-        lambda images: gate.attention(base(images))[..., 0],
-        images.astype("float32"),
-    )
+    maps = base(ops.convert_to_tensor(images, "float32"))
+    slope = ops.mean(_gradient(of_class, maps), axis=(1, 2), keepdims=True)
+    cam = ops.relu(ops.sum(slope * maps, axis=-1))
+    return ops.convert_to_numpy(cam)
 
 
 def randomised(model: keras.Model, seed: int = 0) -> keras.Model:
@@ -127,38 +108,20 @@ def places_found(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return np.where(pairs > 0, above / np.maximum(pairs, 1), np.nan)
 
 
-def _chain(model):
-    if not isinstance(model, keras.Sequential):
-        raise ValueError(
-            "model: a keras.Sequential of base and head is needed (see "
-            f"helpers.models.attach), not a {type(model).__name__}"
-        )
-    return model.layers
-
-
-def _gradient(function, maps, labels):
-    """Gradient of a sum over images for their maps, on either backend."""
+def _gradient(function, values):
+    """Gradient of a scalar function, on either backend."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
-        return jax.grad(function)(maps, labels)
+        return jax.grad(function)(values)
     if backend == "tensorflow":
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            tape.watch(maps)
-            value = function(maps, labels)
-        return tape.gradient(value, maps)
+            tape.watch(values)
+            result = function(values)
+        return tape.gradient(result, values)
     raise NotImplementedError(
         f"Grad-CAM needs KERAS_BACKEND tensorflow or jax, not {backend}"
     )
-
-
-def _by_batch(function, *arrays):
-    """The function's results for rows of the arrays, a batch at a time."""
-    starts = range(BATCH_SIZE, len(arrays[0]), BATCH_SIZE)
-    batches = zip(*(np.split(array, starts) for array in arrays), strict=True)
-    tensors = (map(keras.ops.convert_to_tensor, batch) for batch in batches)
-    parts = [keras.ops.convert_to_numpy(function(*own)) for own in tensors]
-    return np.concatenate(parts)

@@ -10,13 +10,18 @@ from helpers.models.attention import (
     attach,
     head_on_maps,
     small_base,
-    small_vgg,
 )
 from helpers.models.backbones import backbone
 
 SHAPE = (32, 32, 3)
 GIVEN = np.random.default_rng(0).normal(size=(3, 4, 6, 8)).astype("float32")
 MAPS = GIVEN.shape[1:]
+
+
+def small_vgg(side, seed=0, pooling="average"):
+    base = small_base((side, side, 3), seed)
+    shape = base.output_shape[1:]
+    return attach(base, head_on_maps(4, shape, seed, pooling, 32))
 
 
 def numpy_of(tensor):
@@ -76,7 +81,7 @@ def test_heads_are_equal_but_for_the_pooling():
     other = head_on_maps(4, MAPS, 3).get_weights()[0]
     assert np.abs(other - plain.get_weights()[0]).max() > 0.01
     with pytest.raises(ValueError, match="pooling: 'mean' is none of"):
-        small_vgg(4, SHAPE, pooling="mean")
+        head_on_maps(4, MAPS, pooling="mean")
 
 
 @pytest.mark.parametrize(
@@ -116,13 +121,13 @@ def test_a_head_trained_on_kept_maps_fits_its_base():
 
 
 def test_the_small_vgg_is_as_told():
-    assert small_vgg(4).count_params() == 19_540
-    assert small_vgg(4, pooling="attention").count_params() == 21_717
-    model = small_vgg(4, SHAPE)
+    assert small_vgg(64).count_params() == 19_540
+    assert small_vgg(64, pooling="attention").count_params() == 21_717
+    model = small_vgg(32)
     assert small_base(SHAPE).output_shape == (None, 8, 8, 32)
     assert model.output_shape == (None, 4)
     first, same, other = (
-        small_vgg(4, SHAPE, seed).get_weights() for seed in (0, 0, 1)
+        small_vgg(32, seed).get_weights() for seed in (0, 0, 1)
     )
     assert_same(first, same)
     assert np.abs(first[0] - other[0]).max() > 0.01
@@ -137,7 +142,7 @@ def test_the_small_vgg_is_as_told():
 def test_logits_are_in_full_precision():
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        model = small_vgg(4, SHAPE, pooling="attention")
+        model = small_vgg(32, pooling="attention")
     finally:
         keras.config.set_dtype_policy("float32")
     assert numpy_of(model(np.full((2, *SHAPE), 200.0))).dtype == "float32"

@@ -6,18 +6,19 @@ import pytest
 from keras import layers
 from sklearn.metrics import roc_auc_score
 
-from helpers.models.attention import attach, head_on_maps, small_vgg
+from helpers.models.attention import attach, head_on_maps, small_base
 from helpers.models.backbones import backbone
-from helpers.models.saliency import (
-    attention_maps,
-    grad_cam,
-    places_found,
-    randomised,
-)
+from helpers.models.saliency import grad_cam, places_found, randomised
 
 SIDE, SPOT = 32, 4
 SHAPE = (SIDE, SIDE, 3)
 RED, BLUE = (250, 60, 60), (60, 60, 250)
+
+
+def small_vgg(n_classes, seed=0, pooling="average"):
+    base = small_base(SHAPE, seed)
+    shape = base.output_shape[1:]
+    return attach(base, head_on_maps(n_classes, shape, seed, pooling, 32))
 
 
 def spotted(n, seed=0):
@@ -56,7 +57,7 @@ def colours():
 
 @pytest.fixture(scope="module")
 def trained():
-    model = small_vgg(2, SHAPE)
+    model = small_vgg(2)
     images, labels, _ = spotted(320)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(3e-3), loss)
@@ -79,8 +80,10 @@ def planted(masks):
 def test_maps_point_where_the_spot_is(colours):
     images, labels, masks = spotted(40)
     red = labels == 1
-    maps = attention_maps(colours, images)
-    assert maps.shape == (40, 8, 8) and maps.dtype == np.float32
+    base, gate = colours.layers[:2]
+    maps = keras.ops.convert_to_numpy(gate.attention(base(images + 0.0)))[
+        ..., 0
+    ]
     np.testing.assert_array_equal(highest(maps[red]), planted(masks[red]))
     assert maps[red].max(axis=(1, 2)).min() > 0.9
     # It looks for red, and there is none in the others.
@@ -88,21 +91,7 @@ def test_maps_point_where_the_spot_is(colours):
     cam = grad_cam(colours, images[red], labels[red])
     np.testing.assert_array_equal(highest(cam), planted(masks[red]))
     assert cam.shape == (20, 8, 8) and cam.min() >= 0
-    # Batches do not matter.
-    whole = grad_cam(colours, images, labels)[35:]
-    some = grad_cam(colours, images[35:], labels[35:])
-    np.testing.assert_allclose(whole, some, rtol=1e-5)
-
-
-def test_a_map_is_what_the_gate_makes_of_the_bases_maps():
-    model = small_vgg(2, SHAPE, pooling="attention")
-    images, _, _ = spotted(3)
-    maps = model.layers[0].predict(images.astype("float32"), verbose=0)
-    expected = keras.ops.convert_to_numpy(model.layers[1].attention(maps))
-    np.testing.assert_allclose(
-        attention_maps(model, images), expected[..., 0], rtol=1e-4
-    )
-    assert np.ptp(expected) > 0.01
+    assert cam.dtype == np.float32
 
 
 def test_grad_cam_of_a_trained_network_points_there_too(trained):
@@ -124,7 +113,7 @@ def test_grad_cam_of_a_trained_network_points_there_too(trained):
 
 
 def test_grad_cam_is_the_formula():
-    model = small_vgg(3, SHAPE, seed=2)
+    model = small_vgg(3, seed=2)
     images, _, _ = spotted(5)
     asked = np.array([0, 1, 2, 0, 1])
     maps = model.layers[0].predict(images.astype("float32"), verbose=0)
@@ -157,12 +146,11 @@ def test_a_randomised_network_has_forgotten(trained):
     assert np.abs(firsts[0] - firsts[2]).max() > 0.01
 
 
-def test_a_backbone_with_a_gate_has_maps_too():
+def test_a_backbone_has_maps_too():
     base = backbone("VGG16", "random", 64, pooled=False)
     head = head_on_maps(4, base.output_shape[1:], pooling="attention")
     model = randomised(attach(base, head))
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3))
-    assert attention_maps(model, images).shape == (2, 2, 2)
     assert grad_cam(model, images, np.array([0, 3])).shape == (2, 2, 2)
 
 
@@ -184,7 +172,5 @@ def test_bad_input_is_named(colours):
     functional = keras.Model(colours.inputs, colours.outputs)
     with pytest.raises(ValueError, match="keras.Sequential of base and head"):
         grad_cam(functional, images, labels)
-    with pytest.raises(ValueError, match="there is no SpatialGate"):
-        attention_maps(small_vgg(2, SHAPE), images)
     with pytest.raises(ValueError, match=r"masks: \(2, 30, 32\)"):
         places_found(np.zeros((2, 8, 8)), masks[:, :30])
