@@ -1,41 +1,38 @@
 """Figures: one style, one colour a method for the whole workbook.
 
-Functions return figures that a notebook shows once; `save` writes them.
+Functions return figures that a notebook shows once; `save` writes them. They
+take arrays or tables, never load data; titles describe, never name a winner.
 """
 
-from helpers.figures.ablation import (
-    by_epoch,
-    by_network,
-    dots,
-    gain_map,
-    tails,
-)
-from helpers.figures.balance import (
-    class_curves,
-    loss_shares,
-    mean_probabilities,
-    means_and_spreads,
-    score_by_batch_size,
-)
-from helpers.figures.charts import (
+from helpers.figures.bars import (
+    bar_chart,
     class_counts,
-    confusion_pair,
-    factorial,
     gradient_share,
-    histories,
-    interval_plot,
-    per_class_change,
-    weights_bar,
 )
-from helpers.figures.images import picture_grid, sample_sheet, some_classes
-from helpers.figures.losses import heat_map
-from helpers.figures.red_cells import gains_by_ratio
-from helpers.figures.severity import by_rate, by_side, grade_errors, map_sheet
-from helpers.figures.smears import (
-    causes,
+from helpers.figures.images import (
     circles_on,
-    in_a_row,
-    settings_sweep,
-    votes,
+    image_grid,
+    map_sheet,
+    sample_sheet,
+    some_classes,
 )
-from helpers.figures.style import INK, QUIET, new_chart, save
+from helpers.figures.intervals import (
+    dot_plot,
+    interval_plot,
+    scores_by_class,
+)
+from helpers.figures.lines import (
+    curves,
+    histories,
+    scores_over,
+)
+from helpers.figures.matrices import confusion_matrices, heat_maps
+from helpers.figures.style import (
+    INK,
+    QUIET,
+    class_colours,
+    legend_below,
+    new_chart,
+    new_panels,
+    save,
+)

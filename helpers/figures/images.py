@@ -1,15 +1,22 @@
-"""Sheets of pictures: what the classes look like, and single cases."""
+"""Sheets of images: what the classes look like, single cases, maps."""
 
 import numpy as np
+import pandas as pd
+from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from helpers.figures.style import new_sheet
+from helpers.figures.style import INK, legend_below, new_sheet
 
 MOST_CLASSES = 20
-"""Rows of a sheet: with more, no picture could be made out."""
+"""Rows of a sheet: with more, no image could be made out."""
 
-_SIDE = 1.15
-"""Inches that one picture takes."""
+# Of seaborn's "colorblind" palette.
+_CIRCLES = {
+    "found": ("#029E73", "-"),
+    "false": ("#D55E00", "-"),
+    "missed": ("#0173B2", "--"),
+}
 
 
 def some_classes(n_classes: int, most: int = MOST_CLASSES) -> np.ndarray:
@@ -26,22 +33,24 @@ def sample_sheet(
     captions=None,
     most: int = MOST_CLASSES,
 ) -> Figure:
-    """A row of pictures for each class, or for some of very many.
+    """A row of images for each class, or for some of very many.
 
-    Args:
-        images: uint8 (N, H, W, 3).
-        labels: classes 0 … C-1, (N,).
-        class_names: their C names, written beside the rows.
-        per_class: pictures in a row. They are spread evenly over those of
-            the class, since neighbours are often copies of one source.
-        captions: a short text under each of the N pictures, or None.
-        most: rows. Of more classes, so many are shown at even steps, and
-            the title says so.
+    Parameters
+    ----------
+    images : uint8 (N, H, W, 3)
+    labels : classes 0 … C-1, (N,)
+    class_names : their C names, written beside the rows
+    per_class : images in a row. They are spread evenly over those of the
+        class, since neighbours are often copies of one source.
+    captions : a short text under each of the N images, or None
+    most : rows. Of more classes, so many are shown at even steps, and the
+        title says so.
     """
     labels = np.asarray(labels)
     classes = some_classes(len(class_names), most)
-    height = _SIDE if captions is None else _SIDE + 0.2
-    fig = new_sheet(per_class * _SIDE + 0.9, len(classes) * height)
+    side = 1.15
+    height = side if captions is None else side + 0.2
+    fig = new_sheet(per_class * side + 0.9, len(classes) * height)
     axes = fig.subplots(len(classes), per_class, squeeze=False)
     if len(classes) < len(class_names):
         fig.suptitle(f"{len(classes)} of {len(class_names)} classes")
@@ -49,47 +58,138 @@ def sample_sheet(
         members = np.flatnonzero(labels == label)
         shown = min(per_class, len(members))
         spread = np.linspace(0, len(members) - 1, shown).round().astype(int)
+        for ax in line:
+            _show(ax)
         for ax, n in zip(line, members[spread], strict=False):
             _show(ax, images[n])
             if captions is not None:
                 ax.set_xlabel(str(captions[n]), fontsize=8, labelpad=2)
-        for ax in line[shown:]:
-            _show(ax, None)
-        line[0].set_ylabel(
-            class_names[label], rotation=0, ha="right", va="center", labelpad=6
-        )
+        _beside(line[0], class_names[label])
     return fig
 
 
-def picture_grid(images, titles, columns: int = 6) -> Figure:
-    """Pictures with a short title each, in rows of ``columns``.
+def image_grid(
+    images, titles, columns: int = 6, width: float | None = None
+) -> Figure:
+    """Images with a short title each, in rows of ``columns``.
 
-    ``images`` is a sequence of (H, W, 3) uint8, ``titles`` one text each;
-    a title may have two lines.
+    Parameters
+    ----------
+    images : a sequence of (H, W, 3) or (H, W), 0 to 255, as wide and high as
+        the first; those without colours are shown in greys
+    titles : one text each, perhaps of two lines
+    width : in inches; by default as fits the number of columns
     """
     if len(images) != len(titles) or not len(images):
         raise ValueError(
-            f"one title a picture: got {len(images)} pictures and "
+            f"one title an image: got {len(images)} images and "
             f"{len(titles)} titles"
         )
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     lines = max(str(title).count("\n") + 1 for title in titles)
-    side = min(8 / columns, 2.2)
-    fig = new_sheet(columns * side, rows * (side + 0.17 * lines))
+    side = width / columns if width else min(8 / columns, 2.2)
+    high = side * images[0].shape[0] / images[0].shape[1]
+    fig = new_sheet(columns * side, rows * (high + 0.17 * lines))
     axes = fig.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        _show(ax)
     for ax, image, title in zip(axes, images, titles, strict=False):
         _show(ax, image)
         ax.set_title(str(title), fontsize=8, loc="center", pad=3)
-    for ax in axes[len(images) :]:
-        _show(ax, None)
     return fig
 
 
-def _show(ax, image) -> None:
-    """One picture without axes; None leaves the place empty."""
+def circles_on(
+    image: np.ndarray, title: str, circles: dict[str, pd.DataFrame]
+) -> Figure:
+    """Circles of several kinds drawn on a photograph.
+
+    Parameters
+    ----------
+    image : uint8 (H, W, 3) or (H, W)
+    circles : by the kind's name, "found", "false" (solid) or "missed"
+        (dashed), tables with the columns x, y and radius in pixels
+    """
+    fig = image_grid([image], [title], width=9.6)
+    handles = []
+    for kind, table in circles.items():
+        colour, dashes = _CIRCLES[kind]
+        _draw_circles(fig.axes[0], table, colour, dashes)
+        handles.append(Line2D([], [], color=colour, ls=dashes, label=kind))
+    legend_below(fig, handles)
+    return fig
+
+
+def map_sheet(
+    images: np.ndarray,
+    maps: dict[str, np.ndarray],
+    titles: list[str],
+    lesions: list[pd.DataFrame] | None = None,
+) -> Figure:
+    """Images in a row and, below, maps laid over them, a row a kind.
+
+    Parameters
+    ----------
+    images : uint8 (N, H, H, 3)
+    maps : what stands beside a row, to float (N, h, w), each scaled from its
+        own lowest to its own highest value; a flat one stays dark
+    titles : above the images, one text each
+    lesions : a table an image, with x, y and radius as shares of its side,
+        drawn as circles in the first row; None where nobody knows
+    """
+    side = images.shape[1]
+    extent = (0, side, side, 0)
+    rows = len(maps) + 1
+    fig = new_sheet(1.35 * len(images) + 1.3, 1.35 * rows + 0.5)
+    axes = fig.subplots(rows, len(images), squeeze=False)
+    for n, ax in enumerate(axes[0]):
+        _show(ax, images[n], extent=extent)
+        ax.set_title(titles[n], fontsize=8, loc="center", pad=3)
+        if lesions is not None:
+            # Twice the radius: a ring round a lesion, not upon it.
+            rings = lesions[n].assign(radius=2 * lesions[n]["radius"]) * side
+            _draw_circles(ax, rings, "#0B3DFF", "-", width=0.7)
+    _beside(axes[0, 0], "image" if lesions is None else "true\nlesions")
+    look = {"cmap": "inferno", "vmin": 0, "vmax": 1, "alpha": 0.6}
+    for line, (name, own) in zip(axes[1:], maps.items(), strict=True):
+        for ax, image, values in zip(line, images, own, strict=True):
+            _show(ax, image.mean(axis=2), extent=extent)
+            low, high = np.min(values), np.max(values)
+            shown = (values - low) / ((high - low) or 1)
+            ax.imshow(shown, extent=extent, **look)
+        _beside(line[0], name)
+    return fig
+
+
+def _show(ax, image=None, **options) -> None:
+    """One image without axes, greys from black to white; None: empty."""
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.grid(False)
     if image is not None:
-        ax.imshow(image)
+        ax.imshow(image, cmap="gray", vmin=0, vmax=255, **options)
+
+
+def _beside(ax, text: str) -> None:
+    ax.set_ylabel(
+        text, rotation=0, ha="right", va="center", labelpad=6, color=INK
+    )
+
+
+def _draw_circles(ax, table, colour, dashes, width=1.1) -> None:
+    across = 2 * table["radius"].to_numpy(float)
+    ax.add_collection(
+        EllipseCollection(
+            across,
+            across,
+            np.zeros(len(table)),
+            units="xy",
+            offsets=table[["x", "y"]].to_numpy(float),
+            offset_transform=ax.transData,
+            facecolors="none",
+            edgecolors=colour,
+            linestyles=dashes,
+            linewidths=width,
+        )
+    )

@@ -1,21 +1,23 @@
 """The look of every figure, and how one is shown and saved.
 
-Convention: a plot of `figures.charts` or `figures.images` returns a figure
-that pyplot does not know of, so that a notebook shows it exactly once,
-where it is the value of the cell's last line::
+Convention: a function of this room returns a figure that pyplot does not
+know of, so that a notebook shows it exactly once, where it is the value of
+the cell's last line::
 
     fig = figures.class_counts(counts, names)
     figures.save(fig, book, "class_counts")
 
 `save` writes the figure into the run's folder and returns it. There and in
-the notebook a chart is a PNG, and a sheet of pictures a JPEG.
+the notebook a chart is a PNG, and a sheet of images a JPEG.
 """
 
 import io
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from helpers.paths import atomic_write
@@ -25,15 +27,151 @@ INK = "#333333"
 """Colour of text, of axes and of what belongs to no method."""
 QUIET = "#7F7F7F"
 """Colour of reference lines and of what stands in the background."""
+MINUS = "\N{MINUS SIGN}"
 SHOWN_DPI = 100
 SAVED_DPI = 120
+# Inches of a panel, by the panels in a row.
+_SIZES, _SMALL = {1: (6.6, 3.6), 2: (4.4, 3.3), 3: (3.6, 3.1)}, (2.5, 2.3)
+_SMALLEST = ("#C2185B", "#F39C12")
 
 
-def style() -> None:
-    """Set the book's style; every plot of the book does so by itself.
+class Chart(Figure):
+    """A figure of lines and areas, which Jupyter shows as a small PNG."""
 
-    Call it before drawing with matplotlib by hand.
+    def _repr_png_(self) -> bytes:
+        return _png(self, SHOWN_DPI)
+
+
+class Sheet(Figure):
+    """A figure of images, which Jupyter shows as a JPEG.
+
+    Skin and blood in few colours lose the very redness one looks for, and a
+    PNG of all the colours would be seven times as large.
     """
+
+    def _repr_jpeg_(self) -> bytes:
+        return _jpeg(self, SHOWN_DPI)
+
+
+def new_chart(width: float, height: float) -> Chart:
+    """An empty chart in the workbook's style; sizes in inches."""
+    _use_style()
+    fig = Chart(figsize=(width, height), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
+    return fig
+
+
+def new_sheet(width: float, height: float) -> Sheet:
+    """An empty sheet, its images close together; sizes in inches."""
+    _use_style()
+    fig = Sheet(figsize=(width, height), layout="compressed")
+    fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
+    return fig
+
+
+def new_panels(
+    names,
+    title: str = "",
+    *,
+    columns: int = 3,
+    size: tuple[float, float] | None = None,
+    below: float = 0.6,
+    **shared,
+) -> tuple[Chart, np.ndarray]:
+    """A chart with one panel a name, in rows of at most `columns`.
+
+    Parameters
+    ----------
+    names : what stands above each panel
+    columns : in a row; four panels make two rows of two, not of three
+    size : of a panel, in inches; by default as its row has room
+    below : inches that are added for a legend
+    shared : for `Figure.subplots`, such as ``sharey=True``
+
+    Returns
+    -------
+    the chart, and its axes (N,)
+    """
+    names = list(names)
+    columns = 2 if len(names) == 4 and columns == 3 else columns
+    columns = min(columns, len(names))
+    rows = -(-len(names) // columns)
+    width, height = size or _SIZES.get(columns, _SMALL)
+    fig = new_chart(width * columns, height * rows + below)
+    if title:
+        fig.suptitle(title, x=0.01, ha="left", fontsize=11)
+    axes = fig.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for ax in axes[len(names) :]:
+        ax.set_axis_off()
+    for ax, name in zip(axes, names, strict=False):
+        ax.set_title(name, loc="center", fontsize=10)
+    return fig, axes[: len(names)]
+
+
+def legend_below(fig: Figure, handles=None, title: str | None = None) -> None:
+    """One legend under all panels, each label once, as wide as it fits."""
+    if handles is None:
+        handles = [h for ax in fig.axes for h in _labelled(ax)]
+    shown = {handle.get_label(): handle for handle in handles}
+    inches = [0.07 * len(label) + 0.6 for label in shown]
+    row = sum(inches) <= fig.get_figwidth()
+    fits = len(shown) if row else int(fig.get_figwidth() / max(inches))
+    fig.legend(
+        shown.values(),
+        shown,
+        title=title,
+        loc="outside lower center",
+        ncols=max(1, fits),
+    )
+
+
+def rows_from_the_top(ax, labels) -> None:
+    """Name the rows 0, 1, … of a horizontal chart, the first at the top."""
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+
+
+def method_look(method: str) -> tuple[str, str]:
+    """Label and colour of a method, the same in the whole workbook."""
+    # Imported here because it brings Keras, whose start is not quiet; a
+    # notebook's session starts it first.
+    from helpers.methods.registry import METHODS
+
+    if method not in METHODS:
+        raise ValueError(
+            f"no method {method!r}; there are {', '.join(METHODS)}"
+        )
+    return METHODS[method].label, METHODS[method].colour
+
+
+def class_colours(names, counts) -> dict[str, tuple]:
+    """The colour of each class, by its label "name (count)".
+
+    Blue-greys, darker where there are more training images, but for the two
+    smallest classes, which have the same two colours everywhere.
+    """
+    order = np.argsort(counts, kind="stable")
+    shades = mpl.colormaps["bone"](np.linspace(0.8, 0.2, len(order) - 2))
+    colours = dict(zip(order, [*_SMALLEST, *shades], strict=True))
+    return {f"{names[c]} ({n})": colours[c] for c, n in enumerate(counts)}
+
+
+def save(fig: Figure, workspace: Workspace, name: str) -> Figure:
+    """Write ``FIGURES/NOTEBOOK_name.png`` whole, and return the figure.
+
+    A sheet of images becomes a ``.jpg``.
+    """
+    suffix, packed = (
+        ("jpg", _jpeg) if isinstance(fig, Sheet) else ("png", _png)
+    )
+    file = workspace.figures / f"{workspace.notebook}_{name}.{suffix}"
+    atomic_write(file, packed(fig, SAVED_DPI))
+    return fig
+
+
+def _use_style() -> None:
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
     mpl.rcParams.update(
         {
@@ -60,82 +198,26 @@ def style() -> None:
     )
 
 
-class Chart(Figure):
-    """A figure of lines and areas, which Jupyter shows as a small PNG."""
-
-    def _repr_png_(self) -> bytes:
-        return _png(self, SHOWN_DPI)
+def _labelled(ax) -> list:
+    return ax.get_legend_handles_labels()[0]
 
 
-class Sheet(Figure):
-    """A figure of pictures, which Jupyter shows as a JPEG.
-
-    Skin and blood in few colours lose the very redness one looks for, and a
-    PNG of all the colours would be seven times as large.
-    """
-
-    def _repr_jpeg_(self) -> bytes:
-        return _jpeg(self, SHOWN_DPI)
-
-
-def new_chart(width: float, height: float) -> Chart:
-    """An empty chart in the book's style; width and height in inches."""
-    style()
-    fig = Chart(figsize=(width, height), layout="constrained")
-    fig.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
-    return fig
-
-
-def new_sheet(width: float, height: float) -> Sheet:
-    """An empty sheet, its pictures close together; sizes in inches."""
-    style()
-    fig = Sheet(figsize=(width, height), layout="compressed")
-    fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
-    return fig
-
-
-def save(fig: Figure, workspace: Workspace, name: str) -> Figure:
-    """Write ``FIGURES/NOTEBOOK_name.png`` whole, and return the figure.
-
-    A sheet of pictures becomes a ``.jpg``.
-    """
-    suffix, packed = (
-        ("jpg", _jpeg) if isinstance(fig, Sheet) else ("png", _png)
-    )
-    file = workspace.figures / f"{workspace.notebook}_{name}.{suffix}"
-    atomic_write(file, packed(fig, SAVED_DPI))
-    return fig
-
-
-def _drawn(fig: Figure, dpi: int) -> Image.Image:
-    drawn = io.BytesIO()
-    fig.savefig(drawn, format="png", dpi=dpi)
-    with Image.open(drawn) as picture:
-        return picture.convert("RGB")
+def _rendered(fig: Figure, dpi: int) -> Image.Image:
+    file = io.BytesIO()
+    fig.savefig(file, format="png", dpi=dpi)
+    with Image.open(file) as image:
+        return image.convert("RGB")
 
 
 def _png(fig: Figure, dpi: int) -> bytes:
     # A chart has few colours: this halves its size and shows nowhere.
-    picture = _drawn(fig, dpi).quantize(256, dither=Image.Dither.NONE)
+    image = _rendered(fig, dpi).quantize(256, dither=Image.Dither.NONE)
     packed = io.BytesIO()
-    picture.save(packed, format="PNG", optimize=True)
+    image.save(packed, format="PNG", optimize=True)
     return packed.getvalue()
 
 
 def _jpeg(fig: Figure, dpi: int) -> bytes:
     packed = io.BytesIO()
-    _drawn(fig, dpi).save(packed, format="JPEG", quality=88, subsampling=0)
+    _rendered(fig, dpi).save(packed, format="JPEG", quality=88, subsampling=0)
     return packed.getvalue()
-
-
-def method_look(method: str) -> tuple[str, str]:
-    """Label and colour of a method, the same in the whole book."""
-    # Imported here because it brings Keras, whose start is not quiet; a
-    # notebook's session starts it first.
-    from helpers.methods.registry import METHODS
-
-    if method not in METHODS:
-        raise ValueError(
-            f"no method {method!r}; there are {', '.join(METHODS)}"
-        )
-    return METHODS[method].label, METHODS[method].colour

@@ -1,0 +1,626 @@
+"""Every figure draws its numbers, cuts no text and raises no warning."""
+
+import io
+import warnings
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import EllipseCollection
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from helpers import figures
+from helpers.figures import style
+from helpers.methods.registry import METHODS, PAPER_LOSSES
+from helpers.session import Workspace
+
+A, B = "cross_entropy", "weighted_cross_entropy"
+LOSSES = list(PAPER_LOSSES)
+FOUR = [A, "focal_a1_g2", "cefl_g2", "cefl2_g2"]
+LONGEST = sorted(METHODS, key=lambda m: len(METHODS[m].label))[-4:]
+CLASSES = ["Blackheads", "Cyst", "Papules", "Pustules", "Whiteheads"]
+COUNTS = np.array([1240, 1030, 1032, 1006, 299])
+OF_CLASSES = figures.class_colours(CLASSES, COUNTS)
+MINUS = "\N{MINUS SIGN}"
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(256, size=(20, 20, 30, 3)).astype(np.uint8)
+SQUARE = IMAGES[:, :, :20]
+SHARES = RNG.dirichlet(COUNTS / 100, 20)
+STACKED = pd.DataFrame(SHARES, columns=list(OF_CLASSES)).iloc[:, ::-1]
+P = np.linspace(0.01, 0.99, 50)
+FOCAL = {
+    f"focal_a1_g{gamma:g}": -((1 - P) ** gamma) * np.log(P)
+    for gamma in (0.5, 1, 2, 5)
+}
+PANELS = {
+    "Loss": {A: -np.log(P), **FOCAL},
+    "Ratio": {"easy / hard": P / (1 - P), "none": np.ones(50)},
+}
+
+
+def grid(start=0.5, stop=0.9, **columns):
+    """A table with every combination of the columns, and rising values."""
+    index = pd.MultiIndex.from_product(columns.values(), names=columns)
+    table = index.to_frame(index=False)
+    return table.assign(value=np.linspace(start, stop, len(table)))
+
+
+def with_ends(table, value="value"):
+    return table.assign(low=table[value] - 0.05, high=table[value] + 0.05)
+
+
+HISTORY = grid(
+    method=(A, B),
+    seed=range(3),
+    epoch=range(1, 9),
+    part=("train", "val"),
+    metric=("loss", "accuracy"),
+)
+BY_SPLIT = grid(
+    method=LONGEST,
+    seed=[0],
+    epoch=[1, 2],
+    part=("train", "test"),
+    split=("ρ = 10", "ρ = 50"),
+)
+SCORES = pd.DataFrame({"method": LOSSES, "mean": np.linspace(0.7, 0.8, 15)})
+SCORES = with_ends(SCORES, "mean")
+CHANGE = with_ends(
+    grid(**{"class": CLASSES}, method=(A, B), origin=["measured", "published"])
+)
+CHANGE.loc[CHANGE["origin"] == "published", ["low", "high"]] = np.nan
+EFFECTS = pd.DataFrame(
+    {
+        "label": ["Macro-F1", "F1 of Whiteheads"],
+        "delta": [0.012, -0.02],
+        "low": [-0.01, np.nan],
+        "high": [0.03, np.nan],
+    }
+)
+NETWORKS = pd.DataFrame(
+    np.linspace(0.5, 0.7, 16).reshape(4, 4),
+    index=["ResNet-18", "ResNet-34", "ResNet-50", "ResNet-101"],
+    columns=FOUR,
+)
+NETWORKS.iloc[1, 3] = np.nan
+SIZES = with_ends(grid(lesion_size=(0.5, 1.0, 2.0), side=(14, 28, 56)))
+SIZES.columns = ["lesion_size", "side", "kappa", "kappa_low", "kappa_high"]
+SIZES["Diameter (pixels)"] = SIZES["side"] * SIZES["lesion_size"] / 10
+OVER_SIZES = {"κ": "kappa", "κ again": ("kappa", "Diameter (pixels)")}
+KINDS = ["head alone, frozen base", "all of it, from trained weights"]
+RATES = grid(kind=KINDS, rate=(1e-5, 1e-4, 1e-3, 1e-2), seed=range(3))
+RATES["moved"] = np.where(RATES["kind"] == KINDS[0], 0, 20 * RATES["rate"])
+RHO = [37.0, 2, 8]
+GAINS = pd.concat(
+    [
+        grid(panel=["Published"], label=["A", "B"], rho=RHO),
+        with_ends(grid(panel=["Measured"], label=["A"], rho=RHO)),
+    ]
+)
+BLOCKS = ["block 4", "block 3", "block 5"]
+DEPTHS = grid(
+    dataset=["caltech PART", "ILSVRC PART1", "ILSVRC PART2"],
+    network=BLOCKS,
+    method=[A, B, "over_sampling"],
+    seed=range(5),
+)
+ABLATION = pd.DataFrame(
+    np.linspace(-5, 5, 45).reshape(15, 3), LOSSES, [1, 10, 500]
+)
+GRID = pd.DataFrame(
+    [[0.012, -0.003, -0.0], [-0.04, 0.007, np.nan]],
+    index=pd.Index(["0.75", "1"], name="α"),
+    columns=pd.Index(["0.5", "1", "2"], name="γ"),
+)
+INTERVALS = GRID.map(lambda v: f"{v:+.3f}\n[{v - 0.01:+.3f}, -0.001]")
+CONFUSION = np.array([[8, 2, 0], [3, 1, 0], [0, 0, 0]])
+GRADES = ("mild", "moderate", "severe", "very severe")
+CIRCLES = pd.DataFrame({"x": [10.0, 20], "y": [5.0, 15], "radius": [4.0, 6]})
+FOUND = {"found": CIRCLES, "false": CIRCLES[:1], "missed": CIRCLES[:0]}
+MAPS = {
+    "attention": RNG.random((5, 7, 7)),
+    "Grad-CAM": np.zeros((5, 7, 7)),
+    "attention,\nweights\nshuffled": RNG.random((5, 14, 14)),
+}
+SPOTS = pd.DataFrame({"x": [0.25, 0.5], "y": [0.5, 0.75], "radius": 0.05})
+TITLES = ["very severe →\nvery severe"] * 5
+
+# What is drawn, to the function's arguments.
+DRAWN = {
+    "bar_chart": (COUNTS / 900, CLASSES, "Weights", "Weight"),
+    "class_counts": (COUNTS, CLASSES),
+    "gradient_share": ({"none": COUNTS, "eq. (1)": np.ones(5)}, CLASSES),
+    "histories": (HISTORY,),
+    "histories, long labels": (BY_SPLIT, "History", "split", "Accuracy"),
+    "curves": (PANELS, P, "Losses", "p", {"log_y": ["Ratio"], "mark": 0.5}),
+    "curves, four panels": (
+        {f"Share {k}": {"head": np.arange(20)} for k in range(4)},
+        range(1, 21),
+    ),
+    "curves, both axes": ({"L": FOCAL}, P, {"log_x": True, "log_y": ["L"]}),
+    "curves, of tables": (
+        {f"set {k}": pd.DataFrame({"f1": P}) + k for k in range(8)},
+        {"mark": {f"set {k}": k for k in range(8)}, "columns": 4},
+    ),
+    "curves, of networks": (
+        {"Crops": NETWORKS, "Mushrooms": NETWORKS},
+        {"markers": True},
+    ),
+    "curves, of classes": (
+        {"Weights": dict(zip(OF_CLASSES, SHARES[:4].T, strict=True))},
+        [1, 8, 32, 381],
+        {"colours": OF_CLASSES, "log_x": True},
+    ),
+    "curves, of many": (
+        {"CIFAR-10": {f"ρ = {r}": P * r for r in (1, 10, 20, 50, 100)}},
+    ),
+    "scores_over": (
+        *(DEPTHS, "network", "method", "Title"),
+        {"panel": "dataset", "std": True},
+    ),
+    "scores_over, sizes": (
+        *(SIZES, "side", "lesion_size", "Title", "Side (pixels)"),
+        {"scores": OVER_SIZES, "log_x": True},
+    ),
+    "scores_over, rates": (
+        *(RATES, "rate", "kind"),
+        {"scores": {"Score": "value", "Moved": "moved"}},
+        {"log_x": True, "log_y": ["Moved"]},
+    ),
+    "scores_over, gains": (
+        *(GAINS, "rho", "label", "Title", "ρ"),
+        {"panel": "panel", "log_x": True, "zero": True},
+    ),
+    "scores_over, splits": (
+        with_ends(grid(split=["random", "by source"], method=[A, B])),
+        "split",
+        "method",
+    ),
+    "curves, stacked": (
+        {f"Loss balance, totals: {k}": STACKED for k in range(6)},
+        range(1, 21),
+        {"colours": OF_CLASSES, "stacked": True, "sharey": True},
+    ),
+    "interval_plot": (EFFECTS,),
+    "dot_plot": ({"ρ = 10": SCORES, "b": SCORES.assign(low=np.nan)}, "T"),
+    "scores_by_class": (CHANGE,),
+    "scores_by_class, printed": (CHANGE[CHANGE["origin"] == "published"],),
+    "confusion_matrices": ({"A": CONFUSION, "B": CONFUSION / 4}, GRADES[:3]),
+    "heat_maps": ({"": GRID}, "Grid"),
+    "heat_maps, with intervals": (
+        {"": GRID},
+        "Accuracy, focal − cross-entropy",
+        {"texts": {"": INTERVALS}},
+    ),
+    "heat_maps, two": (
+        {"CIFAR-10": ABLATION, "CIFAR-100": ABLATION},
+        {"digits": 1, "limit": 6},
+    ),
+    "sample_sheet": (
+        SQUARE,
+        np.repeat(np.arange(5), [8, 6, 3, 2, 1]),
+        CLASSES,
+        {"captions": [f"source {i}" for i in range(20)]},
+    ),
+    "image_grid": (SQUARE[:8], ["true Papules\nsaid Pustules 0.99"] * 8),
+    "image_grid, wide": (
+        [IMAGES[0], IMAGES[0, :, :, 0]],
+        ["colours", "greys"],
+        {"width": 9.6},
+    ),
+    "circles_on": (IMAGES[0], "one", FOUND),
+    "map_sheet": (SQUARE[:5], MAPS, TITLES, [SPOTS] * 5),
+    "map_sheet, nobody knows": (SQUARE[:5], MAPS, TITLES),
+}
+
+
+def drawn(name):
+    """The figure: a last argument that is a dictionary has options."""
+    options = {}
+    for argument in DRAWN[name]:
+        if isinstance(argument, dict) and set(argument) <= OPTIONS:
+            options |= argument
+    plain = [
+        argument
+        for argument in DRAWN[name]
+        if not (isinstance(argument, dict) and set(argument) <= OPTIONS)
+    ]
+    return getattr(figures, name.split(",")[0])(*plain, **options)
+
+
+OPTIONS = {
+    *("captions", "colours", "columns", "digits", "limit", "log_x", "log_y"),
+    *(
+        "mark",
+        "markers",
+        "panel",
+        "scores",
+        "sharey",
+        "stacked",
+        "std",
+        "texts",
+        "width",
+        "zero",
+    ),
+}
+
+
+def test_every_figure_is_tested():
+    no_figures = {"class_colours", "legend_below", "new_chart", "new_panels"}
+    no_figures |= {"save", "some_classes"}
+    offered = {
+        name for name, value in vars(figures).items() if callable(value)
+    }
+    assert offered - no_figures == {name.split(",")[0] for name in DRAWN}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_figure_is_whole_and_quiet(name, monkeypatch):
+    """No warning, no text cut off or upon another, not kept by pyplot."""
+    texts, draw = {}, plt.Text.draw
+
+    def noted(text, renderer):
+        # Ticks beyond the axes are never drawn and do not count.
+        if text.get_visible() and text.get_text().strip():
+            texts[id(text)] = text
+        draw(text, renderer)
+
+    monkeypatch.setattr(plt.Text, "draw", noted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        canvas = FigureCanvasAgg(drawn(name))
+        canvas.draw()
+    assert not plt.get_fignums(), "pyplot would show it once more"
+    width, height = canvas.get_width_height()
+    boxes = [(t.get_text(), t.get_window_extent()) for t in texts.values()]
+    assert boxes
+    for text, box in boxes:
+        inside = box.x0 >= 0 and box.y0 >= 0
+        inside &= box.x1 <= width and box.y1 <= height
+        assert inside, f"{text!r} is cut at {box}"
+    for (text, box), (other, box2) in combinations(boxes, 2):
+        # The inner pixel is what counts: boxes of neighbours may touch.
+        overlap = min(box.x1, box2.x1) - max(box.x0, box2.x0) > 1
+        overlap &= min(box.y1, box2.y1) - max(box.y0, box2.y0) > 1
+        # Slanted names' boxes overlap where they themselves do not.
+        slanted = name == "confusion_matrices"
+        assert slanted or not overlap, f"{text!r} lies on {other!r}"
+
+
+def colour_of(method):
+    return METHODS[method].colour.lower()
+
+
+def lines_of(ax, **look):
+    """Lines of the axes that have this look, such as marker="o"."""
+    return [
+        line
+        for line in ax.get_lines()
+        if all(getattr(line, f"get_{k}")() == v for k, v in look.items())
+    ]
+
+
+def texts_of(artists):
+    return [text.get_text() for text in artists]
+
+
+def segments_of(ax, axis):
+    """Both ends of each bar of the axes, along x (0) or y (1)."""
+    each = [s for c in ax.collections for s in c.get_segments()]
+    return np.array([segment[:, axis] for segment in each if len(segment)])
+
+
+def test_jupyter_shows_charts_as_png_and_sheets_as_jpeg():
+    chart, sheet = drawn("class_counts"), drawn("sample_sheet")
+    with Image.open(io.BytesIO(chart._repr_png_())) as shown:
+        assert (shown.format, shown.mode, shown.width) == ("PNG", "P", 700)
+    with Image.open(io.BytesIO(sheet._repr_jpeg_())) as shown:
+        assert (shown.format, shown.width) == ("JPEG", 780)
+    assert not hasattr(chart, "_repr_jpeg_")
+    assert not hasattr(sheet, "_repr_png_")
+
+
+def test_save_writes_under_the_notebooks_number(tmp_path):
+    fig = drawn("bar_chart")
+    assert figures.save(fig, Workspace("03", "smoke", tmp_path), "w") is fig
+    (file,) = (tmp_path / "figures").iterdir()
+    assert file.name == "03_w.png"
+    with Image.open(file) as saved:
+        assert saved.size == (840, 336)  # 7 x 2.8 inches at 120 dpi
+
+
+def test_sheets_keep_their_colours(tmp_path):
+    """A sheet is saved as a JPEG that is close to what was drawn."""
+    shades = np.linspace(0, 255, 20 * 20).reshape(20, 20, 1)
+    red = (shades * [1, 0.6, 0.5]).astype(np.uint8)
+    fig = figures.image_grid([red], ["red"])
+    figures.save(fig, Workspace("03", "smoke", tmp_path), "red")
+    saved = np.asarray(Image.open(tmp_path / "figures" / "03_red.jpg"))
+    exact = np.asarray(style._rendered(fig, style.SAVED_DPI))
+    assert saved.shape == exact.shape
+    assert np.abs(saved.astype(int) - exact).mean() < 2
+
+
+def test_bars_write_numbers_and_shares():
+    (ax,) = drawn("class_counts").axes
+    assert [bar.get_width() for bar in ax.patches] == COUNTS.tolist()
+    assert ax.texts[0].get_text() == "1,240 (26.9%)"
+    (ax,) = drawn("gradient_share").axes
+    widths = np.array([bar.get_width() for bar in ax.patches]).reshape(5, 2)
+    np.testing.assert_allclose(widths.T, [COUNTS / COUNTS.sum(), [0.2] * 5])
+
+
+def test_histories_are_means_of_seeds_and_dash_validation():
+    fig = drawn("histories")
+    thick = lines_of(fig.axes[0], linewidth=2)
+    assert len(thick) == 2 * 2
+    assert len(lines_of(fig.axes[0], linewidth=0.7)) == 2 * 2 * 3
+    loss = HISTORY[HISTORY["metric"] == "loss"]
+    means = loss.groupby(["method", "part", "epoch"])["value"].mean()
+    for line in thick:
+        method = A if to_hex(line.get_color()) == colour_of(A) else B
+        part = "val" if line.is_dashed() else "train"
+        np.testing.assert_allclose(line.get_ydata(), means[method, part])
+    labels = texts_of(fig.legends[0].get_texts())
+    assert labels[-2:] == ["training", "validation"]
+    assert [ax.get_title() for ax in fig.axes] == ["Loss", "Accuracy"]
+
+
+def test_curves_draw_their_numbers_in_their_methods_colours():
+    left, right = drawn("curves").axes
+    for ax, own in zip((left, right), PANELS.values(), strict=True):
+        *lines, mark = ax.get_lines()
+        assert list(mark.get_xdata()) == [0.5, 0.5]
+        assert mark.get_linestyle() == ":"
+        for line, (name, values) in zip(lines, own.items(), strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), P)
+            np.testing.assert_array_equal(line.get_ydata(), values)
+            if name in METHODS:
+                assert line.get_label() == METHODS[name].label
+                assert to_hex(line.get_color()) == colour_of(name)
+            else:
+                assert line.get_label() == name
+    assert (left.get_yscale(), right.get_yscale()) == ("linear", "log")
+    (ax,) = drawn("curves, both axes").axes
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+def test_curves_that_lie_close_differ_in_more_than_their_shade():
+    left, right = drawn("curves").axes
+    focal = left.get_lines()[1:5]
+    assert len({str(line._unscaled_dash_pattern) for line in focal}) == 4
+    one, other = (to_hex(line.get_color()) for line in right.get_lines()[:2])
+    assert one != other
+    networks = drawn("curves, of networks").axes[0].get_lines()
+    assert len({line.get_marker() for line in networks}) == 4
+
+
+def test_a_curve_keeps_its_look_in_every_panel_and_is_named_once():
+    fig = figures.curves({"a": FOCAL, "b": FOCAL, "c": FOCAL}, P)
+    looks = [
+        [(line.get_color(), line.get_linestyle()) for line in ax.get_lines()]
+        for ax in fig.axes
+    ]
+    assert looks[0] == looks[1] == looks[2]
+    names = texts_of(fig.legends[0].get_texts())
+    assert names == [METHODS[name].label for name in FOCAL]
+
+
+def test_curves_of_tables_and_names_keep_their_order_gaps_and_marks():
+    for k, ax in enumerate(drawn("curves, of tables").axes):
+        line, mark = ax.get_lines()
+        np.testing.assert_allclose(line.get_ydata(), P + k)
+        assert list(mark.get_xdata()) == [k, k]
+    ax = drawn("curves, of networks").axes[0]
+    for line, method in zip(ax.get_lines(), FOUR, strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), NETWORKS[method])
+    assert texts_of(ax.get_xticklabels()) == list(NETWORKS.index)
+
+
+def test_four_panels_make_a_square_and_epochs_are_whole():
+    fig = drawn("curves, four panels")
+    assert fig.axes[0].get_subplotspec().get_geometry()[:2] == (2, 2)
+    fig.canvas.draw()
+    ticks = fig.axes[0].get_xticks()
+    np.testing.assert_array_equal(ticks, ticks.round())
+
+
+def test_the_two_smallest_classes_have_their_colours():
+    lines = drawn("curves, of classes").axes[0].get_lines()
+    colours = [to_hex(line.get_color()) for line in lines]
+    assert (colours[4], colours[3]) == ("#c2185b", "#f39c12")
+    assert lines[4].get_label() == "Whiteheads (299)"
+    areas = drawn("curves, stacked").axes[0].collections
+    bottom = areas[0].get_paths()[0].vertices[:, 1]
+    assert bottom.max() == pytest.approx(SHARES[:, 4].max())
+    assert to_hex(areas[0].get_facecolor()[0]) == "#c2185b"
+    top = areas[-1].get_paths()[0].vertices[:, 1]
+    assert top.max() == pytest.approx(1)
+    assert top.min() == pytest.approx((1 - SHARES[:, 0]).min())
+
+
+def test_scores_join_the_means_of_seeds_with_their_deviation():
+    ax = drawn("scores_over").axes[0]
+    own = DEPTHS[DEPTHS["dataset"] == "caltech PART"]
+    own = own.groupby(["method", "network"], sort=False)["value"]
+    joined = lines_of(ax, markersize=6)
+    for line, method in zip(joined, (A, B, "over_sampling"), strict=True):
+        np.testing.assert_allclose(line.get_ydata(), own.mean()[method])
+        assert to_hex(line.get_color()) == colour_of(method)
+    seeds = [line.get_ydata() for line in lines_of(ax, markersize=3)]
+    assert np.size(seeds) == 3 * 3 * 5
+    low, high = ax.get_ylim()
+    assert low < np.min(seeds) < np.max(seeds) < high
+    lengths = np.ptp(segments_of(ax, 1), axis=1)
+    np.testing.assert_allclose(lengths, 2 * own.std(ddof=1))
+    assert texts_of(ax.get_xticklabels()) == BLOCKS
+
+
+def test_scores_of_several_columns_have_their_ends_and_their_x():
+    left, right = drawn("scores_over, sizes").axes
+    ends = SIZES[["kappa_low", "kappa_high"]]
+    np.testing.assert_allclose(segments_of(left, 1), ends)
+    across = np.concatenate([line.get_xdata() for line in right.get_lines()])
+    apart = 1.05 ** np.repeat([-1, 0, 1], 3)
+    np.testing.assert_allclose(across, SIZES["Diameter (pixels)"] * apart)
+    assert right.get_xlabel() == "Diameter (pixels)"
+    # What does not move has no place on a logarithmic axis.
+    _, right = drawn("scores_over, rates").axes
+    moved = np.concatenate([line.get_ydata() for line in right.get_lines()])
+    assert moved.min() == pytest.approx(2e-4)
+
+
+def test_gains_go_by_ratio_around_zero():
+    published, measured = drawn("scores_over, gains").axes
+    zero, line = measured.get_lines()
+    assert set(zero.get_ydata()) == {0}
+    assert list(line.get_xdata() * 1.05**0.5) == pytest.approx(sorted(RHO))
+    assert list(line.get_ydata()) == pytest.approx([0.7, 0.9, 0.5])
+    assert len(published.get_lines()) == 3
+    assert published.get_ylim() == measured.get_ylim()
+    assert texts_of(measured.get_xticklabels()) == ["2", "8", "37"]
+
+
+def test_intervals_are_written_out():
+    fig = drawn("interval_plot")
+    fig.canvas.draw()
+    texts = texts_of(fig.findobj(plt.Text))
+    assert f"+0.012 [{MINUS}0.010, +0.030]" in texts
+    assert f"{MINUS}0.020" in texts
+
+
+def test_dots_draw_scores_intervals_and_the_baseline():
+    ax = drawn("dot_plot").axes[0]
+    bars, dots = ax.collections
+    expected = np.c_[SCORES["mean"], np.arange(len(SCORES))]
+    np.testing.assert_allclose(dots.get_offsets(), expected)
+    colours = [to_hex(colour) for colour in dots.get_facecolors()]
+    assert colours == [colour_of(method) for method in LOSSES]
+    ends = [segment[:, 0] for segment in bars.get_segments()]
+    np.testing.assert_allclose(ends, SCORES[["low", "high"]])
+    (dashed,) = lines_of(ax, linestyle="--")
+    assert dashed.get_xdata()[0] == SCORES["mean"][0]
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first row is on top
+
+
+def test_dots_go_by_name_and_need_no_baseline():
+    some = SCORES[1:4]
+    for ax in figures.dot_plot({"a": some, "b": some[::-1]}, "Both").axes:
+        assert not ax.get_lines()
+        dots = ax.collections[1].get_offsets()[:, 0]
+        np.testing.assert_allclose(dots, some["mean"])
+
+
+def test_scores_by_class_place_values_and_intervals():
+    (ax,) = drawn("scores_by_class").axes
+    dots = lines_of(ax, marker="o") + lines_of(ax, marker="D")
+    values = np.concatenate([dot.get_xdata() for dot in dots])
+    np.testing.assert_allclose(np.sort(values), CHANGE["value"])
+    filled = [to_hex(d.get_mfc()) for d in lines_of(ax, marker="o")]
+    assert filled == [colour_of(m) for m in (A, B)]
+    measured = CHANGE[CHANGE["origin"] == "measured"].sort_values("method")
+    ends = measured[["low", "high"]]
+    np.testing.assert_allclose(segments_of(ax, 0)[: len(ends)], ends)
+
+
+def test_confusions_write_counts_and_colour_shares():
+    first, second = drawn("confusion_matrices").axes[:2]
+    assert "".join(texts_of(first.texts)) == "820310000"
+    assert texts_of(second.texts)[:2] == ["2.0", "0.5"]
+    shares = first.collections[0].get_array()
+    expected = [[0.8, 0.2, 0], [0.75, 0.25, 0], [0, 0, 0]]
+    np.testing.assert_allclose(shares, expected)
+
+
+def test_heat_maps_write_and_colour_every_number():
+    ax = drawn("heat_maps").axes[0]
+    expected = ["+0.012", f"{MINUS}0.003", "+0.000", f"{MINUS}0.040", "+0.007"]
+    assert texts_of(ax.texts) == expected
+    (mesh,) = ax.collections
+    np.testing.assert_array_equal(mesh.get_array().filled(np.nan), GRID)
+    assert mesh.get_clim() == (-0.04, 0.04)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("γ", "α")
+    assert texts_of(ax.get_yticklabels()) == ["0.75", "1"]
+    ax = drawn("heat_maps, with intervals").axes[0]
+    assert ax.texts[0].get_text() == f"+0.012\n[+0.002, {MINUS}0.001]"
+    left, right, _ = drawn("heat_maps, two").axes
+    assert texts_of(left.texts) == texts_of(right.texts)
+    assert left.collections[0].get_clim() == (-6, 6)
+
+
+def test_images_are_shown_as_they_are():
+    left, right = drawn("image_grid, wide").axes
+    for ax, image in ((left, IMAGES[0]), (right, IMAGES[0, :, :, 0])):
+        (shown,) = ax.get_images()
+        np.testing.assert_array_equal(shown.get_array(), image)
+        assert shown.get_clim() == (0, 255)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "shown", "title"),
+    [
+        ([9, 2], 20, [0, 4, 8, 9, 10, -1], ""),
+        ([1, 1, 1], 3, [0, -1, -1, 1, -1, -1, 2, -1, -1], ""),
+        ([1] * 200, 2, [0, -1, -1, 199, -1, -1], "2 of 200 classes"),
+    ],
+)
+def test_sample_sheet_has_a_row_for_each_class_or_for_some(
+    sizes, most, shown, title
+):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    images = np.zeros((len(labels), 4, 4, 3), np.uint8)
+    images[..., 0] = np.arange(len(labels))[:, None, None]
+    names = [f"class {k}" for k in range(len(sizes))]
+    fig = figures.sample_sheet(images, labels, names, 3, most=most)
+    firsts = [
+        ax.images[0].get_array()[0, 0, 0] if ax.images else -1
+        for ax in fig.axes
+    ]
+    assert firsts == shown
+    assert fig.get_suptitle() == title
+    assert fig.axes[3].get_ylabel() == names[labels[shown[3]]]
+
+
+def circles_of(ax):
+    return [c for c in ax.collections if isinstance(c, EllipseCollection)]
+
+
+def test_circles_have_their_places_and_sizes():
+    circles = circles_of(drawn("circles_on").axes[0])
+    assert [len(kind.get_offsets()) for kind in circles] == [2, 1, 0]
+    assert circles[0].get_offsets().tolist() == [[10, 5], [20, 15]]
+    # Widths are diameters, in the image's pixels.
+    assert circles[0].get_widths().tolist() == [8, 12]
+
+
+def test_maps_are_scaled_each_and_rings_stand_at_lesions():
+    axes = drawn("map_sheet").axes
+    (rings,) = circles_of(axes[0])
+    assert rings.get_offsets().tolist() == [[5, 10], [10, 15]]
+    assert rings.get_widths() == pytest.approx([4, 4])
+    assert not circles_of(axes[5])
+    overlay = axes[5].images[1].get_array()
+    assert (overlay.min(), overlay.max()) == (0, 1)
+    assert not axes[10].images[1].get_array().any()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: style.method_look("focal"), "no method 'focal'"),
+        (lambda: figures.image_grid(IMAGES[:2], ["a"]), "2 images and 1 titl"),
+        (lambda: figures.curves(PANELS, P, log_y=["Los"]), "no panel {'Los'}"),
+        (lambda: figures.curves(PANELS, P[:3]), "Length mismatch"),
+        (
+            lambda: figures.heat_maps({"": GRID}, texts={"": INTERVALS.T}),
+            "must have same shape",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
