@@ -82,12 +82,7 @@ def ways(ds, seed: int) -> tuple[dict[str, Split], dict[str, str]]:
 
 
 def stratified(
-    labels,
-    seed: int,
-    fractions=FRACTIONS,
-    name: str = "random",
-    *,
-    class_names=None,
+    labels, seed: int, fractions=FRACTIONS, *, class_names=None
 ) -> Split:
     """Split each class at random, whatever its images' groups.
 
@@ -97,7 +92,7 @@ def stratified(
     class with fewer images than sets.
     """
     dealt = _deal_three(labels, None, fractions, seed, class_names)
-    return _split(name, dealt, seed)
+    return _split("random", dealt, seed)
 
 
 def by_group(

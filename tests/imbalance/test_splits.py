@@ -1,13 +1,13 @@
 """Splits: proportions, no shared source, determinism, clear errors."""
 
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from helpers.data.dataset import FOUND, ImageDataset
 from helpers.imbalance import scaled_counts, splits
 
 
@@ -25,24 +25,26 @@ def uneven():
     return np.array(labels)[order], np.array(groups)[order]
 
 
-def assert_partition(split, n):
-    everything = np.concatenate(list(split.sets().values()))
-    assert np.array_equal(np.sort(everything), np.arange(n))
-    for index in split.sets().values():
+def assert_partition(split, labels, groups=None):
+    """All images once, each class in each set, no group in two."""
+    sets = list(split.sets().values())
+    assert np.array_equal(
+        np.sort(np.concatenate(sets)), np.arange(len(labels))
+    )
+    for index in sets:
         assert index.dtype == np.int64
         assert np.all(np.diff(index) > 0)
-
-
-def shared_groups(split, groups):
-    train, val, test = (set(groups[i]) for i in split.sets().values())
-    return (train & val) | (train & test) | (val & test)
+        assert set(labels[index]) == set(labels)
+    if groups is not None:
+        train, val, test = (set(groups[index]) for index in sets)
+        assert not (train & val) | (train & test) | (val & test)
 
 
 def test_stratified_is_within_one_image():
     counts = np.array([1240, 1030, 1032, 1006, 299, 3])
     labels = np.repeat(np.arange(6), counts)
     split = splits.stratified(labels, seed=3)
-    assert_partition(split, len(labels))
+    assert_partition(split, labels)
     held = np.stack(
         [np.bincount(labels[i], minlength=6) for i in split.sets().values()]
     )
@@ -72,8 +74,7 @@ def test_bad_fractions(fractions):
 def test_by_group(uneven, seed):
     labels, groups = uneven
     split = splits.by_group(labels, groups, seed)
-    assert_partition(split, len(labels))
-    assert not shared_groups(split, groups)
+    assert_partition(split, labels, groups)
     table = splits.class_shares(split, labels, "abcde")
     shares = table[["train_share", "val_share", "test_share"]].to_numpy()
     assert np.abs(shares - [0.7, 0.2, 0.1]).max() < 0.03
@@ -98,12 +99,10 @@ def test_by_group_does_not_send_large_sources_to_train(uneven):
     assert np.abs(large / large.sum() - [0.7, 0.2, 0.1]).max() < 0.06
 
 
-def test_three_sources_are_enough():
+def test_three_groups_are_enough():
     labels = np.repeat([0, 1], [30, 12])
     groups = np.repeat(np.arange(6).astype(str), [10, 10, 10, 6, 4, 2])
-    split = splits.by_group(labels, groups, 0)
-    for index in split.sets().values():
-        assert set(labels[index]) == {0, 1}
+    assert_partition(splits.by_group(labels, groups, 0), labels, groups)
 
 
 @pytest.mark.parametrize("names", [None, ["acne", "boil"]])
@@ -122,14 +121,11 @@ def test_too_few_groups_say_how_many(names):
         splits.by_group(labels[:32], groups[:32], 0, class_names=names)
 
 
-def test_sources_with_several_classes():
+def test_groups_with_several_classes():
     rng = np.random.default_rng(0)
     groups = rng.integers(0, 40, 600)
     labels = rng.choice(3, 600, p=[0.7, 0.2, 0.1])
-    split = splits.by_group(labels, groups, 0)
-    assert not shared_groups(split, groups)
-    for index in split.sets().values():
-        assert set(labels[index]) == {0, 1, 2}
+    assert_partition(splits.by_group(labels, groups, 0), labels, groups)
 
 
 def test_impossible_mixture_is_an_error():
@@ -170,10 +166,7 @@ def test_a_split_by_group_that_exists_is_found(seed):
     made = splits.folds(labels, groups, n_parts, seed)
     made.append(splits.by_group(labels, groups, seed))
     for split in made:
-        assert_partition(split, len(labels))
-        assert not shared_groups(split, groups)
-        for index in split.sets().values():
-            assert set(labels[index]) == set(range(n_classes))
+        assert_partition(split, labels, groups)
     again = splits.by_group(labels, groups, seed)
     assert np.array_equal(again.test, made[-1].test)
 
@@ -206,58 +199,47 @@ def test_the_search_agrees_with_trying_everything():
     assert 10 < sum(answers) < 50
 
 
-def dataset(labels, groups, published=None):
-    """A data set of classes a, b, ... without a picture in it."""
-    n = len(labels)
-    return ImageDataset(
-        name="some",
-        images=np.zeros((n, 1, 1, 3), np.uint8),
-        labels=np.asarray(labels),
-        class_names=tuple("abcdef"[: max(labels) + 1]),
-        groups=groups,
-        published_split=published,
-        files=np.arange(n).astype(str),
-        found=pd.DataFrame(columns=list(FOUND)),
-        facts=None,
-        provenance={},
-    )
+def ways(labels, groups, published=None, seed=0):
+    ds = SimpleNamespace(labels=labels, groups=groups, class_names="ab")
+    ds.published_split = published
+    return splits.ways(ds, seed)
 
 
 def test_ways():
     labels, groups = np.repeat([0, 1], 12), np.arange(24).astype(str)
     three = np.array(["train", "train", "val", "test"] * 6)
-    made, left_out = splits.ways(dataset(labels, groups, three), 3)
+    made, left_out = ways(labels, groups, three, seed=3)
     assert list(made) == ["random", "by source", "published"]
     assert not left_out
     same = splits.by_group(labels, groups, 3)
     assert np.array_equal(made["by source"].test, same.test)
-    made, left_out = splits.ways(dataset(labels, groups), 3)
+    made, left_out = ways(labels, groups)
     assert list(made) == ["random", "by source"] and not left_out
 
 
 def test_ways_that_are_left_out_say_why():
     labels, groups = np.repeat([0, 1], 12), np.arange(24).astype(str)
     two = np.array(["train", "train", "test"] * 8)
-    made, left_out = splits.ways(dataset(labels, groups, two), 0)
+    made, left_out = ways(labels, groups, two)
     assert list(made) == ["random", "by source"]
     assert left_out["published"].startswith(
         "The published split is left out: no validation set is published"
     )
     gap = np.where(np.arange(24) < 12, "train", "val")
     gap[[5, 11, 20]] = "test", "val", "train"
-    made, left_out = splits.ways(dataset(labels, groups, gap), 0)
+    made, left_out = ways(labels, groups, gap)
     assert left_out["published"].endswith("test set has no image of 'b'.")
     groups[12:] = ["x", "y"] * 6
-    made, left_out = splits.ways(dataset(labels, groups, two), 0)
+    made, left_out = ways(labels, groups, two)
     assert list(made) == ["random"]
     assert "class 'b' has 2 sources" in left_out["by source"]
-    made, left_out = splits.ways(dataset(labels, None), 0)
+    made, left_out = ways(labels, None)
     assert left_out["by source"] == (
         "The split by source is left out: this data set does not tell the "
         "sources."
     )
     with pytest.raises(splits.Impossible, match="class 'b' has 1 image"):
-        splits.ways(dataset(labels[:13], None), 0)
+        ways(labels[:13], None)
 
 
 def test_published():
@@ -281,12 +263,10 @@ def test_folds(uneven, grouped):
     assert np.array_equal(np.sort(tested), np.arange(len(labels)))
     counts = np.bincount(labels)
     for k, split in enumerate(made):
-        assert_partition(split, len(labels))
+        assert_partition(split, labels, groups if grouped else None)
         assert np.array_equal(split.val, made[(k + 1) % 5].test)
         share = np.bincount(labels[split.test], minlength=5) / counts
         assert np.abs(share - 0.2).max() < (0.07 if grouped else 0.01)
-        if grouped:
-            assert not shared_groups(split, groups)
     with pytest.raises(ValueError, match="n_folds"):
         splits.folds(labels, groups, 2, 0)
 

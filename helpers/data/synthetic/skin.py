@@ -14,7 +14,6 @@ The images teach class imbalance, not dermatology.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
@@ -28,18 +27,24 @@ from helpers.data.synthetic.drawing import step, window
 SIDE = 224
 """Side of a drawn scene in pixels: a 150-pixel view fits in it, rotated."""
 
+
+def _planes(red, green, blue) -> np.ndarray:
+    """One number a channel, to multiply a layer by: float32 (3, 1, 1)."""
+    return np.float32((red, green, blue))[:, None, None]
+
+
 # sRGB skin without lesions, lightest to darkest; after Fitzpatrick's types.
-TONES = np.float32(
-    [[243, 212, 196], [233, 193, 169], [215, 166, 136]]
-    + [[181, 128, 97], [132, 87, 64], [82, 53, 43]]
+TONES = (
+    *(_planes(243, 212, 196), _planes(233, 193, 169), _planes(215, 166, 136)),
+    *(_planes(181, 128, 97), _planes(132, 87, 64), _planes(82, 53, 43)),
 )
 # Optical density of one unit of blood and of pigment, in linear R, G, B.
-BLOOD = np.float32((0.22, 1.00, 0.86))
-VENOUS = np.float32((0.55, 0.90, 0.58))
-PIGMENT = np.float32((0.52, 0.83, 1.00))
+BLOOD = _planes(0.22, 1.00, 0.86)
+VENOUS = _planes(0.55, 0.90, 0.58)
+PIGMENT = _planes(0.52, 0.83, 1.00)
 # Linear colour of what fills a closed pore and of what fills a pustule.
-KERATIN = np.float32((0.97, 0.84, 0.66))
-PUS = np.float32((0.92, 0.78, 0.43))
+KERATIN = _planes(0.97, 0.84, 0.66)
+PUS = _planes(0.92, 0.78, 0.43)
 TEMPERATURES = {
     "warm": (1.08, 1.00, 0.84),
     "neutral": (1.00, 1.00, 1.00),
@@ -111,16 +116,14 @@ def _power_filter(exponent: float) -> np.ndarray:
     return (frequency**-exponent).astype(np.float32)
 
 
-def _cloud(rng: np.random.Generator, exponent: float) -> np.ndarray:
+def _cloud(rng, exponent: float) -> np.ndarray:
     """Noise with amplitude 1/f**exponent, mean 0, standard deviation 1."""
     white = rng.standard_normal((SIDE, SIDE), dtype=np.float32)
     noise = fft.irfft2(fft.rfft2(white) * _power_filter(exponent), (SIDE,) * 2)
     return noise / noise.std()
 
 
-def _furrows(
-    rng: np.random.Generator, spacing: float, stretch: float
-) -> np.ndarray:
+def _furrows(rng, spacing: float, stretch: float) -> np.ndarray:
     """Worley's F2 - F1 on a stretched, rotated grid: 0 in a furrow."""
     angle = rng.uniform(0, np.pi)
     axis = np.arange(SIDE, dtype=np.float32)
@@ -146,9 +149,7 @@ def _furrows(
     return np.sqrt(second) - np.sqrt(first)
 
 
-def _pores(
-    rng: np.random.Generator, spacing: float, radius: float
-) -> np.ndarray:
+def _pores(rng, spacing: float, radius: float) -> np.ndarray:
     """Small dents about one a grid cell, each between 0 and 1 deep."""
     count = int((SIDE / spacing) ** 2)
     dents = _layer()
@@ -395,7 +396,7 @@ def whiteheads(skin: Skin, rng: np.random.Generator, zoom: float) -> None:
         _pale_bump(skin, rng, at, radius * rng.uniform(0.6, 1.2))
 
 
-LESIONS: dict[str, Callable[[Skin, np.random.Generator, float], None]] = {
+LESIONS = {
     "Blackheads": blackheads,
     "Cyst": cyst,
     "Papules": papules,
@@ -442,28 +443,23 @@ def random_light(rng: np.random.Generator) -> Light:
     )
 
 
-def _planes(colour: np.ndarray) -> np.ndarray:
-    """One number a channel, to multiply a layer by: (3, 1, 1)."""
-    return colour[:, None, None]
-
-
 def render(skin: Skin, light: Light) -> Image.Image:
     """Light the skin: an RGB image, SIDE x SIDE, 8 bits a channel."""
     place = skin.tone * (len(TONES) - 1)
     low = min(int(place), len(TONES) - 2)
     base = TONES[low] + (place - low) * (TONES[low + 1] - TONES[low])
     # Channels come first until the end: numpy is much faster so.
-    density = skin.blood * _planes(BLOOD)
+    density = skin.blood * BLOOD
     if skin.venous.any():
-        density += skin.venous * _planes(VENOUS)
-    density += skin.pigment * _planes(PIGMENT)
-    colour = _planes((base / 255) ** 2.2) * np.exp(-density)
+        density += skin.venous * VENOUS
+    density += skin.pigment * PIGMENT
+    colour = (base / 255) ** 2.2 * np.exp(-density)
     # Pale matter lies under living skin, so the skin's own tone dims it.
     dim = 1 - 0.74 * skin.tone
     for opacity, matter in ((skin.keratin, KERATIN), (skin.pus, PUS)):
         if opacity.any():
             share = np.clip(opacity, 0, 1)
-            colour += share * (_planes(matter * dim) - colour)
+            colour += share * (matter * dim - colour)
 
     slope_y, slope_x = np.gradient(skin.height)
     length = 1 / np.sqrt(slope_x**2 + slope_y**2 + 1)
@@ -483,9 +479,9 @@ def render(skin: Skin, light: Light) -> Image.Image:
     shine = 0.42 * np.minimum(skin.oil, 1.6) * facing(half) ** 40
     axis = np.linspace(-1, 1, SIDE, dtype=np.float32) ** 2
     frame = 1 - light.vignette * (axis[:, None] + axis[None, :]) / 2
-    tint = np.float32(TEMPERATURES[light.temperature])
+    tint = _planes(*TEMPERATURES[light.temperature])
     tint *= light.exposure
-    lit = (colour * diffuse + shine) * (frame * _planes(tint))
+    lit = (colour * diffuse + shine) * (frame * tint)
     # A shoulder instead of a hard clip, as cameras have.
     bright = lit > 0.7
     lit[bright] = 1 - 0.3 * np.exp((0.7 - lit[bright]) / 0.3)

@@ -1,4 +1,4 @@
-"""Blood-smear photographs drawn from formulas, every cell's place known.
+"""Synthetic blood-smear photographs, every cell's place known.
 
 Three classes, in the counts of Pasupa et al.,
 doi:10.1007/s12652-020-01773-x: 2,691 normal cells with a pale centre, 345
@@ -50,16 +50,22 @@ _GAP = 1.1
 # Overlapping and touching ones: from 0.55 (deeply) to 1.02 (just touching).
 _CLOSEST, _TOUCHING = 0.55, 1.02
 
+# Optical density of a cell's rim and of a platelet in R, G, B, and the light
+# without a cell; each smear has its own beside these.
+_EOSIN = np.float32((0.28, 0.62, 0.42))
+_AZURE = np.float32((0.75, 1.05, 0.55))
+_LIGHT = np.float32((0.68, 0.74, 0.72))
+
 # Mean diameter of each class, in normal ones.
 _SIZE = {"Codocyte": 1.06, "Hypochromia": 0.97, "Normal": 1.0}
 
 
 @dataclass(frozen=True, eq=False)
 class Smear:
-    """A drawn photograph and all that is on it.
+    """A synthetic photograph and all that is on it.
 
     image: (H, W, 3) uint8, RGB. cells: a row a cell, with x, y and radius in
-    pixels (radius of the circle of equal area, centre within the picture)
+    pixels (radius of the circle of equal area, centre within the image)
     and label, one of ``CLASS_NAMES``. distractors: x, y, radius and kind,
     "platelet" or "cut cell" (a cell whose centre lies beyond the border).
     """
@@ -157,21 +163,15 @@ def draw_smears(
     """
     plan = _plan(scale, seed)
     size = _size_for(np.mean([sum(counts.values()) for counts in plan]))
+
+    def draw(number: int) -> Smear:
+        # Unlike those of single smears drawn with a small seed.
+        own_seed = 1_000_003 * (seed + 1) + number
+        name = f"smear {number + 1:02d}"
+        return draw_smear(plan[number], own_seed, overlap, noise, size, name)
+
     with ThreadPoolExecutor(2) as pool:
-        jobs = [
-            pool.submit(
-                draw_smear,
-                counts,
-                # Unlike those of single smears drawn with a small seed.
-                seed=1_000_003 * (seed + 1) + number,
-                overlap=overlap,
-                noise=noise,
-                size=size,
-                name=f"smear {number + 1:02d}",
-            )
-            for number, counts in enumerate(plan)
-        ]
-        return [job.result() for job in jobs]
+        return list(pool.map(draw, range(len(plan))))
 
 
 def load_smears(
@@ -284,14 +284,14 @@ def _within(at, size) -> bool:
 
 
 def _anywhere(rng, size, radius: float, inside: bool) -> np.ndarray:
-    """A place in the picture, or in the rim whose cells the border cuts."""
+    """A place in the image, or in the rim whose cells the border cuts."""
+    far = np.array((size[1], size[0]))
     if inside:
-        return rng.uniform((0, 0), (size[1], size[0]))
-    while True:
-        reach = 0.9 * radius
-        at = rng.uniform((-reach, -reach), (size[1] + reach, size[0] + reach))
-        if not _within(at, size):
-            return at
+        return rng.uniform((0, 0), far)
+    reach = 0.9 * radius
+    while _within(at := rng.uniform((-reach, -reach), far + reach), size):
+        pass
+    return at
 
 
 def _upon(rng, places, radii, laid, i) -> np.ndarray:
@@ -311,8 +311,8 @@ def _outline(dx, dy, radius: float, wobble, rng) -> np.ndarray:
     angle = np.arctan2(dy, dx)
     wave = np.ones_like(angle)
     area = 1.0
-    for k, spread in enumerate(wobble, start=2):
-        amplitude, phase = abs(rng.normal(0, spread)), rng.uniform(0, 7)
+    for k, deviation in enumerate(wobble, start=2):
+        amplitude, phase = abs(rng.normal(0, deviation)), rng.uniform(0, 7)
         wave += np.float32(amplitude) * np.cos(k * angle + np.float32(phase))
         area += amplitude**2 / 2
     scale = np.float32(radius / math.sqrt(area))
@@ -347,15 +347,8 @@ def _add_platelet(clumps, place, radius: float, rng) -> None:
     clumps[where] += step(d, 1, 0.6) * grain
 
 
-# Optical density of a cell's rim and of a platelet in R, G, B, and the light
-# without a cell; each smear has its own beside these.
-_EOSIN = np.array((0.28, 0.62, 0.42), np.float32)
-_AZURE = np.array((0.75, 1.05, 0.55), np.float32)
-_LIGHT = np.array((0.68, 0.74, 0.72), np.float32)
-
-
 def _photograph(density, clumps, stain, light, noise: float) -> np.ndarray:
-    """Send light through the smear and take its picture: uint8 RGB."""
+    """Send light through the smear and take its photograph: uint8 RGB."""
     strength = np.exp(stain.normal(-0.3, 0.5))
     colour = _EOSIN * np.exp(stain.normal(0, 0.15, 3)) * strength
     lamp = _LIGHT * np.exp(stain.normal(0, 0.05, 3))
