@@ -87,6 +87,22 @@ def ldam(labels, cosines, counts, max_margin, scale):
     return cross_entropy(labels, scale * moved)
 
 
+def balancing_weights(labels, logits, kind, cap):
+    """Huang et al. (2019), of a batch: one class after another, in words.
+
+    kind: "counts" gives the classes equal sums of weights, "totals" equal
+    sums of weighted cross-entropy.
+    """
+    own = cross_entropy(labels, logits)
+    mass = np.ones(len(labels)) if kind == "counts" else own
+    present = [c for c in np.unique(labels) if mass[labels == c].sum() > 0]
+    weights = np.zeros(len(labels))
+    for c in present:
+        equal = mass.sum() / len(present)
+        weights[labels == c] = equal / mass[labels == c].sum()
+    return np.minimum(weights, cap)
+
+
 def gradient(loss, labels, logits, step=1e-6):
     """Central differences of each sample's loss, (N, C)."""
     columns = []

@@ -6,12 +6,18 @@
 from helpers.methods.losses import (
     CEFL,
     CEFL2,
+    COSINE_SCALE,
+    LDAM,
+    BalancedSoftmax,
     CrossEntropy,
     Focal,
+    LabelCountBalance,
+    LogitAdjusted,
+    LossTotalBalance,
     WeightedCrossEntropy,
     check_labels,
 )
-from helpers.methods.post_hoc import prior_offsets
+from helpers.methods.post_hoc import prior_offsets, tuned_offsets
 from helpers.methods.registry import (
     METHODS,
     PAPER_LOSSES,
@@ -21,4 +27,3 @@ from helpers.methods.registry import (
     logit_adjusted_post_hoc,
     loss_balance_totals,
 )
-from helpers.methods.remedies import COSINE_SCALE

@@ -3,23 +3,32 @@
 Each loss returns one value a sample; Keras' default reduction then divides
 the sum by the *batch size*, never by the sum of the weights.  PyTorch's
 ``CrossEntropyLoss(weight=...)`` divides by the sum of the weights instead, so
-the two agree only where a batch has the class shares of the training part.
+the two agree only where a batch has the class shares of the training set.
 
-All of them share what `CrossEntropy` says of labels, probabilities and
-precision.  To add one, subclass it and override ``per_sample``.
+All of them share what `CrossEntropy` says of shapes, labels, probabilities
+and precision.  A parameter that is negative or not finite, and a count of 0,
+raises ValueError.  With leading axes, such as class weights (R, 1, C), a
+parameter serves R training sets in one call: it broadcasts against the
+logits.  To add a loss, subclass one and override ``per_sample``.
 """
+
+import re
 
 import keras
 import numpy as np
 from keras import ops
 
-PACKAGE = "imbalance_workbook"
+COSINE_SCALE = 30.0
+"""What a cosine classifier multiplies its cosines by (Cao et al.'s code)."""
+
 _SMALLEST = 1e-30
-_SHORT = ("bool", "int8", "uint8", "int16", "uint16")
 _ROUNDING = 1e-2  # How far above 1 a probability in half precision may be.
+_POSITIVE = ("counts", "cap")  # The other parameters may be 0.
+
+_saved = keras.saving.register_keras_serializable("imbalance_workbook")
 
 
-@keras.saving.register_keras_serializable(package=PACKAGE)
+@_saved
 class CrossEntropy(keras.losses.Loss):
     """Categorical cross-entropy, ``-log p_y``: every sample counts the same.
 
@@ -34,7 +43,9 @@ class CrossEntropy(keras.losses.Loss):
         loss here has one formula for both.  Softmax also divides by the sum,
         as Keras' losses do, which shifts a gradient by the same amount in
         every class.  A probability below 1e-30 counts as 1e-30: there the
-        loss is finite, and does not pull.
+        loss is finite, and has no gradient.
+    name, reduction, dtype : see `keras.losses.Loss`
+    parameters : the numbers of a subclass, which become its attributes
 
     Shapes: labels integer (..., N) or (..., N, 1), or one-hot (..., N, C);
     predictions float (..., N, C), C at least 2; result (..., N) before the
@@ -51,13 +62,22 @@ class CrossEntropy(keras.losses.Loss):
         cannot look at values: there the loss of such a sample is NaN.
     """
 
-    def __init__(self, from_logits=True, name="cross_entropy", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self, from_logits=True, name=None, parameters=None, **options
+    ):
+        words = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__)
+        super().__init__(name=name or words.lower(), **options)
         self.from_logits = from_logits
+        self.parameters = [*(parameters or ())]
+        for key, values in (parameters or {}).items():
+            setattr(self, key, _checked(key, values))
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         # Keras turns labels into floats next: only here are theirs known.
-        if not _has_class_axis(y_true, y_pred) and _is_float(y_true):
+        dtype = getattr(y_true, "dtype", None) or np.asarray(y_true).dtype
+        if keras.backend.is_float_dtype(dtype) and not _are_rows(
+            y_true, y_pred
+        ):
             raise ValueError(
                 "labels: class indices must be integers, got floats; cast "
                 'them, labels.astype("int32"), or give one-hot rows'
@@ -86,10 +106,13 @@ class CrossEntropy(keras.losses.Loss):
         return -ops.sum(truth * ops.log_softmax(logits, axis=-1), axis=-1)
 
     def get_config(self):
-        return {**super().get_config(), "from_logits": self.from_logits}
+        config = {**super().get_config(), "from_logits": self.from_logits}
+        for key in self.parameters:
+            config[key] = np.asarray(getattr(self, key)).tolist()
+        return config
 
 
-@keras.saving.register_keras_serializable(package=PACKAGE)
+@_saved
 class WeightedCrossEntropy(CrossEntropy):
     """Class-weighted cross-entropy, ``-w_y log p_y``.
 
@@ -99,113 +122,64 @@ class WeightedCrossEntropy(CrossEntropy):
     cross-entropy of Cui et al. (2019), arXiv:1901.05555.  The same training
     loss as Keras' ``fit(class_weight=...)``: divided by the batch size.
 
-    Parameters
-    ----------
-    class_weights : float array (C,) or (..., 1, C)
-        One weight a class.  Leading axes let several training sets, each
-        with weights of its own, share one call: they broadcast against the
-        logits' leading axes.
-
-    Shapes: as `CrossEntropy`.  For logits (0, 0), label 1 and weights
-    (0.5, 2) the loss is 2 log 2 = 1.3863.
-
-    Raises
-    ------
-    ValueError
-        Where a weight is negative or not finite.
+    class_weights : float (C,) or (..., 1, C).  For logits (0, 0), label 1 and
+    weights (0.5, 2) the loss is 2 log 2 = 1.3863.
     """
 
-    def __init__(
-        self,
-        class_weights,
-        from_logits=True,
-        name="weighted_cross_entropy",
-        **kwargs,
-    ):
-        super().__init__(from_logits, name, **kwargs)
-        self.class_weights = checked("class_weights", class_weights)
+    def __init__(self, class_weights, **options):
+        super().__init__(
+            parameters={"class_weights": class_weights}, **options
+        )
 
     def per_sample(self, truth, logits):
-        weight = ops.sum(
-            truth * as_tensor(self.class_weights, logits), axis=-1
-        )
-        return weight * super().per_sample(truth, logits)
-
-    def get_config(self):
-        weights = self.class_weights.tolist()
-        return {**super().get_config(), "class_weights": weights}
+        weights = _of_true_class(self.class_weights, truth)
+        return weights * super().per_sample(truth, logits)
 
 
 class _Modulated(CrossEntropy):
-    """Cross-entropy times a factor that depends on p alone, not on counts.
-
-    ``p`` and ``1 - p`` come from the log-odds of the true class, so that
-    neither is lost where float32 rounds the other one to 1.
-    """
-
-    def __init__(self, gamma, from_logits, name, **kwargs):
-        super().__init__(from_logits, name, **kwargs)
-        self.gamma = checked("gamma", gamma)
+    """Cross-entropy times a factor that depends on p alone, not on counts."""
 
     def per_sample(self, truth, logits):
-        true = truth > 0
-        own = ops.sum(ops.where(true, logits, 0.0), axis=-1)
-        others = ops.logsumexp(ops.where(true, -np.inf, logits), axis=-1)
-        odds = own - others
+        odds = _log_odds(truth, logits)
         return self.factor(odds) * ops.softplus(-odds)
 
     def focus(self, odds):
         """Focal loss's factor, (1 - p)^gamma."""
-        return ops.exp(-as_tensor(self.gamma, odds) * ops.softplus(odds))
-
-    def get_config(self):
-        return {**super().get_config(), "gamma": self.gamma.tolist()}
+        gamma = ops.convert_to_tensor(self.gamma, odds.dtype)
+        return ops.exp(-gamma * ops.softplus(odds))
 
 
-@keras.saving.register_keras_serializable(package=PACKAGE)
+@_saved
 class Focal(_Modulated):
     """Focal loss, ``-alpha_y (1 - p)^gamma log p`` with p = p_y.
 
     Source: Lin et al. (2017), arXiv:1708.02002; CEFL paper, eq. (6) and,
-    with alpha, eq. (7).  One number as alpha, as in eq. (7), is the same for
+    with one alpha for all classes, (7).  One alpha multiplies the loss of
     every class and only rescales the loss; a weight a class rebalances, and
     at gamma = 0 is `WeightedCrossEntropy`.  With the weights of
     `helpers.imbalance.effective_number_weights` as alpha it is the
     class-balanced focal loss of Cui et al. (2019), arXiv:1901.05555, who
     write it with one sigmoid a class where this one has a softmax.
 
-    Parameters
-    ----------
-    gamma : float, not negative; or array (..., 1) against leading axes
-    alpha : float, or array (C,) or (..., 1, C): a weight a class
-
-    Shapes: as `CrossEntropy`.  For p = 3/4, gamma = 2 and alpha = 1 the loss
-    is log(4/3) / 16 = 0.01798.
-
-    Raises
-    ------
-    ValueError
-        Where gamma or alpha is negative or not finite.
+    gamma : float, or array (..., 1) against leading axes; alpha : float, or a
+    weight a class, (C,) or (..., 1, C).  For p = 3/4, gamma = 2 and alpha = 1
+    the loss is log(4/3) / 16 = 0.01798.
     """
 
-    def __init__(
-        self, gamma=2.0, alpha=1.0, from_logits=True, name="focal", **kwargs
-    ):
-        super().__init__(gamma, from_logits, name, **kwargs)
-        self.alpha = checked("alpha", alpha)
+    def __init__(self, gamma=2.0, alpha=1.0, **options):
+        super().__init__(
+            parameters={"gamma": gamma, "alpha": alpha}, **options
+        )
 
     def per_sample(self, truth, logits):
-        alpha = ops.sum(truth * as_tensor(self.alpha, logits), axis=-1)
+        alpha = _of_true_class(self.alpha, truth)
         return alpha * super().per_sample(truth, logits)
 
     def factor(self, odds):
         return self.focus(odds)
 
-    def get_config(self):
-        return {**super().get_config(), "alpha": self.alpha.tolist()}
 
-
-@keras.saving.register_keras_serializable(package=PACKAGE)
+@_saved
 class CEFL(_Modulated):
     """CEFL, ``-[(1 - p) + p (1 - p)^gamma] log p`` with p = p_y.
 
@@ -213,51 +187,26 @@ class CEFL(_Modulated):
     with weights 1 - p and p.  Source: CEFL paper, eq. (9),
     doi:10.1109/ACCESS.2020.2991237.
 
-    Parameters
-    ----------
-    gamma : float, not negative; or array (..., 1) against leading axes.
-        At gamma = 0 the loss is cross-entropy.
-
-    Shapes: as `CrossEntropy`.  For p = 3/4 and gamma = 2 the loss is
-    (19/64) log(4/3) = 0.08541.
-
-    Raises
-    ------
-    ValueError
-        Where gamma is negative or not finite.
+    gamma : as in `Focal`; at 0 the loss is cross-entropy.  For p = 3/4 and
+    gamma = 2 the loss is (19/64) log(4/3) = 0.08541.
     """
 
-    def __init__(self, gamma=2.0, from_logits=True, name="cefl", **kwargs):
-        super().__init__(gamma, from_logits, name, **kwargs)
+    def __init__(self, gamma=2.0, **options):
+        super().__init__(parameters={"gamma": gamma}, **options)
 
     def factor(self, odds):
         return ops.sigmoid(-odds) + ops.sigmoid(odds) * self.focus(odds)
 
 
-@keras.saving.register_keras_serializable(package=PACKAGE)
-class CEFL2(_Modulated):
+@_saved
+class CEFL2(CEFL):
     """CEFL2, ``-[q + (1 - q) (1 - p)^gamma] log p`` with p = p_y.
 
     ``q = (1 - p)^2 / ((1 - p)^2 + p^2)``: as `CEFL`, turning faster from
     cross-entropy to focal loss.  Source: CEFL paper, eq. (11),
-    doi:10.1109/ACCESS.2020.2991237.
-
-    Parameters
-    ----------
-    gamma : float, not negative; or array (..., 1) against leading axes.
-        At gamma = 0 the loss is cross-entropy.
-
-    Shapes: as `CrossEntropy`.  For p = 3/4 and gamma = 2 the loss is
+    doi:10.1109/ACCESS.2020.2991237.  For p = 3/4 and gamma = 2 the loss is
     (5/32) log(4/3) = 0.04495.
-
-    Raises
-    ------
-    ValueError
-        Where gamma is negative or not finite.
     """
-
-    def __init__(self, gamma=2.0, from_logits=True, name="cefl2", **kwargs):
-        super().__init__(gamma, from_logits, name, **kwargs)
 
     def factor(self, odds):
         # q is the sigmoid of minus twice the log-odds.
@@ -265,30 +214,173 @@ class CEFL2(_Modulated):
         return ops.sigmoid(-odds2) + ops.sigmoid(odds2) * self.focus(odds)
 
 
-def checked(name, values):
-    """float32 array of a loss's numbers, finite and not negative."""
-    array = np.asarray(values, "float32")
-    if not (np.isfinite(array).all() and (array >= 0).all()):
-        raise ValueError(
-            f"{name} must be finite and not negative, got {values}; a class "
-            "without samples has no weight"
-        )
-    return array
+@_saved
+class LogitAdjusted(CrossEntropy):
+    """Logit-adjusted cross-entropy: cross-entropy of z + tau log pi.
+
+    ``pi_c = n_c / sum(n)`` is added while training; the network's own logits,
+    which decide at test time, are without it.  Source: Menon et al. (2021),
+    eq. (10), arXiv:2007.07314.  Its post-hoc twin, eq. (9), trains with plain
+    cross-entropy and *subtracts* tau log pi afterwards: see
+    `helpers.methods.prior_offsets`.
+
+    counts : int (C,) or (..., 1, C), samples a class in training; tau : float,
+    at 0 the loss is cross-entropy.  For logits (0, 0), label 1, counts (3, 1)
+    and tau = 1 the loss is log 4 = 1.3863.
+    """
+
+    def __init__(self, counts, tau=1.0, **options):
+        super().__init__(parameters={"counts": counts, "tau": tau}, **options)
+
+    def per_sample(self, truth, logits):
+        counts = ops.convert_to_tensor(self.counts, logits.dtype)
+        prior = counts / ops.sum(counts, axis=-1, keepdims=True)
+        return super().per_sample(truth, logits + self.tau * ops.log(prior))
 
 
-def as_tensor(array, like):
-    return ops.convert_to_tensor(array, like.dtype)
+@_saved
+class BalancedSoftmax(CrossEntropy):
+    """Balanced softmax, ``-log(n_y exp z_y / sum_c n_c exp z_c)``.
+
+    Source: Ren et al. (2020), theorem 1, arXiv:2007.10740.  The same loss as
+    `LogitAdjusted` at tau = 1, derived independently.
+
+    counts : int (C,) or (..., 1, C), samples a class in training.  For logits
+    (0, 0), label 1 and counts (3, 1) the loss is log 4 = 1.3863.
+    """
+
+    def __init__(self, counts, **options):
+        super().__init__(parameters={"counts": counts}, **options)
+
+    def per_sample(self, truth, logits):
+        counts = ops.convert_to_tensor(self.counts, logits.dtype)
+        return super().per_sample(truth, logits + ops.log(counts))
+
+
+@_saved
+class LDAM(CrossEntropy):
+    """Label-distribution-aware margin: the true logit less scale x margin_y.
+
+    ``margin_c`` is proportional to ``n_c ** -0.25`` and largest,
+    ``max_margin``, for the rarest class.  Source: Cao et al. (2019), eqs (12)
+    and (13), arXiv:1906.07413; max_margin and scale as in their code.
+
+    A margin means something only where logits have a known size.  So LDAM
+    needs a *cosine classifier*: normalised features times normalised weights,
+    no bias, times a scale of about 30, which the trainers give it.  Logits
+    here already carry that scale, so that softmax gives the network's
+    probabilities; the margins are scaled with it.  On the logits of an
+    ordinary Dense layer, margins of up to 15 are of no known meaning.
+
+    counts : int (C,) or (..., 1, C), samples a class in training; max_margin :
+    float, in cosines; scale : float, the cosine classifier's own.  For logits
+    (0, 0), label 1, counts (16, 1), max_margin = 0.5 and scale = 2 the loss is
+    log(1 + e) = 1.3133; for label 0, whose margin is half as large,
+    log(1 + sqrt(e)) = 0.9741.
+    """
+
+    def __init__(self, counts, max_margin=0.5, scale=COSINE_SCALE, **options):
+        parameters = {
+            "counts": counts,
+            "max_margin": max_margin,
+            "scale": scale,
+        }
+        super().__init__(parameters=parameters, **options)
+
+    def per_sample(self, truth, logits):
+        shape = ops.convert_to_tensor(self.counts, logits.dtype) ** -0.25
+        shape = shape / ops.max(shape, axis=-1, keepdims=True)
+        margins = self.scale * self.max_margin * shape
+        return super().per_sample(truth, logits - truth * margins)
+
+
+class _BalancedInBatch(CrossEntropy):
+    """Loss balance: cross-entropy with weights that the batch itself gives.
+
+    Huang, Song and Lu, *CAAI Transactions on Intelligent Systems* 14(5):
+    953-958, 2019, doi:10.11992/tis.201808004, adjust the weights of a batch's
+    samples by the labels in the batch, so that the total loss of every class
+    in it is balanced.  Their abstract gives no formula; the two subclasses
+    are the two readings of it.
+
+    The batch is the *last* axis of the labels (..., N), each balanced by
+    itself.  Sample weights multiply the balanced losses afterwards and may
+    undo the balance: class weights on top are best left out.
+    """
+
+    cap = 1e30  # A weight; float32 ends at 3e38.
+
+    def per_sample(self, truth, logits):
+        # log_softmax rounds a loss below 1e-7; the log-odds do not.
+        losses = ops.softplus(-_log_odds(truth, logits))
+        mass = truth * self.mass(losses)[..., None]
+        totals = ops.sum(mass, axis=-2, keepdims=True)
+        present = totals > 0
+        number = ops.sum(ops.cast(present, totals.dtype), -1, keepdims=True)
+        share = ops.sum(totals, -1, keepdims=True) / ops.maximum(number, 1)
+        weights = ops.where(present, share / ops.where(present, totals, 1), 0)
+        weights = ops.stop_gradient(ops.minimum(weights, self.cap))
+        return _of_true_class(weights, truth) * losses
+
+
+@_saved
+class LabelCountBalance(_BalancedInBatch):
+    """Loss balance by counts: a class's samples share the weight N / C_b.
+
+    A sample of class c weighs ``N / (C_b n_c)``: N samples in the batch, C_b
+    classes present in it, n_c samples of class c.  The weights of a batch sum
+    to N, those of every class present to N / C_b.  A batch of the whole
+    training set gives the weights of eq. (1) of the acne paper, see
+    `helpers.imbalance.balanced_weights`; a batch of one sample, or of one
+    class, gives cross-entropy.
+
+    Source: reading (a) of Huang, Song and Lu (2019),
+    doi:10.11992/tis.201808004.  For logits (0, 0) in each sample and labels
+    0, 0, 0, 1 the losses are (2/3) log 2 = 0.4621, three times, and
+    2 log 2 = 1.3863.
+    """
+
+    def mass(self, losses):
+        return ops.ones_like(losses)
+
+
+@_saved
+class LossTotalBalance(_BalancedInBatch):
+    """Loss balance by totals: every class present contributes the same loss.
+
+    A sample of class c weighs ``v_c = L / (C_b L_c)``: L_c the total
+    cross-entropy of the batch's samples of class c, L that of all of them,
+    C_b the number of classes with a loss above 0.  The weights are constants
+    to the gradient.  Every such class then contributes L / C_b, and the sum
+    stays L.  The gradient is ``(L / C_b)`` times that of ``sum_c log L_c``:
+    the better a class is learnt, the larger its weight, without end.
+
+    A class whose loss is exactly 0, and one that is absent, weighs 0 and is
+    not counted in C_b; a batch of one class, and one without any loss, is
+    left as it is.
+
+    Source: reading (b) of Huang, Song and Lu (2019),
+    doi:10.11992/tis.201808004; the cap is ours.
+
+    cap : float, positive, the largest weight (at 1e30 there is none).  A
+    capped class contributes less than L / C_b, and the sum is then below L.
+    For logits (0, 0) in each sample and labels 0, 0, 0, 1 the losses are those
+    of `LabelCountBalance`, since the samples are equally hard; for logits
+    (log 3, 0) and labels 0, 1 both are log(16/3) / 2 = 0.8370.
+    """
+
+    def __init__(self, cap=_BalancedInBatch.cap, **options):
+        super().__init__(parameters={"cap": cap}, **options)
+
+    def mass(self, losses):
+        return losses
 
 
 def check_labels(labels) -> None:
     """Refuse training labels that are no vector of class indices.
 
     For trainers, before anything is compiled: labels int (N,), 0 ... C - 1.
-
-    Raises
-    ------
-    ValueError
-        Where labels are no vector of integers, or one is negative.
+    Raises ValueError where they are no vector of integers, or one is negative.
     """
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
@@ -302,67 +394,85 @@ def check_labels(labels) -> None:
         )
 
 
-def _has_class_axis(labels, predictions):
+def _checked(name, values):
+    """A parameter as a float or a float32 array."""
+    array = np.asarray(values, "float32")
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError(
+            f"{name} must be finite and not negative, got {values}"
+        )
+    if name in _POSITIVE and not array.all():
+        raise ValueError(
+            f"{name} must not be 0, got {values}; leave out a class without "
+            "samples"
+        )
+    return array if array.ndim else float(array)
+
+
+def _of_true_class(values, truth):
+    """Each sample's own of the values (C,) of the classes, (..., N)."""
+    return ops.sum(truth * ops.convert_to_tensor(values, truth.dtype), axis=-1)
+
+
+def _log_odds(truth, logits):
+    """Log-odds of the true class, log p - log(1 - p), (..., N).
+
+    Neither p nor 1 - p is lost in them where float32 rounds the other to 1.
+    """
+    true = truth > 0
+    logit = ops.sum(ops.where(true, logits, 0.0), axis=-1)
+    others = ops.logsumexp(ops.where(true, -np.inf, logits), axis=-1)
+    return logit - others
+
+
+def _are_rows(labels, predictions):
     """Whether labels are rows as long as those of the predictions."""
     shape, wide = tuple(np.shape(labels)), tuple(np.shape(predictions))
     return len(shape) == len(wide) and shape[-1:] == wide[-1:]
 
 
-def _is_float(labels):
-    dtype = getattr(labels, "dtype", None) or np.asarray(labels).dtype
-    return keras.backend.is_float_dtype(dtype)
-
-
 def _one_hot(labels, logits):
     """One-hot labels (..., N, C), and what `_sound` says of each, (..., N)."""
-    if not ops.is_tensor(labels):
-        labels = np.asarray(labels)
     n_classes = logits.shape[-1]
     if n_classes == 1:
         raise ValueError(
             "predictions: one output column; a column a class is needed, two "
             "columns for two classes"
         )
-    if _has_class_axis(labels, logits):
-        _check_shape(labels.shape, logits.shape, labels, logits)
-        truth = ops.cast(labels, logits.dtype)
-        single = ops.sum(truth, axis=-1) == 1
-        binary = ops.all((truth == 0) | (truth == 1), axis=-1)
-        return truth, _sound(
-            single & binary,
-            truth,
+    if not ops.is_tensor(labels):
+        labels = np.asarray(labels)
+    given, wanted = tuple(labels.shape), tuple(logits.shape)
+    shape, rows = given, _are_rows(labels, logits)
+    if not rows:
+        if len(shape) == len(wanted) and shape[-1] == 1:
+            labels, shape = labels[..., 0], shape[:-1]
+        wanted = wanted[:-1]
+    if len(shape) != len(wanted) or any(
+        None not in pair and pair[0] != pair[1]  # None: of unknown length
+        for pair in zip(shape, wanted, strict=True)
+    ):
+        raise ValueError(
+            "labels: integers without the class axis or one-hot rows are "
+            f"needed, got shape {given} for predictions {tuple(logits.shape)}"
+        )
+    values = ops.cast(labels, logits.dtype)
+    if rows:
+        binary = ops.all((values == 0) | (values == 1), axis=-1)
+        return values, _sound(
+            binary & (ops.sum(values, axis=-1) == 1),
+            labels,
             "labels: one-hot rows, a single 1 among zeros, are needed (soft "
             "labels and several classes at once are not supported)",
         )
-    shape = tuple(labels.shape)
-    if len(shape) == len(logits.shape) and shape[-1] == 1:
-        labels, shape = labels[..., 0], shape[:-1]
-    _check_shape(shape, logits.shape[:-1], labels, logits)
-    if keras.backend.standardize_dtype(labels.dtype) in _SHORT:
-        labels = ops.cast(labels, "int32")
-    sound = (labels >= 0) & (labels < n_classes) & (labels % 1 == 0)
+    inside = (values >= 0) & (values < n_classes)
     sound = _sound(
-        sound,
+        inside & (values == ops.floor(values)),
         labels,
         f"labels: class indices 0 to {n_classes - 1} are needed for "
         f"{n_classes} output columns",
     )
-    indices = ops.cast(labels, "int32")
-    return ops.one_hot(indices, n_classes, dtype=logits.dtype), sound
-
-
-def _check_shape(shape, wanted, labels, logits):
-    """Refuse another shape; an axis of unknown length (None) fits any."""
-    fits = len(shape) == len(wanted) and all(
-        own == other or None in (own, other)
-        for own, other in zip(shape, wanted, strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            "labels: integers without the class axis or one-hot rows are "
-            f"needed, got shape {tuple(labels.shape)} for predictions "
-            f"{tuple(logits.shape)}"
-        )
+    values = ops.cast(values, "int32")
+    return ops.one_hot(values, n_classes, dtype=logits.dtype), sound
 
 
 def _sound(sound, values, message):
@@ -376,7 +486,5 @@ def _sound(sound, values, message):
         return ops.where(sound, 1.0, np.nan)
     if not all_sound:
         bad = ~ops.convert_to_numpy(sound)
-        raise ValueError(
-            f"{message}; got {ops.convert_to_numpy(values)[bad][0]}"
-        )
+        raise ValueError(f"{message}; got {np.asarray(values)[bad][0]}")
     return 1.0

@@ -12,7 +12,7 @@ from keras import layers
 POOLINGS = ("average", "max", "attention")
 
 
-@keras.saving.register_keras_serializable("workbook")
+@keras.saving.register_keras_serializable("imbalance_workbook")
 class SpatialGate(layers.Layer):
     """Multiplies maps by a number between 0 and 1 at each place.
 

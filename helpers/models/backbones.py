@@ -8,7 +8,6 @@ complains where it is forgotten; EfficientNet and EfficientNet-Lite scale
 inside the network.  Here every network is fed images 0-255 in RGB.
 """
 
-import hashlib
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -19,9 +18,9 @@ import numpy as np
 import pandas as pd
 from keras import layers
 
-from helpers.models import weights as weight_files
 from helpers.models.efficientnet_lite import efficientnet_lite
 from helpers.models.layers import set_batch_normalization_momentum
+from helpers.models.weights import PACKAGED, file_sha256, read_arrays
 
 PREPROCESSING = ("keras", "divide_by_255", "none")
 
@@ -30,82 +29,49 @@ class Backbone(NamedTuple):
     """How a network is built, and where its stages end.
 
     builder : in `keras.applications`; None for EfficientNet-Lite
-    scaling : of its input: "caffe" (blue, green, red, 0-255 without their
-        means), "torch" (0-1, without the mean, over the standard deviation,
-        a channel each) or "inside" (the network does it); the first two are
-        Keras' names
-    depths : the last layer of each of its last four stages, by stage
+    mode : of Keras' ``preprocess_input``: "caffe" (blue, green, red, 0-255
+        without their means) or "torch" (0-1, without the mean, over the
+        standard deviation, a channel each); None: the network scales itself
     top_1 : published accuracy on ImageNet, %, of the weights "imagenet"
+    depths : the last layer of each of its last four stages, by stage
     """
 
     builder: str | None
-    scaling: str
-    depths: dict[str, str]
+    mode: str | None
     top_1: float
+    depths: dict[str, str]
 
 
-def _ends(pattern, ends):
-    return {f"block {k}": pattern.format(k, end) for k, end in ends.items()}
+def _ends(pattern, first, *ends):
+    stages = enumerate(ends, first)
+    return {f"block {k}": pattern.format(k, end) for k, end in stages}
 
 
+_B0_ENDS = _ends("block{}{}", 4, "c_add", "c_add", "d_add", "a_project_bn")
+_LITE1_ENDS = _ends("block{}{}", 4, "d_add", "d_add", "e_add", "a_project_bn")
+_RESNET = "conv{}_block{}_out"
 BACKBONES = {
     "VGG16": Backbone(
-        "VGG16",
-        "caffe",
-        _ends("block{0}_pool", dict.fromkeys((2, 3, 4, 5))),
-        71.6,
+        "VGG16", "caffe", 71.6, _ends("block{}_pool", 2, *range(4))
     ),
     "ResNet-50": Backbone(
-        "ResNet50",
-        "caffe",
-        _ends("conv{}_block{}_out", {2: 3, 3: 4, 4: 6, 5: 3}),
-        74.9,
+        "ResNet50", "caffe", 74.9, _ends(_RESNET, 2, 3, 4, 6, 3)
     ),
     "ResNet-101": Backbone(
-        "ResNet101",
-        "caffe",
-        _ends("conv{}_block{}_out", {2: 3, 3: 4, 4: 23, 5: 3}),
-        76.4,
+        "ResNet101", "caffe", 76.4, _ends(_RESNET, 2, 3, 4, 23, 3)
     ),
     "DenseNet-121": Backbone(
         "DenseNet121",
         "torch",
-        _ends("conv{}_block{}_concat", {2: 6, 3: 12, 4: 24, 5: 16}),
         75.0,
+        _ends("conv{}_block{}_concat", 2, 6, 12, 24, 16),
     ),
-    "EfficientNetB0": Backbone(
-        "EfficientNetB0",
-        "inside",
-        _ends(
-            "block{}{}",
-            {4: "c_add", 5: "c_add", 6: "d_add", 7: "a_project_bn"},
-        ),
-        77.1,
-    ),
+    "EfficientNetB0": Backbone("EfficientNetB0", None, 77.1, _B0_ENDS),
     "EfficientNetB1": Backbone(
-        "EfficientNetB1",
-        "inside",
-        _ends("block{}{}_add", {4: "d", 5: "d", 6: "e", 7: "b"}),
-        79.1,
+        "EfficientNetB1", None, 79.1, _ends("block{}{}_add", 4, *"ddeb")
     ),
-    "EfficientNet-Lite0": Backbone(
-        None,
-        "inside",
-        _ends(
-            "block{}{}",
-            {4: "c_add", 5: "c_add", 6: "d_add", 7: "a_project_bn"},
-        ),
-        75.1,
-    ),
-    "EfficientNet-Lite1": Backbone(
-        None,
-        "inside",
-        _ends(
-            "block{}{}",
-            {4: "d_add", 5: "d_add", 6: "e_add", 7: "a_project_bn"},
-        ),
-        76.7,
-    ),
+    "EfficientNet-Lite0": Backbone(None, None, 75.1, _B0_ENDS),
+    "EfficientNet-Lite1": Backbone(None, None, 76.7, _LITE1_ENDS),
 }
 
 # What keras.applications takes off: B, G, R, 0-255; and R, G, B, 0-1.
@@ -154,8 +120,8 @@ def backbone(
     if not pooled:
         base = keras.Model(base.input, base.layers[-1].input, name=base.name)
     inputs = keras.Input(shape, name="image")
-    fed = preprocessed(inputs, name, weights, preprocessing)
-    model = keras.Model(inputs, base(fed), name=name)
+    features = base(preprocessed(inputs, name, weights, preprocessing))
+    model = keras.Model(inputs, features, name=name)
     model.trainable = False
     return model
 
@@ -199,25 +165,21 @@ def preprocessed(images, name: str, weights: str, preprocessing: str):
         what it means to forget ``preprocess_input``; "none" feeds 0-255 as
         they come
     """
-    _known(name)
+    mode = _entry(name).mode
+    if name == "VGG16" and weights == "imagenet":
+        mode = "torch"  # the packaged weights are torchvision's
     if preprocessing not in PREPROCESSING:
         raise ValueError(
             f"preprocessing: {preprocessing!r} is none of {PREPROCESSING}"
         )
     if preprocessing == "divide_by_255":
         return layers.Rescaling(1 / 255, name="divide_by_255")(images)
-    scaling = BACKBONES[name].scaling
-    if name == "VGG16" and weights == "imagenet":
-        scaling = "torch"  # the packaged weights are torchvision's
-    if preprocessing == "none" or scaling == "inside":
+    if preprocessing == "none" or mode is None:
         return images
-    if scaling == "caffe":
-        return layers.Rescaling(1.0, (-_CAFFE_MEAN).tolist())(
-            images[..., ::-1]
-        )
-    return layers.Rescaling(
-        (1 / (255 * _TORCH_STD)).tolist(), (-_TORCH_MEAN / _TORCH_STD).tolist()
-    )(images)
+    scale, offset = 1 / (255 * _TORCH_STD), -_TORCH_MEAN / _TORCH_STD
+    if mode == "caffe":
+        images, scale, offset = images[..., ::-1], np.ones(3), -_CAFFE_MEAN
+    return layers.Rescaling(scale.tolist(), offset.tolist())(images)
 
 
 def trainable(name: str, weights: str = "imagenet"):
@@ -225,25 +187,18 @@ def trainable(name: str, weights: str = "imagenet"):
 
     All of it is trained.  BatchNorm's moving averages keep 0.9 of themselves
     a step, as in the CEFL paper's framework; Keras' own number is 0.99.
-    Keras ships no ResNet-18 and ResNet-34: `models.resnet` has these,
-    untrained.
+    Keras has no ResNet-18 and ResNet-34: `models.resnet` has these, untrained.
 
-    Parameters
-    ----------
-    name, weights : see `backbone`
+    name, weights : see `backbone`, also for the errors (of weights: when a
+        network is built)
 
     Returns
     -------
     A function from (classes, (side, side, 3), seed) to a model from images
     (N, side, side, 3), 0-255, RGB, to logits (N, classes), float32; ``seed``
     draws the last layer, and all of it where weights are random.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `backbone`; for weights, when a network is built.
     """
-    _known(name)
+    _entry(name)
 
     def network(n_classes: int, image_shape: tuple, seed: int):
         base = base_network(name, weights, image_shape, seed)
@@ -262,52 +217,39 @@ def costs(
     batch_size: int = 4,
     rounds: int = 3,
 ) -> pd.DataFrame:
-    """Size and speed of networks without top, timed side by side.
+    """Size and speed of networks without top, of `BACKBONES`, side by side.
 
-    Every round runs each network once, so that whatever else the machine
-    does meanwhile slows all of them; the fastest of a network's rounds is
-    what it costs, and the slowest tells how much else there was.  Weights do
-    not change either number: they are random.
+    Every round runs ``batch_size`` images through each network, so that
+    whatever else the machine does meanwhile slows all of them; the fastest of
+    a network's rounds is what it costs, and the slowest tells how much else
+    there was.  Weights, which do not matter here, are random.
 
-    Parameters
-    ----------
-    names : of `BACKBONES`
-    image_size : pixels a side
-    batch_size : images a run
-    rounds : timed runs of each
-
-    Returns
-    -------
     One row a network, named in the index: features; maps (pixels a side
     before pooling); parameters; MB (10^6 bytes, in float32); seconds an
     image; slowest (seconds an image).
     """
     images = np.zeros((batch_size, image_size, image_size, 3), "float32")
-    networks = {
-        name: backbone(name, "random", image_size, pooled=False)
-        for name in names
-    }
-    for network in networks.values():
-        network.predict_on_batch(images)  # traced before the clock runs
-    seconds = np.empty((rounds, len(networks)))
-    for turn in seconds:
-        for place, network in enumerate(networks.values()):
+    networks = [
+        backbone(name, "random", image_size, pooled=False) for name in names
+    ]
+    seconds = np.empty((rounds + 1, len(networks)))
+    for times in seconds:
+        for place, network in enumerate(networks):
             start = time.perf_counter()
             network.predict_on_batch(images)
-            turn[place] = (time.perf_counter() - start) / batch_size
-    parameters = [network.count_params() for network in networks.values()]
-    shapes = [network.output_shape for network in networks.values()]
-    return pd.DataFrame(
+            times[place] = (time.perf_counter() - start) / batch_size
+    rows = [
         {
-            "features": [shape[-1] for shape in shapes],
-            "maps": [shape[1] for shape in shapes],
-            "parameters": parameters,
-            "MB": np.multiply(parameters, 4e-6),
-            "seconds an image": seconds.min(axis=0),
-            "slowest": seconds.max(axis=0),
-        },
-        index=pd.Index(networks, name="network"),
-    )
+            "features": network.output_shape[-1],
+            "maps": network.output_shape[1],
+            "parameters": network.count_params(),
+            "MB": 4e-6 * network.count_params(),
+            "seconds an image": times.min(),
+            "slowest": times.max(),
+        }  # the first round, in which networks are traced, does not count
+        for network, times in zip(networks, seconds[1:].T, strict=True)
+    ]
+    return pd.DataFrame(rows, index=pd.Index(names, name="network"))
 
 
 def weights_identity(name: str, weights: str, seed: int = 0) -> str:
@@ -317,29 +259,22 @@ def weights_identity(name: str, weights: str, seed: int = 0) -> str:
     "EfficientNetB1, imagenet (Keras)", "EfficientNetB1, random, seed 0" or
     "EfficientNetB1, sha256:..." (a file).
     """
-    _known(name)
+    _entry(name)
     if weights == "random":
         return f"{name}, random, seed {seed}"
-    if weights == "imagenet":
-        packaged = PACKAGED.get(name)
-        if packaged:
-            packaged.path()
-            return f"{name}, imagenet, sha256:{packaged.sha256}"
+    if weights != "imagenet":
+        return f"{name}, sha256:{file_sha256(_weights_file(name, weights))}"
+    if name not in PACKAGED:
         return f"{name}, imagenet (Keras)"
-    with _weights_file(name, weights).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return f"{name}, sha256:{digest}"
+    PACKAGED[name].path()  # checks the file
+    return f"{name}, imagenet, sha256:{PACKAGED[name].sha256}"
 
 
 def title(name: str, weights: str) -> str:
     """A network and its weights for a figure or a sentence."""
-    _known(name)
+    _entry(name)
     known = {"imagenet": "ImageNet weights", "random": "random weights"}
     return f"{name} ({known.get(weights, f'weights of {Path(weights).name}')})"
-
-
-PACKAGED = {**weight_files.LITE, "VGG16": weight_files.VGG16}
-"""Networks whose ImageNet weights come from a package, not from Keras."""
 
 
 def base_network(
@@ -349,15 +284,14 @@ def base_network(
 
     It takes what `preprocessed` returns; for the rest see `backbone`.
     """
-    _known(name)
+    _entry(name)
     if weights not in ("imagenet", "random"):
         return _from_file(name, _weights_file(name, weights), image_shape)
     keras.utils.set_random_seed(seed)
-    given = weights if weights == "imagenet" else None
-    if given is None or name in PACKAGED:
-        return _built(name, given, image_shape)
+    if weights == "random" or name in PACKAGED:
+        return _built(name, weights, image_shape)
     try:
-        return _built(name, given, image_shape)
+        return _built(name, weights, image_shape)
     except Exception as error:
         raise FileNotFoundError(
             f"weights='imagenet': Keras could not download the file of {name} "
@@ -368,9 +302,10 @@ def base_network(
 
 
 def _built(name, weights, image_shape):
-    if name in weight_files.LITE:
+    weights = None if weights == "random" else weights
+    if BACKBONES[name].builder is None:
         return efficientnet_lite(name, weights, image_shape)
-    packaged = PACKAGED.get(name) if weights else None
+    packaged = weights and PACKAGED.get(name)
     network = getattr(keras.applications, BACKBONES[name].builder)(
         include_top=False,
         weights=None if packaged else weights,
@@ -378,20 +313,15 @@ def _built(name, weights, image_shape):
         pooling="avg",
     )
     if packaged:
-        arrays = weight_files.read_arrays(packaged.path())["VGG16_0"]
-        convolutions = [
-            layer
-            for layer in network.layers
-            if isinstance(layer, layers.Conv2D)
-        ]
-        for k, layer in enumerate(convolutions):
-            found = arrays[f"Conv_{k}"]
-            layer.set_weights([found["kernel"], found["bias"]])
+        found = read_arrays(packaged.path())["VGG16_0"]
+        for k, layer in enumerate(_layers_of(network, layers.Conv2D)):
+            arrays = found[f"Conv_{k}"]
+            layer.set_weights([arrays["kernel"], arrays["bias"]])
     return network
 
 
 def _from_file(name, path, image_shape):
-    network = _built(name, None, image_shape)
+    network = _built(name, "random", image_shape)
     try:
         network.load_weights(path)
     except Exception as error:
@@ -419,11 +349,7 @@ def _divide_by_root_of_std(network, path):
         names = file.attrs.get("layer_names", file.get("layers", ()))
         names = [n.decode() if isinstance(n, bytes) else n for n in names]
     twice = sum(name.startswith("rescaling") for name in names) > 1
-    normalization = next(
-        layer
-        for layer in network.layers
-        if isinstance(layer, layers.Normalization)
-    )
+    (normalization,) = _layers_of(network, layers.Normalization)
     mean, variance, count = normalization.get_weights()
     known = np.allclose(mean, _TORCH_MEAN, atol=0.01) and np.allclose(
         variance, _TORCH_STD, atol=0.01
@@ -431,6 +357,10 @@ def _divide_by_root_of_std(network, path):
     if twice or known:
         normalization.set_weights([mean, variance * _TORCH_STD, count])
         normalization.finalize_state()
+
+
+def _layers_of(network, kind):
+    return [layer for layer in network.layers if isinstance(layer, kind)]
 
 
 def _weights_file(name, weights) -> Path:
@@ -444,6 +374,7 @@ def _weights_file(name, weights) -> Path:
     return path
 
 
-def _known(name):
+def _entry(name) -> Backbone:
     if name not in BACKBONES:
         raise ValueError(f"BACKBONE: {name!r} is none of {tuple(BACKBONES)}")
+    return BACKBONES[name]

@@ -7,13 +7,11 @@ Lite1 has the depth and width of EfficientNetB1 but for its first and its last
 stage, which are not repeated.
 """
 
-import string
-
 import keras
 import numpy as np
 from keras import layers
 
-from helpers.models.weights import LITE, read_state_dict
+from helpers.models.weights import PACKAGED, read_state_dict
 
 REPEATS = {
     "EfficientNet-Lite0": (1, 2, 2, 3, 3, 4, 1),
@@ -57,60 +55,47 @@ def efficientnet_lite(
     """
     inputs = keras.Input(image_shape)
     x = layers.Rescaling(1 / 128, -127 / 128, name="rescaling")(inputs)
-    x = _convolution(x, STEM, 3, 2, "stem_conv", "stem_bn")
-    for stage, repeats in enumerate(REPEATS[name]):
-        for repeat in range(repeats):
-            prefix = f"block{stage + 1}{string.ascii_lowercase[repeat]}_"
-            stride = STRIDES[stage] if repeat == 0 else 1
-            x = _block(x, WIDTHS[stage], KERNELS[stage], stride, prefix)
-    x = _convolution(x, HEAD, 1, 1, "top_conv", "top_bn")
+    x = _convolution(x, STEM, "stem_", kernel=3, stride=2)
+    stages = zip(REPEATS[name], WIDTHS, KERNELS, STRIDES, strict=True)
+    for stage, (repeats, width, kernel, stride) in enumerate(stages, start=1):
+        for repeat in "abcde"[:repeats]:
+            prefix = f"block{stage}{repeat}_"
+            x = _block(x, width, kernel, stride, prefix)
+            stride = 1
+    x = _convolution(x, HEAD, "top_")
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     if include_top:
         x = layers.Dense(1000, name="predictions")(x)
     model = keras.Model(inputs, x, name=name)
     if weights == "imagenet":
-        _load(model, read_state_dict(LITE[name].path()))
+        _load(model, read_state_dict(PACKAGED[name].path()))
     return model
 
 
-def _convolution(x, width, kernel, stride, name, norm, activate=True):
-    x = layers.Conv2D(
-        width, kernel, stride, "same", use_bias=False, name=name
-    )(x)
-    return _normalized(x, norm, activate)
-
-
-def _normalized(x, name, activate=True):
-    x = layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)(x)
+def _convolution(x, width, prefix, kernel=1, stride=1, activate=True):
+    """A convolution, depthwise where no width is given; BatchNorm, ReLU6."""
+    options = {"padding": "same", "use_bias": False}
+    if width is None:
+        name = f"{prefix}dwconv"
+        layer = layers.DepthwiseConv2D(kernel, stride, name=name, **options)
+    else:
+        name = f"{prefix}conv"
+        layer = layers.Conv2D(width, kernel, stride, name=name, **options)
+    name = f"{prefix}bn"
+    x = layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)(
+        layer(x)
+    )
     return layers.ReLU(6.0, name=f"{name}_relu6")(x) if activate else x
 
 
 def _block(x, width, kernel, stride, prefix):
     """Inverted residual: expand, convolve depthwise, project; add."""
-    start = x
+    start, depth = x, x.shape[-1]
     if prefix != "block1a_":
-        x = _convolution(
-            x,
-            EXPANSION * start.shape[-1],
-            1,
-            1,
-            f"{prefix}expand_conv",
-            f"{prefix}expand_bn",
-        )
-    x = layers.DepthwiseConv2D(
-        kernel, stride, "same", use_bias=False, name=f"{prefix}dwconv"
-    )(x)
-    x = _normalized(x, f"{prefix}bn")
-    x = _convolution(
-        x,
-        width,
-        1,
-        1,
-        f"{prefix}project_conv",
-        f"{prefix}project_bn",
-        activate=False,
-    )
-    if stride == 1 and start.shape[-1] == width:
+        x = _convolution(x, EXPANSION * depth, f"{prefix}expand_")
+    x = _convolution(x, None, prefix, kernel, stride)
+    x = _convolution(x, width, f"{prefix}project_", activate=False)
+    if stride == 1 and depth == width:
         x = layers.Add(name=f"{prefix}add")([x, start])
     return x
 

@@ -1,6 +1,6 @@
-"""Frozen features of pictures, plain and augmented, cached on disk.
+"""Frozen features of images, plain and augmented, cached on disk.
 
-The cache key holds all that the features follow from: the pictures' bytes,
+The cache key holds all that the features follow from: the images' bytes,
 their size, the network, the weights' hash, the preprocessing, the
 augmentation, the code that builds and feeds the network, the Keras version
 and the backend.  A second run reads; a change of any of them computes anew.
@@ -76,43 +76,37 @@ def frozen_features(
             f"{images.dtype} {images.shape}"
         )
     folder = Path(cache_dir or CACHE_DIR / "features")
+    identity = weights_identity(backbone, weights, seed)
     origin = {
         "pixels": hashlib.sha256(np.ascontiguousarray(images)).hexdigest(),
         "shape": images.shape,
-        "weights": weights_identity(backbone, weights, seed),
+        "weights": identity,
         "preprocessing": preprocessing,
         "depths": depths,
         "code": _code_hash(),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
-    paths = [
-        folder / f"{_key(origin, view, seed)}.npy" for view in range(views)
-    ]
+    of_network = (identity, backbone, weights, images.shape[1], seed, depths)
 
     def feed(pixels):
         return preprocessed(pixels, backbone, weights, preprocessing)
 
-    for view, path in enumerate(paths):
+    found = []
+    for view in range(views):
+        augmentation = (
+            {"view": view, "seed": seed, **AUGMENTATION} if view else {}
+        )
+        text = json.dumps({**origin, "augmentation": augmentation})
+        key = hashlib.sha256(text.encode()).hexdigest()[:32]
+        path = folder / f"{key}.npy"
         if not path.is_file():
-            network = compiled_network(
-                origin["weights"],
-                backbone,
-                weights,
-                images.shape[1],
-                seed,
-                depths,
-            )
             buffer = io.BytesIO()
+            network = compiled_network(*of_network)
             np.save(buffer, _extract(network, images, view, seed, feed))
             atomic_write(path, buffer.getvalue())
-    return np.stack([np.load(path, allow_pickle=False) for path in paths])
-
-
-def _key(origin, view, seed):
-    augmentation = {"view": view, "seed": seed, **AUGMENTATION} if view else {}
-    text = json.dumps({**origin, "augmentation": augmentation})
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+        found.append(np.load(path, allow_pickle=False))
+    return np.stack(found)
 
 
 def _code_hash():
@@ -122,19 +116,12 @@ def _code_hash():
 
 
 @lru_cache(maxsize=1)
-def compiled_network(
-    identity: str,
-    backbone: str,
-    weights: str,
-    image_size: int,
-    seed: int,
-    depths: tuple[str, ...] | None,
-) -> keras.Model:
-    """The extractor's network, the last one kept: compiling takes seconds.
+def compiled_network(identity: str, *arguments) -> keras.Model:
+    """The `extractor` of these arguments, kept: compiling takes seconds.
 
-    identity: of ``weights``, so that a file that has changed is read again.
+    identity: of its weights, so that a file that has changed is read again.
     """
-    return extractor(backbone, weights, image_size, seed, depths)
+    return extractor(*arguments)
 
 
 def _extract(network, images, view, seed, feed):

@@ -11,29 +11,25 @@ does and Keras' "same" does not.
 import keras
 from keras import layers
 
+# Means and standard deviations of training images, R, G, B, 0-255.
 CIFAR_PIXELS = ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7))
-"""Mean and spread of CIFAR-10's training pictures, R, G, B, 0-255."""
-
 IMAGENET_PIXELS = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-"""The usual mean and spread of ImageNet's pictures, R, G, B, 0-255."""
+STAGES_18 = ((64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2))
+STAGES_34 = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 
 
 def resnet18_cifar(
     n_classes: int, image_shape: tuple = (32, 32, 3), seed: int = 0
 ) -> keras.Model:
-    """ResNet-18 with the stem for small pictures: one 3 x 3, no pooling.
+    """ResNet-18 with the stem for small images: one 3 x 3, no pooling.
 
     Four stages of two blocks, 64 to 512 channels wide, as is usual for
     CIFAR today; 11,173,962 trainable parameters for 10 classes.  (He et al.'s
     own networks for CIFAR, section 4.2, are narrower.)
     """
+    name, pixels = "resnet18_cifar", CIFAR_PIXELS
     return residual_network(
-        "resnet18_cifar",
-        n_classes,
-        image_shape,
-        stages=((64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2)),
-        pixels=CIFAR_PIXELS,
-        seed=seed,
+        name, n_classes, image_shape, STAGES_18, pixels, seed=seed
     )
 
 
@@ -41,14 +37,9 @@ def resnet18(
     n_classes: int, image_shape: tuple = (224, 224, 3), seed: int = 0
 ) -> keras.Model:
     """ResNet-18 of He et al., Table 1: 11,689,512 for 1000 classes."""
+    name, pixels = "resnet18", IMAGENET_PIXELS
     return residual_network(
-        "resnet18",
-        n_classes,
-        image_shape,
-        stages=((64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2)),
-        pixels=IMAGENET_PIXELS,
-        large=True,
-        seed=seed,
+        name, n_classes, image_shape, STAGES_18, pixels, True, seed
     )
 
 
@@ -56,31 +47,23 @@ def resnet34(
     n_classes: int, image_shape: tuple = (224, 224, 3), seed: int = 0
 ) -> keras.Model:
     """ResNet-34 of He et al., Table 1: 21,797,672 for 1000 classes."""
+    name, pixels = "resnet34", IMAGENET_PIXELS
     return residual_network(
-        "resnet34",
-        n_classes,
-        image_shape,
-        stages=((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)),
-        pixels=IMAGENET_PIXELS,
-        large=True,
-        seed=seed,
+        name, n_classes, image_shape, STAGES_34, pixels, True, seed
     )
 
 
 def small_resnet(
     n_classes: int, image_shape: tuple = (8, 8, 3), seed: int = 0
 ) -> keras.Model:
-    """Six layers with weights, for digits of 8 x 8 pixels: our own.
+    """Six layers with weights, for digits of 8 x 8 pixels; unpublished.
 
     A block of 16 channels at half the side, one of 32 at a quarter; 20,282
     trainable parameters for 10 classes.
     """
+    stages = ((16, 1, 2), (32, 1, 2))
     return residual_network(
-        "small_resnet",
-        n_classes,
-        image_shape,
-        stages=((16, 1, 2), (32, 1, 2)),
-        seed=seed,
+        "small_resnet", n_classes, image_shape, stages, seed=seed
     )
 
 
@@ -97,64 +80,27 @@ def residual_network(
 
     Convolutions start from He's normal distribution (arXiv:1502.01852), the
     last layer from the uniform one of +-1 / sqrt(inputs), its bias from 0:
-    all of it follows from ``seed`` alone.
+    all of it follows from ``seed`` alone, each layer with its own.
 
     Parameters
     ----------
     name : of the model
-    n_classes : logits a picture
+    n_classes : logits an image
     image_shape : (height, width, channels) in pixels
     stages : (channels, blocks, stride of the first block), one a stage
-    pixels : mean and spread, 0-255, one number or one a channel, by which
-        pictures are normalised inside the network
+    pixels : mean and standard deviation, 0-255, one number or one a channel,
+        by which images are normalised inside the network
     large : a stem of 7 x 7, stride 2, and pooling, stride 2
     seed : of the initial weights
 
     Returns
     -------
-    A model from pictures (N, height, width, channels), 0-255, to logits
+    A model from images (N, height, width, channels), 0-255, to logits
     (N, n_classes), float32.
     """
-    build = _Builder(seed)
-    mean, spread = (keras.ops.convert_to_numpy(v) for v in pixels)
-    inputs = keras.Input(image_shape, name="picture")
-    x = layers.Rescaling(
-        (1 / spread).tolist(), (-mean / spread).tolist(), name="normalise"
-    )(inputs)
-    if large:
-        x = build.normalised(x, stages[0][0], 7, 2)
-        x = layers.ReLU()(x)
-        # Nothing is negative here, so padding with 0 leaves the maximum.
-        x = layers.ZeroPadding2D(1)(x)
-        x = layers.MaxPooling2D(3, 2)(x)
-    else:
-        x = layers.ReLU()(build.normalised(x, stages[0][0], 3, 1))
-    for channels, blocks, stride in stages:
-        for block in range(blocks):
-            x = build.block(x, channels, 1 if block else stride)
-    x = layers.GlobalAveragePooling2D()(x)
-    # Half precision ends here: losses want logits in full.
-    logits = layers.Dense(
-        n_classes, kernel_initializer=build.last(), dtype="float32"
-    )(x)
-    return keras.Model(inputs, logits, name=name)
+    seeds = iter(range(1000 * seed, 1000 * (seed + 1)))
 
-
-class _Builder:
-    """Draws one seed after another, so that no two layers share weights."""
-
-    def __init__(self, seed):
-        self.seeds = iter(range(1000 * seed, 1000 * (seed + 1)))
-
-    def block(self, x, channels, stride):
-        """Two convolutions and the way round them."""
-        y = layers.ReLU()(self.normalised(x, channels, 3, stride))
-        y = self.normalised(y, channels, 3, 1)
-        if stride > 1 or x.shape[-1] != channels:
-            x = self.normalised(x, channels, 1, stride)
-        return layers.ReLU()(layers.Add()([y, x]))
-
-    def normalised(self, x, channels, side, stride):
+    def normalised(x, channels, side, stride):
         """A convolution without bias, then BatchNorm."""
         if stride > 1 and side > 1:
             x = layers.ZeroPadding2D(side // 2)(x)
@@ -164,11 +110,33 @@ class _Builder:
             stride,
             "same" if stride == 1 else "valid",
             use_bias=False,
-            kernel_initializer=keras.initializers.HeNormal(next(self.seeds)),
+            kernel_initializer=keras.initializers.HeNormal(next(seeds)),
         )(x)
         return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
 
-    def last(self):
-        return keras.initializers.VarianceScaling(
-            1 / 3, "fan_in", "uniform", seed=next(self.seeds)
-        )
+    mean, std = (keras.ops.convert_to_numpy(v) for v in pixels)
+    inputs = keras.Input(image_shape, name="image")
+    x = layers.Rescaling(
+        (1 / std).tolist(), (-mean / std).tolist(), name="normalise"
+    )(inputs)
+    x = normalised(x, stages[0][0], *((7, 2) if large else (3, 1)))
+    x = layers.ReLU()(x)
+    if large:
+        # Nothing is negative here, so padding with 0 leaves the maximum.
+        x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+    for channels, blocks, first_stride in stages:
+        for stride in (first_stride, *[1] * (blocks - 1)):
+            y = layers.ReLU()(normalised(x, channels, 3, stride))
+            y = normalised(y, channels, 3, 1)
+            if stride > 1 or x.shape[-1] != channels:
+                x = normalised(x, channels, 1, stride)
+            x = layers.ReLU()(layers.Add()([y, x]))
+    x = layers.GlobalAveragePooling2D()(x)
+    uniform = keras.initializers.VarianceScaling(
+        1 / 3, "fan_in", "uniform", seed=next(seeds)
+    )
+    # Half precision ends here: losses want logits in full.
+    logits = layers.Dense(
+        n_classes, kernel_initializer=uniform, dtype="float32"
+    )(x)
+    return keras.Model(inputs, logits, name=name)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from helpers.methods.remedies import COSINE_SCALE
+from helpers.methods.losses import COSINE_SCALE
 
 _UNCHANGED = (layers.ReLU, layers.Add, layers.Rescaling)
 
@@ -23,25 +23,22 @@ def stack(
 
     Parameters
     ----------
-    networks : R functional models from pictures (N, H, W, K) to logits
+    networks : R functional models from images (N, H, W, K) to logits
         (N, C), made of convolutions, BatchNorm, ReLU, sums, zero padding,
         global average pooling and a Dense layer at the end, as those of
         `models.resnet` are; each gives the initial weights of its M copies
     cosine : M entries, whether a copy's last layer is a cosine classifier:
         normalised features times normalised weights, no bias, times
         `helpers.methods.COSINE_SCALE`
-    shared : whether the copies of a network see the same pictures
+    shared : whether the copies of a network see the same images
 
     Returns
     -------
-    A model from pictures (R, 1, B, H, W, K), or (R, M, B, H, W, K) where they
+    A model from images (R, 1, B, H, W, K), or (R, M, B, H, W, K) where they
     are not shared, to logits (R, M, B, C).  Each of its weights is that of
     the network behind two more axes, (R, M, ...).
 
-    Raises
-    ------
-    ValueError
-        Where a network has a layer of another kind.
+    Raises ValueError where a network has a layer of another kind.
     """
     copies = (len(networks), len(cosine))
 

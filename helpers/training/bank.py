@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from helpers.imbalance.splits import Split
-from helpers.methods.remedies import COSINE_SCALE
+from helpers.methods.losses import COSINE_SCALE
 from helpers.models.layers import head_initializers
 
 _EVALUATION_ROWS = 64

@@ -515,7 +515,7 @@ def _maps(network, images, run, preprocessing):
     unpooled = keras.Model(base.input, base.layers[-1].input)
     pixels, maps = images.astype("float32"), {}
     # EfficientNet scales inside: "none" is what it expects.
-    inside = BACKBONES[network.name].scaling == "inside"
+    inside = BACKBONES[network.name].mode is None
     for name in preprocessing:
         if name == "none" and inside:
             continue

@@ -1,6 +1,6 @@
 """Losses against their papers' formulas in float64, Keras and scikit-learn.
 
-The same file passes on JAX: ``KERAS_BACKEND=jax pytest tests/test_losses.py``.
+The same file passes on JAX, with ``KERAS_BACKEND=jax``.
 """
 
 import importlib.util
@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -17,36 +18,63 @@ import reference
 from sklearn.metrics import log_loss
 
 from helpers.imbalance.counts import balanced_weights
-from helpers.methods.balance import LabelCountBalance, LossTotalBalance
 from helpers.methods.losses import (
     CEFL,
     CEFL2,
+    LDAM,
+    BalancedSoftmax,
     CrossEntropy,
     Focal,
+    LabelCountBalance,
+    LogitAdjusted,
+    LossTotalBalance,
     WeightedCrossEntropy,
     check_labels,
 )
-from helpers.methods.remedies import LDAM, BalancedSoftmax, LogitAdjusted
 
+CLASSES = 5
 COUNTS = np.array([500, 40, 7, 90, 1])
 WEIGHTS = np.array([0.5, 2.0, 1.0, 3.0, 0.1])
 EFFECTIVE = reference.effective_number_weights(COUNTS, 0.999)
-GAMMAS = (0, 0.5, 1, 2, 5)
+CAP = 1.5
+NO_CAP = np.inf
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A loss, and what makes its values in float64."""
+    """A loss and its values in float64: weights, which have no gradient."""
 
     loss: keras.losses.Loss
-    reference: object
+    unweighted: Callable
+    weights: Callable = lambda y, z: np.ones(len(y))
+
+    def values(self, labels, logits):
+        return self.weights(labels, logits) * self.unweighted(labels, logits)
+
+    def gradient(self, labels, logits):
+        weights = self.weights(labels, logits)[:, None]
+        return weights * reference.gradient(self.unweighted, labels, logits)
 
 
 def pair(loss, function, *numbers):
     return Pair(loss, lambda y, z: function(y, z, *numbers))
 
 
-PAIRS = {
+def balance(loss, *kind):
+    """Of a loss that is balanced in the batch: see `reference`."""
+    return Pair(
+        loss,
+        reference.cross_entropy,
+        lambda y, z: reference.balancing_weights(y, z, *kind),
+    )
+
+
+BALANCES = {
+    "counts": balance(LabelCountBalance(), "counts", NO_CAP),
+    "totals": balance(LossTotalBalance(), "totals", NO_CAP),
+    "totals, capped": balance(LossTotalBalance(CAP), "totals", CAP),
+}
+PAIRS = BALANCES | {
     "cross-entropy": pair(CrossEntropy(), reference.cross_entropy),
     "weighted": pair(
         WeightedCrossEntropy(WEIGHTS),
@@ -82,21 +110,25 @@ PAIRS = {
         LDAM(COUNTS, 0.3, 8),
         lambda y, z: reference.ldam(y, z / 8, COUNTS, 0.3, 8),
     ),
-    **{
-        f"{name}, gamma {gamma}": pair(made(gamma), function, gamma)
-        for name, made, function in (
-            ("focal", Focal, reference.focal),
-            ("CEFL", CEFL, reference.cefl),
-            ("CEFL2", CEFL2, reference.cefl2),
-        )
-        for gamma in GAMMAS
-    },
+}
+FOCUSED = {
+    Focal: reference.focal,
+    CEFL: reference.cefl,
+    CEFL2: reference.cefl2,
+}
+PAIRS |= {
+    f"{made.__name__}, gamma {gamma}": pair(made(gamma), function, gamma)
+    for made, function in FOCUSED.items()
+    for gamma in (0, 0.5, 1, 2, 5)
 }
 every_loss = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+every_balance = pytest.mark.parametrize(
+    "pair", BALANCES.values(), ids=BALANCES
+)
 
 
-def drawn_batch():
-    """Labels (N,) and float32 logits (N, 5), from usual to extreme ones."""
+def batch_from_usual_to_extreme():
+    """Labels (N,) and float32 logits (N, 5)."""
     generator = np.random.default_rng(3)
     signs = generator.choice([-1, 1], (64, 5))
     logits = np.concatenate(
@@ -112,7 +144,10 @@ def drawn_batch():
     return generator.integers(5, size=len(logits)), logits
 
 
-LABELS, LOGITS = drawn_batch()
+LABELS, LOGITS = batch_from_usual_to_extreme()
+# A batch for balances: class 3 is absent, class 4 has one sample.
+FEW = np.array([0] * 13 + [1] * 6 + [2] * 4 + [4])
+FEW_LOGITS = np.random.default_rng(0).normal(0, 2, (24, 5)).astype("float32")
 
 
 @pytest.fixture
@@ -122,8 +157,8 @@ def batch():
     return LABELS, generator.normal(0, 3, LOGITS.shape).astype("float32")
 
 
-def value(loss, labels, logits, **kwargs):
-    return float(keras.ops.convert_to_numpy(loss(labels, logits, **kwargs)))
+def value(loss, labels, logits, **options):
+    return float(keras.ops.convert_to_numpy(loss(labels, logits, **options)))
 
 
 def values(loss, labels, predictions):
@@ -131,7 +166,7 @@ def values(loss, labels, predictions):
 
 
 def gradient(loss, labels, predictions):
-    """Gradient of each sample's loss, shaped as the predictions."""
+    """Gradient of the batch's summed loss, shaped as the predictions."""
     x = keras.ops.convert_to_tensor(predictions)
     if keras.backend.backend() == "jax":
         import jax
@@ -145,8 +180,14 @@ def gradient(loss, labels, predictions):
     return tape.gradient(total, x).numpy()
 
 
-def half(logits, dtype):
-    return keras.ops.cast(keras.ops.convert_to_tensor(logits), dtype)
+def cross_entropy_gradient(labels, logits):
+    p = reference.softmax(logits.astype("float64"))
+    return p - np.eye(CLASSES)[labels]
+
+
+def sums(labels, values):
+    """Sum of the values of each class, (C,)."""
+    return np.bincount(labels, values, minlength=CLASSES)
 
 
 def odds_of(p):
@@ -162,51 +203,59 @@ def factor(loss, logits):
     return float(values(loss, [0], logits)[0] / exact[0])
 
 
-def test_the_docstrings_numbers():
-    zeros = np.zeros((1, 2), "float32")
-    three_quarters = odds_of(0.75)
-    for loss, label, logits, expected in (
-        (CrossEntropy(), 1, zeros, 0.6931),
-        (WeightedCrossEntropy([0.5, 2.0]), 1, zeros, 1.3863),
-        (Focal(2), 0, three_quarters, 0.01798),
-        (CEFL(2), 0, three_quarters, 0.08541),
-        (CEFL2(2), 0, three_quarters, 0.04495),
-        (LogitAdjusted([3, 1]), 1, zeros, 1.3863),
-        (BalancedSoftmax([3, 1]), 1, zeros, 1.3863),
-        (LDAM([16, 1], 0.5, 2), 1, zeros, 1.3133),
-        (LDAM([16, 1], 0.5, 2), 0, zeros, 0.9741),
+def from_probabilities(loss):
+    return type(loss).from_config({**loss.get_config(), "from_logits": False})
+
+
+ZEROS, SURE = np.zeros((1, 2), "float32"), odds_of(0.75)
+
+
+@pytest.mark.parametrize(
+    ("loss", "labels", "logits", "expected"),
+    [
+        (CrossEntropy(), [1], ZEROS, [0.6931]),
+        (WeightedCrossEntropy([0.5, 2.0]), [1], ZEROS, [1.3863]),
+        (Focal(2), [0], SURE, [0.01798]),
+        (CEFL(2), [0], SURE, [0.08541]),
+        (CEFL2(2), [0], SURE, [0.04495]),
+        (LogitAdjusted([3, 1]), [1], ZEROS, [1.3863]),
+        (BalancedSoftmax([3, 1]), [1], ZEROS, [1.3863]),
+        (LDAM([16, 1], 0.5, 2), [1], ZEROS, [1.3133]),
+        (LDAM([16, 1], 0.5, 2), [0], ZEROS, [0.9741]),
+        (LabelCountBalance(), [0, 0, 0, 1], ZEROS, [0.4621] * 3 + [1.3863]),
+        (LossTotalBalance(), [0, 0, 0, 1], ZEROS, [0.4621] * 3 + [1.3863]),
+        (LossTotalBalance(), [0, 1], odds_of(0.75), [0.8370] * 2),
+    ],
+)
+def test_the_docstrings_numbers(loss, labels, logits, expected):
+    logits = np.repeat(logits, len(labels), axis=0)
+    digits = len(str(expected[0]).split(".")[1])
+    for result, number in zip(
+        values(loss, labels, logits), expected, strict=True
     ):
-        digits = len(str(expected).split(".")[1])
-        assert round(value(loss, [label], logits), digits) == expected
+        assert round(float(result), digits) == number
 
 
 @every_loss
 def test_values_and_gradients_are_the_papers(pair):
-    exact = LOGITS.astype("float64")
-    np.testing.assert_allclose(
-        values(pair.loss, LABELS, LOGITS),
-        pair.reference(LABELS, exact),
-        rtol=1e-5,
-        atol=1e-5,
-    )
-    np.testing.assert_allclose(
-        gradient(pair.loss, LABELS, LOGITS),
-        reference.gradient(pair.reference, LABELS, exact),
-        rtol=1e-5,
-        atol=1e-5,
-    )
+    for labels, logits in ((LABELS, LOGITS), (FEW, FEW_LOGITS)):
+        exact = logits.astype("float64")
+        close = {"rtol": 1e-5, "atol": 1e-5}
+        np.testing.assert_allclose(
+            values(pair.loss, labels, logits),
+            pair.values(labels, exact),
+            **close,
+        )
+        np.testing.assert_allclose(
+            gradient(pair.loss, labels, logits),
+            pair.gradient(labels, exact),
+            **close,
+        )
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1, 2])
-@pytest.mark.parametrize(
-    ("made", "function"),
-    [
-        (Focal, reference.focal),
-        (CEFL, reference.cefl),
-        (CEFL2, reference.cefl2),
-    ],
-)
-def test_what_is_left_of_one_minus_p_is_right(made, function, gamma):
+@pytest.mark.parametrize("made", FOCUSED)
+def test_what_is_left_of_one_minus_p_is_right(made, gamma):
     """Relative error at 1 - p from 4e-5 to 3e-7, where 1 - p rounds."""
     logits = np.zeros((6, 3), "float32")
     logits[:, 1] = np.linspace(10.8, 15.7, 6)
@@ -214,7 +263,7 @@ def test_what_is_left_of_one_minus_p_is_right(made, function, gamma):
     exact = logits.astype("float64")
 
     def wanted(y, z):
-        return function(y, z, gamma)
+        return FOCUSED[made](y, z, gamma)
 
     np.testing.assert_allclose(
         values(made(gamma), labels, logits), wanted(labels, exact), rtol=1e-5
@@ -239,8 +288,8 @@ def test_finite_at_the_extremes(pair, size):
 @every_loss
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_computed_in_float32(pair, dtype):
-    logits = half(LOGITS, dtype)
-    rounded = keras.ops.convert_to_numpy(half(logits, "float32"))
+    logits = keras.ops.cast(LOGITS, dtype)
+    rounded = keras.ops.convert_to_numpy(keras.ops.cast(logits, "float32"))
     result = pair.loss.call(LABELS, logits)
     assert keras.backend.standardize_dtype(result.dtype) == "float32"
     np.testing.assert_allclose(
@@ -248,14 +297,23 @@ def test_half_precision_is_computed_in_float32(pair, dtype):
         values(pair.loss, LABELS, rounded),
         rtol=1e-6,
     )
-    pull = keras.ops.cast(gradient(pair.loss, LABELS, logits), "float32")
+    half = keras.ops.cast(gradient(pair.loss, LABELS, logits), "float32")
     step = 2**-11 if dtype == "float16" else 2**-8
     np.testing.assert_allclose(
-        keras.ops.convert_to_numpy(pull),
+        keras.ops.convert_to_numpy(half),
         gradient(pair.loss, LABELS, rounded),
         rtol=step,
         atol=1e-6,
     )
+
+
+def fitted(loss, logits, labels, rate, **options):
+    """A Dense layer of ones, trained by Keras; its history."""
+    dense = keras.layers.Dense(5, kernel_initializer="ones")
+    model = keras.Sequential([keras.Input((5,)), dense])
+    model.compile(keras.optimizers.SGD(rate), loss)
+    history = model.fit(logits, labels, verbose=0, **options)
+    return model.get_weights(), history.history["loss"]
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -265,21 +323,13 @@ def test_trains_under_mixed_precision(batch, policy, loss):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        dense = keras.layers.Dense(5, kernel_initializer="ones")
-        model = keras.Sequential([keras.Input((5,)), dense])
-        model.compile(keras.optimizers.SGD(0.01), loss)
         # Keras lowers its loss scale until the gradients are finite.
-        history = model.fit(logits, labels, epochs=8, verbose=0)
+        (kernel, _), history = fitted(loss, logits, labels, 0.01, epochs=8)
     finally:
         keras.config.set_dtype_policy(before)
-    assert np.isfinite(history.history["loss"]).all()
-    assert np.isfinite(model.get_weights()[0]).all()
-    assert np.abs(model.get_weights()[0] - 1).max() > 0
-
-
-def from_probabilities(loss):
-    config = {**loss.get_config(), "from_logits": False}
-    return type(loss).from_config(config)
+    assert np.isfinite(history).all()
+    assert np.isfinite(kernel).all()
+    assert np.abs(kernel - 1).max() > 0
 
 
 @every_loss
@@ -294,8 +344,8 @@ def test_probabilities_give_what_logits_give(pair, batch):
         atol=1e-5,
     )
     # Through the softmax, so that its derivative is the logits' own.
-    own = gradient(loss, labels, p)
-    back = p * (own - (own * p).sum(axis=1, keepdims=True))
+    of_p = gradient(loss, labels, p)
+    back = p * (of_p - (of_p * p).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(
         back, gradient(pair.loss, labels, logits), rtol=1e-4, atol=1e-5
     )
@@ -313,13 +363,18 @@ def test_impossible_and_certain_probabilities_are_finite(pair):
 
 
 @every_loss
-def test_one_hot_and_column_labels(pair):
-    plain = values(pair.loss, LABELS, LOGITS)
-    for labels in (np.eye(5)[LABELS], LABELS[:, None]):
-        np.testing.assert_array_equal(values(pair.loss, labels, LOGITS), plain)
-        assert value(pair.loss, labels, LOGITS) == pytest.approx(
+def test_one_hot_and_column_labels_and_sample_weights(pair, batch):
+    labels, logits = batch
+    plain = values(pair.loss, labels, logits)
+    for given in (np.eye(5)[labels], labels[:, None]):
+        np.testing.assert_array_equal(values(pair.loss, given, logits), plain)
+        assert value(pair.loss, given, logits) == pytest.approx(
             plain.mean(), rel=1e-5
         )
+    weights = np.linspace(0, 2, len(labels)).astype("float32")
+    assert value(
+        pair.loss, labels, logits, sample_weight=weights
+    ) == pytest.approx((weights * plain).mean(), rel=1e-5)
 
 
 def test_labels_that_do_not_fit_are_refused(batch):
@@ -350,26 +405,38 @@ each_loss = pytest.mark.parametrize(
     "loss", ONE_OF_EACH.values(), ids=ONE_OF_EACH
 )
 THREE = np.array([[1, 2, 0.5], [0.2, 0.1, 3]], "float32")
-NO_INDEX = {
-    "negative": [-1, 0],
-    "as many as classes": [3, 0],
-    "32 bits too large": [2**32, 0],
-}
-NO_ONE_HOT = {
-    "probabilities": [[0.2, 0.3, 0.5], [0, 0, 1]],
-    "two classes": [[1, 1, 0], [0, 0, 1]],
-    "no class": [[0, 0, 0], [0, 0, 1]],
-    "negative": [[1, 1, -1], [0, 0, 1]],
-}
+INDICES, ROWS = "labels: class indices 0 to", "labels: one-hot rows"
+
+
+def test_names_are_the_classes_in_words():
+    assert set(ONE_OF_EACH) >= {
+        "cross_entropy",
+        "cefl2",
+        "label_count_balance",
+    }
 
 
 @each_loss
-@pytest.mark.parametrize("labels", NO_INDEX.values(), ids=NO_INDEX)
-def test_what_is_no_class_index_is_refused(loss, labels):
-    for given in (np.array(labels), np.array(labels)[:, None], labels):
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([-1, 0], INDICES),
+        ([3, 0], INDICES),
+        ([2**32, 0], INDICES),
+        ([[0.2, 0.3, 0.5], [0, 0, 1]], ROWS),
+        ([[1, 1, 0], [0, 0, 1]], ROWS),
+        ([[0, 0, 0], [0, 0, 1]], ROWS),
+        ([[1, 1, -1], [0, 0, 1]], ROWS),
+    ],
+)
+def test_what_is_no_index_or_one_hot_row_is_refused(loss, labels, message):
+    given = [np.array(labels)]
+    if message == INDICES:
+        given += [np.array(labels)[:, None], labels]
+    for one in given:
         for called in (loss, loss.call):
-            with pytest.raises(ValueError, match="labels: class indices 0 to"):
-                called(given, THREE)
+            with pytest.raises(ValueError, match=message):
+                called(one, THREE)
 
 
 @each_loss
@@ -380,14 +447,9 @@ def test_floats_are_no_class_indices(loss):
             loss(np.array(given), THREE)
     with pytest.raises(ValueError, match=r"labels: .* got 0\.5"):
         loss.call(np.array([0.5, 1.0]), THREE)
-
-
-@each_loss
-@pytest.mark.parametrize("labels", NO_ONE_HOT.values(), ids=NO_ONE_HOT)
-def test_what_is_no_one_hot_row_is_refused(loss, labels):
-    for called in (loss, loss.call):
-        with pytest.raises(ValueError, match="labels: one-hot rows"):
-            called(np.array(labels), THREE)
+    np.testing.assert_array_equal(
+        values(loss, np.array([0.0, 1.0]), THREE), values(loss, [0, 1], THREE)
+    )
 
 
 @each_loss
@@ -418,20 +480,19 @@ def test_every_type_of_index_gives_the_same_number():
         )
 
 
-def fitted_loss(loss, labels, logits):
-    """The loss that compiled training reports."""
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
-    model.compile("sgd", loss)
-    return model.fit(logits, labels, verbose=0).history["loss"][0]
-
-
 @each_loss
 def test_in_compiled_code_a_bad_label_gives_nan(loss):
-    assert np.isfinite(fitted_loss(loss, np.array([2, 0]), THREE))
+    def loss_in_training(labels):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+        model.compile("sgd", loss)
+        history = model.fit(THREE, np.array(labels), verbose=0)
+        return history.history["loss"][0]
+
+    assert np.isfinite(loss_in_training([2, 0]))
     for labels in ([3, 0], [[0.2, 0.3, 0.5], [0, 0, 1]]):
-        assert np.isnan(fitted_loss(loss, np.array(labels), THREE))
+        assert np.isnan(loss_in_training(labels))
     with pytest.raises(ValueError, match="labels: .* must be integers"):
-        fitted_loss(loss, np.array([2.0, 0.0]), THREE)
+        loss_in_training([2.0, 0.0])
 
 
 @pytest.mark.parametrize(
@@ -441,16 +502,6 @@ def test_training_labels_are_checked(bad):
     check_labels([0, 2])
     with pytest.raises(ValueError, match="labels"):
         check_labels(bad)
-
-
-@every_loss
-def test_sample_weights_are_honoured(pair, batch):
-    labels, logits = batch
-    weights = np.linspace(0, 2, len(labels)).astype("float32")
-    expected = (weights * values(pair.loss, labels, logits)).mean()
-    assert value(
-        pair.loss, labels, logits, sample_weight=weights
-    ) == pytest.approx(expected, rel=1e-5)
 
 
 @every_loss
@@ -468,28 +519,34 @@ def test_survives_saving(pair, batch):
         assert value(again, labels, given) == value(loss, labels, given)
 
 
+A_CLASS = [[[1, 2, 3, 4, 5]], [[50, 4, 3, 2, 6]]]
+A_SET = [[0.5], [2]]
+
+
 @pytest.mark.parametrize(
     ("made", "numbers"),
     [
-        (WeightedCrossEntropy, [[[1, 2, 3, 4, 5]], [[5, 4, 3, 2, 1]]]),
-        (lambda a: Focal(2, a), [[[1, 2, 3, 4, 5]], [[5, 4, 3, 2, 1]]]),
-        (Focal, [[0.5], [2]]),
-        (CEFL, [[0.5], [2]]),
-        (CEFL2, [[0.5], [2]]),
-        (LogitAdjusted, [[[1, 2, 3, 4, 5]], [[5, 4, 3, 2, 1]]]),
-        (BalancedSoftmax, [[[1, 2, 3, 4, 5]], [[5, 4, 3, 2, 1]]]),
-        (LDAM, [[[1, 2, 3, 4, 5]], [[50, 4, 3, 2, 6]]]),
+        (WeightedCrossEntropy, A_CLASS),
+        (lambda alpha: Focal(2, alpha), A_CLASS),
+        (Focal, A_SET),
+        (CEFL, A_SET),
+        (CEFL2, A_SET),
+        (LogitAdjusted, A_CLASS),
+        (BalancedSoftmax, A_CLASS),
+        (LDAM, A_CLASS),
+        (lambda _: LabelCountBalance(), A_SET),
+        (lambda _: LossTotalBalance(CAP), A_SET),
     ],
 )
 def test_leading_axes_broadcast(batch, made, numbers):
-    """Two training sets, each with numbers of its own, in one call."""
+    """Two training sets, each with numbers and batches of its own."""
     labels, logits = batch
-    labels = np.stack([labels, labels[::-1]])
+    labels = np.stack([labels, labels[::-1] % 3])
     logits = np.stack([logits, 2 * logits])
     together = values(made(np.array(numbers)), labels, logits)
     assert together.shape == labels.shape
-    for index, own in enumerate(numbers):
-        alone = made(np.array(own)[0])
+    for index, number in enumerate(numbers):
+        alone = made(np.array(number)[0])
         np.testing.assert_allclose(
             together[index],
             values(alone, labels[index], logits[index]),
@@ -511,18 +568,14 @@ def test_leading_axes_broadcast(batch, made, numbers):
         ("tau", lambda bad: LogitAdjusted([3, 1], bad[1])),
         ("max_margin", lambda bad: LDAM([3, 1], bad[1])),
         ("scale", lambda bad: LDAM([3, 1], 0.5, bad[1])),
+        ("cap", lambda bad: LossTotalBalance(bad[1])),
     ],
 )
-@pytest.mark.parametrize("bad", [[1, -1], [1, np.nan], [1, np.inf]])
-def test_impossible_numbers_are_refused(name, made, bad):
-    with pytest.raises(ValueError, match=name):
-        made(bad)
-
-
-@pytest.mark.parametrize("made", [LDAM, BalancedSoftmax, LogitAdjusted])
-def test_an_empty_class_is_refused(made):
-    with pytest.raises(ValueError, match="counts"):
-        made([3, 0, 1])
+def test_impossible_numbers_are_refused(name, made):
+    positive = name in ("counts", "cap")
+    for bad in (-1, np.nan, np.inf, *([0] if positive else [])):
+        with pytest.raises(ValueError, match=name):
+            made([1, bad])
 
 
 def test_cross_entropy_is_sklearns_log_loss(batch):
@@ -536,43 +589,27 @@ def test_cross_entropy_is_sklearns_log_loss(batch):
 def test_weighted_divides_by_the_batch_size_not_by_the_weights(batch):
     labels, logits = batch
     weights = balanced_weights(np.bincount(labels, minlength=5))
-    own = reference.cross_entropy(labels, logits.astype("float64"))
-    expected = (weights[labels] * own).sum() / len(labels)
+    plain = reference.cross_entropy(labels, logits.astype("float64"))
+    expected = (weights[labels] * plain).sum() / len(labels)
     result = value(WeightedCrossEntropy(weights), labels, logits)
     assert result == pytest.approx(expected, rel=1e-6)
 
 
 def test_weighted_trains_like_keras_class_weight(batch):
     labels, logits = batch
-
-    def trained(loss, class_weight):
-        dense = keras.layers.Dense(5, kernel_initializer="ones")
-        model = keras.Sequential([keras.Input((5,)), dense])
-        model.compile(keras.optimizers.SGD(0.1), loss)
-        model.fit(
-            logits,
-            labels,
-            batch_size=len(labels),
-            class_weight=class_weight,
-            verbose=0,
-        )
-        return model.get_weights()[0]
-
-    plain = trained(
+    options = {"rate": 0.1, "batch_size": len(labels)}
+    (ours, _), _ = fitted(
+        WeightedCrossEntropy(WEIGHTS), logits, labels, **options
+    )
+    (theirs, _), _ = fitted(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        dict(enumerate(WEIGHTS)),
+        logits,
+        labels,
+        class_weight=dict(enumerate(WEIGHTS)),
+        **options,
     )
-    ours = trained(WeightedCrossEntropy(WEIGHTS), None)
-    np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     assert np.abs(ours - 1).max() > 1e-3
-
-
-def test_equal_weights_change_nothing(batch):
-    labels, logits = batch
-    ones = WeightedCrossEntropy(np.ones(5))
-    assert value(ones, labels, logits) == pytest.approx(
-        value(CrossEntropy(), labels, logits), rel=1e-6
-    )
 
 
 @pytest.mark.parametrize("alpha", [0.25, WEIGHTS])
@@ -601,56 +638,48 @@ def test_one_alpha_only_rescales_and_one_a_class_does_not(batch):
     np.testing.assert_allclose(
         gradient(Focal(2, 0.75), labels, logits), 0.75 * whole, rtol=1e-6
     )
-    own = gradient(Focal(2, WEIGHTS), labels, logits)
     np.testing.assert_allclose(
-        own, WEIGHTS[labels][:, None] * whole, rtol=1e-5
-    )
-
-
-@pytest.mark.parametrize("made", [Focal, CEFL, CEFL2])
-def test_without_focus_they_are_cross_entropy(made):
-    np.testing.assert_allclose(
-        values(made(0), LABELS, LOGITS),
-        values(CrossEntropy(), LABELS, LOGITS),
+        gradient(Focal(2, WEIGHTS), labels, logits),
+        WEIGHTS[labels][:, None] * whole,
         rtol=1e-5,
-        atol=1e-6,
     )
 
 
-def test_alpha_a_class_without_focus_is_weighted_cross_entropy():
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Focal(0), CrossEntropy()),
+        (CEFL(0), CrossEntropy()),
+        (CEFL2(0), CrossEntropy()),
+        (WeightedCrossEntropy(np.ones(5)), CrossEntropy()),
+        (LogitAdjusted(COUNTS, 0), CrossEntropy()),
+        (Focal(0, WEIGHTS), WeightedCrossEntropy(WEIGHTS)),
+        (BalancedSoftmax(COUNTS), LogitAdjusted(COUNTS, 1)),
+    ],
+    ids=lambda loss: loss.name,
+)
+def test_special_cases_are_another_loss(one, other):
     np.testing.assert_allclose(
-        values(Focal(0, WEIGHTS), LABELS, LOGITS),
-        values(WeightedCrossEntropy(WEIGHTS), LABELS, LOGITS),
-        rtol=1e-5,
-        atol=1e-6,
-    )
-
-
-def test_balanced_softmax_is_logit_adjustment_at_tau_1():
-    np.testing.assert_allclose(
-        values(BalancedSoftmax(COUNTS), LABELS, LOGITS),
-        values(LogitAdjusted(COUNTS), LABELS, LOGITS),
+        values(one, LABELS, LOGITS),
+        values(other, LABELS, LOGITS),
         rtol=1e-5,
         atol=1e-5,
     )
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1, 2, 5])
-def test_hard_samples_see_cross_entropy(gamma):
+@pytest.mark.parametrize(
+    ("made", "power", "p", "close"),
+    [(CEFL, 2, 0.01, 0.05), (CEFL2, 3, 0.03, 0.1)],
+)
+def test_hard_samples_see_cross_entropy(made, power, p, close, gamma):
     """p -> 0: the factor is 1 - gamma p^2 and 1 - gamma p^3."""
-    for p, made, power in ((3e-4, CEFL, 2), (3e-4, CEFL2, 3)):
-        logits = odds_of(p).astype("float64")
-        function = {CEFL: reference.cefl, CEFL2: reference.cefl2}[made]
-        label = np.array([0])
-        exact = function(label, logits, gamma) / reference.cross_entropy(
-            label, logits
-        )
-        assert (1 - exact[0]) / p**power == pytest.approx(gamma, rel=2e-3)
-    assert 1 - factor(CEFL(gamma), odds_of(0.01)) == pytest.approx(
-        gamma * 0.01**2, rel=0.05
-    )
-    assert 1 - factor(CEFL2(gamma), odds_of(0.03)) == pytest.approx(
-        gamma * 0.03**3, rel=0.1
+    label, logits = np.array([0]), odds_of(3e-4).astype("float64")
+    exact = FOCUSED[made](label, logits, gamma)
+    exact = exact / reference.cross_entropy(label, logits)
+    assert (1 - exact[0]) / 3e-4**power == pytest.approx(gamma, rel=2e-3)
+    assert 1 - factor(made(gamma), odds_of(p)) == pytest.approx(
+        gamma * p**power, rel=close
     )
 
 
@@ -681,6 +710,170 @@ def test_ldam_asks_a_margin_of_the_rare_class():
     plain = values(CrossEntropy(), [4], 30 * (cosines - [0, 0, 0, 0, 0.5]))
     assert values(loss, [4], 30 * cosines)[0] == pytest.approx(plain[0])
     assert values(loss, [0], 30 * cosines) < values(loss, [4], 30 * cosines)
+
+
+def test_counts_give_every_present_class_the_same_weight():
+    plain = reference.cross_entropy(FEW, FEW_LOGITS.astype("float64"))
+    weights = values(LabelCountBalance(), FEW, FEW_LOGITS) / plain
+    assert weights.sum() == pytest.approx(len(FEW), rel=1e-6)
+    share = len(FEW) / 4
+    assert sums(FEW, weights) == pytest.approx(
+        [share, share, share, 0, share], rel=1e-5
+    )
+
+
+def test_counts_of_the_whole_training_set_are_equation_1():
+    labels = np.where(FEW == 4, 3, FEW)
+    labels[:2] = 4
+    weights = balanced_weights(np.bincount(labels))
+    np.testing.assert_allclose(
+        values(LabelCountBalance(), labels, FEW_LOGITS),
+        values(WeightedCrossEntropy(weights), labels, FEW_LOGITS),
+        rtol=1e-5,
+    )
+    assert weights.max() > 2
+
+
+def test_totals_give_every_present_class_the_same_loss_and_keep_the_sum():
+    plain = values(CrossEntropy(), FEW, FEW_LOGITS)
+    balanced = values(LossTotalBalance(), FEW, FEW_LOGITS)
+    assert balanced.sum() == pytest.approx(plain.sum(), rel=1e-6)
+    share = plain.sum() / 4
+    assert sums(FEW, balanced) == pytest.approx(
+        [share, share, share, 0, share], rel=1e-5
+    )
+    # It was not so before.
+    assert sums(FEW, plain).max() > 2 * share
+
+
+def test_gradient_of_totals_is_that_of_the_sum_of_logarithms():
+    exact = FEW_LOGITS.astype("float64")
+    present = np.unique(FEW)
+
+    def sum_of_logarithms(move):
+        plain = reference.cross_entropy(FEW, exact + move)
+        return np.log(sums(FEW, plain)[present]).sum()
+
+    differences = np.empty_like(exact)
+    for place in np.ndindex(exact.shape):
+        move = np.zeros_like(exact)
+        move[place] = 1e-6
+        ahead, behind = sum_of_logarithms(move), sum_of_logarithms(-move)
+        differences[place] = (ahead - behind) / 2e-6
+    share = reference.cross_entropy(FEW, exact).sum() / len(present)
+    np.testing.assert_allclose(
+        gradient(LossTotalBalance(), FEW, FEW_LOGITS),
+        share * differences,
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("margin", [5, 12, 20, 30, 60])
+def test_a_class_learnt_ever_better_keeps_its_share(margin):
+    """Far below where log_softmax ends in float32, and without end."""
+    logits = np.zeros((6, CLASSES), "float32")
+    labels = np.array([0, 0, 0, 0, 0, 1])
+    logits[5, 1] = margin
+    balanced = values(LossTotalBalance(), labels, logits)
+    half = 5 * np.log(5) / 2 + np.log1p(4 * np.exp(-float(margin))) / 2
+    assert sums(labels, balanced)[:2] == pytest.approx([half] * 2, rel=1e-5)
+    # -p_y' times the weight: the slope at the learnt class does not fade ...
+    slope = gradient(LossTotalBalance(), labels, logits)[5, 1]
+    assert slope == pytest.approx(-half, rel=0.05)
+    # ... but does where the weight is capped.
+    slope = gradient(LossTotalBalance(CAP), labels, logits)[5, 1]
+    assert slope == pytest.approx(-4 * CAP * np.exp(-float(margin)), rel=0.05)
+
+
+@pytest.mark.parametrize("cap", [0.1, 1, CAP, 10, 1e6])
+def test_a_capped_class_contributes_less(cap):
+    logits = FEW_LOGITS.copy()
+    logits[-1, 4] += 8  # the one sample of class 4 is learnt
+    plain = sums(FEW, values(CrossEntropy(), FEW, logits))
+    capped = sums(FEW, values(LossTotalBalance(cap), FEW, logits))
+    equal = plain.sum() / 4
+    assert capped == pytest.approx(np.minimum(equal, cap * plain), rel=1e-4)
+    assert capped.sum() <= plain.sum() * (1 + 1e-6)
+    if cap == 1e6:
+        assert capped.sum() == pytest.approx(plain.sum(), rel=1e-5)
+
+
+@every_balance
+@pytest.mark.parametrize("labels", [[2] * len(FEW), [2]])
+def test_a_batch_of_one_class_is_left_as_it_is(pair, labels):
+    logits = FEW_LOGITS[: len(labels)]
+    np.testing.assert_allclose(
+        values(pair.loss, labels, logits),
+        values(CrossEntropy(), labels, logits),
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+        gradient(pair.loss, labels, logits),
+        cross_entropy_gradient(np.array(labels), logits),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+@every_balance
+def test_an_absent_class_has_the_gradient_of_softmax_alone(pair):
+    """Its column of the gradient is the weighted p: it is pushed down."""
+    exact = FEW_LOGITS.astype("float64")
+    weights = pair.weights(FEW, exact)
+    np.testing.assert_allclose(
+        gradient(pair.loss, FEW, FEW_LOGITS)[:, 3],
+        weights * reference.softmax(exact)[:, 3],
+        rtol=1e-4,
+    )
+    assert weights.min() > 0
+
+
+@pytest.mark.parametrize("cap", [None, CAP])
+def test_a_class_without_loss_is_left_out(cap):
+    logits = FEW_LOGITS.copy()
+    logits[-1, 4] = 1e4
+    loss = LossTotalBalance(cap) if cap else LossTotalBalance()
+    result = values(loss, FEW, logits)
+    rest = values(loss, FEW[:-1], logits[:-1])
+    np.testing.assert_allclose(result, [*rest, 0], rtol=1e-6)
+    slopes = gradient(loss, FEW, logits)
+    assert np.isfinite(slopes).all() and not slopes[-1].any()
+    if cap is None:
+        plain = values(CrossEntropy(), FEW, logits).sum()
+        assert result.sum() == pytest.approx(plain, rel=1e-6)
+
+
+@every_balance
+def test_a_batch_without_loss(pair):
+    logits = 1e4 * np.eye(CLASSES, dtype="float32")[FEW]
+    assert not values(pair.loss, FEW, logits).any()
+    assert not gradient(pair.loss, FEW, logits).any()
+
+
+@every_balance
+def test_batches_are_balanced_apart(pair):
+    labels = np.stack([FEW, FEW[::-1] % 3])
+    logits = np.stack([FEW_LOGITS, -FEW_LOGITS])
+    joined = values(pair.loss, labels.ravel(), logits.reshape(-1, CLASSES))
+    apart = values(pair.loss, labels, logits).ravel()
+    assert not np.allclose(apart, joined, rtol=0.01)
+
+
+@every_balance
+def test_balance_in_keras_with_a_shorter_last_batch(pair):
+    """Two steps of gradient descent, the same as by hand."""
+    options = {"rate": 0.1, "batch_size": 16, "shuffle": False}
+    trained, _ = fitted(pair.loss, FEW_LOGITS, FEW, **options)
+    kernel, bias = np.ones((CLASSES, CLASSES)), np.zeros(CLASSES)
+    for rows in (slice(16), slice(16, 24)):
+        x, y = FEW_LOGITS[rows].astype("float64"), FEW[rows]
+        z = x @ kernel + bias
+        slopes = pair.weights(y, z)[:, None] * cross_entropy_gradient(y, z)
+        slopes = slopes / len(y)
+        kernel, bias = kernel - 0.1 * x.T @ slopes, bias - 0.1 * slopes.sum(0)
+    for ours, by_hand in zip(trained, (kernel, bias), strict=True):
+        np.testing.assert_allclose(ours, by_hand, rtol=1e-4, atol=1e-6)
 
 
 def test_all_of_this_holds_on_jax():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from helpers.evaluation.metrics import confusion, macro_f1_from
-from helpers.methods import post_hoc as decisions
 from helpers.methods.post_hoc import prior_offsets, tuned_offsets
 
 
@@ -24,15 +23,10 @@ def skewed():
     return labels, logits + np.log([0.8, 0.15, 0.05])
 
 
-def test_the_docstrings_numbers():
-    np.testing.assert_allclose(
-        prior_offsets([3, 1]), [0.2877, 1.3863], atol=5e-5
-    )
-
-
 def test_prior_offsets_divide_by_the_prior():
-    p = np.array([0.7, 0.2, 0.1])
-    counts = np.array([60, 30, 10])
+    docstring = [0.2877, 1.3863]
+    np.testing.assert_allclose(prior_offsets([3, 1]), docstring, atol=5e-5)
+    p, counts = np.array([0.7, 0.2, 0.1]), np.array([60, 30, 10])
     moved = np.exp(np.log(p) + prior_offsets(counts))
     np.testing.assert_allclose(moved, p / (counts / 100))
     np.testing.assert_allclose(
@@ -55,8 +49,8 @@ def test_threshold_moving_comes_near_the_best_of_a_grid(skewed):
         macro_f1(labels, logits + [0, *pair])
         for pair in itertools.product(np.linspace(-3, 3, 25), repeat=2)
     )
-    own = macro_f1(labels, logits + tuned_offsets(logits, labels))
-    assert own > best - 0.02
+    found = macro_f1(labels, logits + tuned_offsets(logits, labels))
+    assert found > best - 0.02
 
 
 def test_threshold_moving_never_loses_on_its_own_samples():
@@ -83,7 +77,3 @@ def test_a_class_that_validation_lacks_is_no_obstacle(skewed):
 def test_threshold_moving_refuses_what_is_no_class_index(bad):
     with pytest.raises(ValueError, match="labels"):
         tuned_offsets(np.eye(3)[:2], bad)
-
-
-def test_steps_start_with_none():
-    assert decisions._STEPS[0] == 0

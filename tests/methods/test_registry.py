@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from helpers.methods.losses import CEFL, CEFL2, CrossEntropy, Focal
 from helpers.methods.registry import (
@@ -19,20 +20,16 @@ COUNTS = np.array([500, 40, 7, 90, 1])
 # doi:10.1109/TVCG.2009.113.
 SIGHTS = {
     "normal": np.eye(3),
-    "deuteranopia": np.array(
-        [
-            [0.367322, 0.860646, -0.227968],
-            [0.280085, 0.672501, 0.047413],
-            [-0.011820, 0.042940, 0.968881],
-        ]
-    ),
-    "protanopia": np.array(
-        [
-            [0.152286, 1.052583, -0.204868],
-            [0.114503, 0.786281, 0.099216],
-            [-0.003882, -0.048116, 1.051998],
-        ]
-    ),
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
 }
 # One method of each kind, as a figure of the book would show them together.
 TOGETHER = [
@@ -45,16 +42,15 @@ TOGETHER = [
 
 def lab(colour, sight):
     """CIE L*a*b* (D65) of a hex colour."""
-    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    linear = np.where(
-        rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4
-    )
-    seen = np.clip(sight @ linear, 0, 1)
+    rgb = np.array(to_rgb(colour))
+    low, high = rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4
+    linear = np.where(rgb <= 0.04045, low, high)
     to_xyz = [
         [0.4124564, 0.3575761, 0.1804375],
         [0.2126729, 0.7151522, 0.0721750],
         [0.0193339, 0.1191920, 0.9503041],
     ]
+    seen = np.clip(np.array(sight) @ linear, 0, 1)
     t = to_xyz @ seen / np.array([0.95047, 1, 1.08883])
     x, y, z = np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
@@ -99,15 +95,10 @@ def test_the_papers_15_losses():
         for m in made
     ] == rows
     assert all(method.only_loss for method in made)
-    kinds = {
-        "cross_entropy": CrossEntropy,
-        "focal": Focal,
-        "cefl": CEFL,
-        "cefl2": CEFL2,
-    }
     for method in made:
         loss = method.loss(COUNTS)
-        assert type(loss) is kinds[method.family]
+        assert type(loss) in (CrossEntropy, Focal, CEFL, CEFL2)
+        assert loss.name == method.family
         for name, number in method.settings.items():
             assert getattr(loss, name) == number
 
@@ -140,13 +131,8 @@ def test_what_sees_the_counts():
         )
 
     blind = {name for name, method in METHODS.items() if not moved(method)}
-    by_other_means = {
-        "cross_entropy_drw",
-        "over_sampling",
-        "under_sampling",
-        "logit_adjusted_post_hoc_t1",
-        "threshold_moving",
-    }
+    by_other_means = {"cross_entropy_drw", "over_sampling", "under_sampling"}
+    by_other_means |= {"logit_adjusted_post_hoc_t1", "threshold_moving"}
     # These see the counts of each batch, not those of the training part.
     in_the_batch = {name for name in METHODS if name.startswith("loss_bal")}
     assert len(in_the_batch) == 3
@@ -156,14 +142,8 @@ def test_what_sees_the_counts():
 
 def test_late_weights_start_after_four_fifths():
     method = METHODS["ldam_drw"]
-    assert [method.late_epoch(n) for n in (200, 20, 10, 9, 2, 1)] == [
-        160,
-        16,
-        8,
-        8,
-        1,
-        0,
-    ]
+    late = {200: 160, 20: 16, 10: 8, 9: 8, 2: 1, 1: 0}
+    assert {epochs: method.late_epoch(epochs) for epochs in late} == late
     assert METHODS["ldam"].late_epoch(20) == 0
 
 

