@@ -1,7 +1,7 @@
-"""How well circles were found, judged by a ground truth.
+"""How well a detector's circles match the true cells of a photograph.
 
-A found circle and a cell are paired one to one, so that two circles on one
-cell count as one hit and one error.
+A circle and a cell are paired one to one, so that two circles on one cell
+count as one hit and one error.
 """
 
 from collections.abc import Sequence
@@ -57,26 +57,34 @@ def compare(
     the tolerance is not.
     """
     for name, table in (("found", found), ("cells", cells)):
-        _check(name, table)
+        if missing := sorted({*_CIRCLE} - {*table}):
+            raise ValueError(
+                f"{name}: expected the columns {', '.join(_CIRCLE)}, "
+                f"{', '.join(missing)} missing"
+            )
+        if not (table["radius"] > 0).all():
+            raise ValueError(f"{name}: expected radii above 0")
     if tolerance <= 0:
         raise ValueError(f"tolerance={tolerance} must be above 0")
     found, cells = found.reset_index(drop=True), cells.reset_index(drop=True)
+    radius = cells["radius"].to_numpy(float)
     gaps = _gaps(found, cells)
-    allowed = gaps <= tolerance * cells["radius"].to_numpy(float)
+    allowed = gaps <= tolerance * radius
     # So dear that one more pair is worth any distance.
-    cost = np.where(allowed, gaps, 1e9)
-    i, j = linear_sum_assignment(cost)
+    i, j = linear_sum_assignment(np.where(allowed, gaps, 1e9))
     i, j = i[allowed[i, j]], j[allowed[i, j]]
 
     found = found.assign(hit=False, distance=np.nan, grown=np.nan)
     found.loc[i, "hit"] = True
     found.loc[i, "distance"] = gaps[i, j]
-    radii = found["radius"].to_numpy(float), cells["radius"].to_numpy(float)
-    found.loc[i, "grown"] = radii[0][i] - radii[1][j]
+    found.loc[i, "grown"] = found["radius"].to_numpy(float)[i] - radius[j]
     cells = cells.assign(hit=cells.index.isin(j))
     crowded = overlapped(cells)
-    found["cause"] = _false_causes(
-        found, gaps, radii[1], crowded, shape, distractors
+    odd, beside = _reasons(found, gaps, radius, crowded, distractors)
+    found["cause"] = np.select(
+        [found["hit"], odd, _cut(found, shape), beside],
+        ["", "distractor", "border", "overlap"],
+        "other",
     )
     cells["cause"] = np.select(
         [cells["hit"], _cut(cells, shape), crowded],
@@ -96,20 +104,16 @@ def scores(comparisons: Sequence[Comparison]) -> pd.Series:
     found = pd.concat([c.found for c in comparisons])
     cells = pd.concat([c.cells for c in comparisons])
     hits, n_found, n_cells = int(found["hit"].sum()), len(found), len(cells)
-
-    def share(part, whole):
-        return part / whole if whole else np.nan
-
+    shares = {
+        "precision": (hits, n_found),
+        "recall": (hits, n_cells),
+        "f1": (2 * hits, n_found + n_cells),
+    }
     return pd.Series(
-        {
-            "cells": n_cells,
-            "circles": n_found,
-            "precision": share(hits, n_found),
-            "recall": share(hits, n_cells),
-            "f1": share(2 * hits, n_found + n_cells),
-            "centre_error_px": found["distance"].median(),
-            "radius_error_px": found["grown"].median(),
-        }
+        {"cells": n_cells, "circles": n_found}
+        | {k: part / n if n else np.nan for k, (part, n) in shares.items()}
+        | {"centre_error_px": found["distance"].median()}
+        | {"radius_error_px": found["grown"].median()}
     )
 
 
@@ -119,14 +123,15 @@ def errors(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     Returns a row for each of ``CAUSES``, with the columns "false circles"
     and "missed cells".
     """
-    counted = {}
-    for name, tables in (
-        ("false circles", [c.found for c in comparisons]),
-        ("missed cells", [c.cells for c in comparisons]),
-    ):
-        causes = pd.concat(tables)["cause"].value_counts()
-        counted[name] = causes.reindex(CAUSES, fill_value=0)
-    return pd.DataFrame(counted).rename_axis("cause")
+    tables = {
+        "false circles": [c.found for c in comparisons],
+        "missed cells": [c.cells for c in comparisons],
+    }
+    counts = {
+        k: pd.concat(t)["cause"].value_counts() for k, t in tables.items()
+    }
+    counted = pd.DataFrame(counts).reindex(CAUSES).fillna(0).astype(int)
+    return counted.rename_axis("cause")
 
 
 def overlapped(circles: pd.DataFrame) -> np.ndarray:
@@ -170,33 +175,16 @@ def _cut(circles: pd.DataFrame, shape) -> np.ndarray:
     )
 
 
-def _false_causes(
-    found, gaps, radii, crowded, shape, distractors
-) -> np.ndarray:
-    n = len(found)
-    nearest, beside = np.full(n, np.inf), np.zeros(n, bool)
+def _reasons(found, gaps, radius, crowded, distractors):
+    """Which circles lie on a platelet, which beside an overlapping cell."""
+    own = found["radius"].to_numpy(float)
+    nearest = gaps.min(axis=1, initial=np.inf)
+    odd = beside = np.zeros(len(found), bool)
     if gaps.size:
-        nearest, cell = gaps.min(axis=1), gaps.argmin(axis=1)
-        reach = found["radius"].to_numpy(float) + radii[cell]
-        beside = crowded[cell] & (nearest < reach)
-    odd = np.zeros(n, bool)
-    if distractors is not None and len(distractors) and n:
+        cell = gaps.argmin(axis=1)
+        beside = crowded[cell] & (nearest < own + radius[cell])
+    if distractors is not None and len(distractors):
         platelets = distractors[distractors["kind"] == "platelet"]
         away = _gaps(found, platelets).min(axis=1, initial=np.inf)
-        odd = (away < nearest) & (away < found["radius"].to_numpy(float))
-    return np.select(
-        [found["hit"], odd, _cut(found, shape), beside],
-        ["", "distractor", "border", "overlap"],
-        "other",
-    )
-
-
-def _check(name: str, table: pd.DataFrame) -> None:
-    missing = [column for column in _CIRCLE if column not in table]
-    if missing:
-        raise ValueError(
-            f"{name}: expected the columns {', '.join(_CIRCLE)}, "
-            f"{', '.join(missing)} missing"
-        )
-    if not (table["radius"] > 0).all():
-        raise ValueError(f"{name}: expected radii above 0")
+        odd = (away < nearest) & (away < own)
+    return odd, beside

@@ -1,17 +1,14 @@
 """Published tables beside measured ones, and what printed numbers allow."""
 
 from helpers.papers.claims import decided, read_claims, readable_verdicts
-from helpers.papers.conditions import cefl, compared, loss_balance
-from helpers.papers.rbc_claims import ALPHAS, best_of
-from helpers.papers.results import (
+from helpers.papers.comparison import (
     compare,
+    conditions,
     overview,
     published,
-    readable,
-    save,
-    show,
-    tidy,
+    same_conditions,
 )
+from helpers.papers.results import readable, save, show, tidy
 from helpers.papers.rounding import (
     accuracy_from_recalls,
     fits_rounding,

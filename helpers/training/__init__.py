@@ -28,7 +28,6 @@ from helpers.training.severity_studies import (
     Job,
     Program,
     Scored,
-    mean_of,
     movement,
     two_at_a_time,
 )

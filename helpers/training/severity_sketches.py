@@ -32,8 +32,6 @@ from helpers.evaluation.metrics import (
     balanced_accuracy_from,
     confusion,
     macro_f1_from,
-)
-from helpers.evaluation.ordinal import (
     mean_grade_error_from,
     quadratic_kappa_from,
 )

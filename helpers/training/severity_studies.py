@@ -13,15 +13,13 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from scipy import stats
 
-from helpers.evaluation.metrics import Metric, confusion
+from helpers.evaluation import Metric, bootstrap, differences
 from helpers.imbalance.splits import Split
 from helpers.methods.losses import CrossEntropy, check_labels
 from helpers.training.heads import HeadSettings, epoch_batches
 
-LEVEL = 0.95
-N_BOOT = 2000
+_OVER_BOTH = {"within_classes": False, "over_seeds": True}
 # Inputs of that many bytes are laid out at once.
 _BLOCK = 2**28
 # Inputs predicted at a time.
@@ -198,126 +196,40 @@ def movement(before: list[np.ndarray], after: list[np.ndarray]) -> float:
 class Estimate(NamedTuple):
     """A number with its 95 % interval, over persons and over seeds.
 
-    ``luck`` is the half width of the interval over the seeds alone, NaN with
-    one seed, when ``low`` and ``high`` know of persons only.
+    ``half_width`` is that of the interval over the seeds alone, NaN with one
+    seed, when ``low`` and ``high`` know of persons only.
     """
 
     value: float
     low: float
     high: float
-    luck: float
+    half_width: float
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A test part on which grades are scored, over persons and over seeds.
+    """A test set on which grades are scored, over persons and over seeds.
 
-    Two things could have come out otherwise: who is in the test part, and
-    what the seeds drew.  The first is a percentile interval over resampled
-    units, seeds averaged inside; the second a t interval over the seeds.
-    They are independent, so the half widths add up as squares.
+    Persons are drawn whole and *not* within classes: one photographed on
+    several visits has images of several grades and belongs to none.
 
-    Units are drawn whole and *not* within classes, as
-    `helpers.evaluation.bootstrap` draws them: a person photographed on
-    several visits has pictures of several grades and belongs to none.
-
-    truth : int (T,), the tested pictures' classes
-    units : (T,), whom each picture shows, or None: each its own
+    truth : int (T,), the tested images' classes, with the last among them
+    groups : (T,), whom each image shows, or None: each its own
     """
 
     truth: np.ndarray
-    units: np.ndarray | None
+    groups: np.ndarray | None
 
-    @property
-    def n_classes(self) -> int:
-        """Classes, of which the test part must have the last."""
-        return int(self.truth.max()) + 1
-
-    def score(self, said: np.ndarray, metric: Metric) -> Estimate:
-        """A score of predicted classes, int (S, T), a row a seed.
-
-        metric : from confusion matrices (..., C, C) to (...)
-        """
-        return self._estimated([np.atleast_2d(said)], metric)
+    def score(self, predicted: np.ndarray, metric: Metric) -> Estimate:
+        """A score of predicted classes, int (S, T), a row a seed."""
+        at = self.truth, {"": predicted}, self.groups
+        row = bootstrap(*at, metric=metric, **_OVER_BOTH).iloc[0]
+        return Estimate(*row[["mean", "low", "high", "half_width"]])
 
     def gain(
         self, before: np.ndarray, after: np.ndarray, metric: Metric
     ) -> Estimate:
-        """How much ``after`` scores above ``before``, in pairs.
-
-        Both are predicted classes, int (S, T), row s of both from the same
-        seed.  Raises ValueError where they have not equally many seeds.
-        """
-        before, after = np.atleast_2d(before), np.atleast_2d(after)
-        if before.shape != after.shape:
-            raise ValueError(
-                f"before {before.shape} and after {after.shape} are not paired"
-            )
-        return self._estimated([after, before], metric)
-
-    def _estimated(self, said, metric):
-        """The first's score, less the second's where there is one."""
-        each, drawn = 0.0, 0.0
-        for sign, own in zip((1, -1), said, strict=False):
-            tables = self._by_unit(own)
-            each = each + sign * metric(tables.sum(axis=0))
-            times = _times(len(tables))
-            flat = times @ tables.reshape(len(tables), -1)
-            resampled = flat.reshape(-1, *tables.shape[1:])
-            drawn = drawn + sign * metric(resampled).mean(axis=1)
-        tail = (1 - LEVEL) / 2
-        low, high = np.quantile(drawn, [tail, 1 - tail])
-        return _estimate(each.mean(), low, high, half_width(each))
-
-    def _by_unit(self, said):
-        """Confusion matrices of each unit and seed, (U, S, C, C)."""
-        units = np.arange(len(self.truth))
-        if self.units is not None:
-            units = np.unique(self.units, return_inverse=True)[1]
-        return np.stack(
-            [
-                confusion(self.truth[own], said[:, own], self.n_classes)
-                for own in (units == unit for unit in range(units.max() + 1))
-            ]
-        )
-
-
-def _times(n_units):
-    """How often each resample holds each unit; the same ones every time."""
-    rng = np.random.default_rng(0)
-    return rng.multinomial(n_units, np.full(n_units, 1 / n_units), N_BOOT)
-
-
-def mean_of(values: np.ndarray, units: np.ndarray | None) -> Estimate:
-    """Mean of a number a picture, (S, T) for S seeds, as `Scored` has it.
-
-    Here the interval over units is the t interval over their means.  A NaN
-    is left out; a picture without any number is too.
-    """
-    values = np.atleast_2d(values)
-    told = ~np.isnan(values).all(axis=0)
-    values = values[:, told]
-    units = np.arange(len(told)) if units is None else np.asarray(units)
-    pictures = np.nanmean(values, axis=0)
-    own = np.unique(units[told], return_inverse=True)[1]
-    persons = np.bincount(own, pictures) / np.bincount(own)
-    value, half = persons.mean(), half_width(persons)
-    luck = half_width(np.nanmean(values, axis=1))
-    return _estimate(value, value - half, value + half, luck)
-
-
-def half_width(values) -> float:
-    """Half the 95 % t interval of a mean of n values; NaN where n is 1."""
-    values = np.asarray(values, dtype=float)
-    if len(values) < 2:
-        return float("nan")
-    t = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)
-    return float(t * values.std(ddof=1) / np.sqrt(len(values)))
-
-
-def _estimate(value, low, high, luck):
-    """Half widths over persons and over seeds, added up as squares."""
-    widths = np.hypot([value - low, high - value], np.nan_to_num(luck))
-    return Estimate(
-        float(value), float(value - widths[0]), float(value + widths[1]), luck
-    )
+        """How much ``after`` scores above ``before``, seed by seed."""
+        at = self.truth, {"before": before, "after": after}, "before"
+        table = differences(*at, self.groups, metric=metric, **_OVER_BOTH)
+        return Estimate(*table.loc[0, ["delta", "low", "high", "half_width"]])

@@ -1,4 +1,4 @@
-"""Tidy rows, saved tables and the comparison with published numbers."""
+"""Tidy rows, saved tables, and what a notebook shows."""
 
 import json
 
@@ -22,11 +22,6 @@ def rows(values, **columns):
     return pd.DataFrame(
         [row | columns | {"seed": s, "value": v} for s, v in enumerate(values)]
     )
-
-
-def paper(value, **columns):
-    row = {"method": "cross_entropy", "metric": "f1", "class": "Cyst"}
-    return pd.DataFrame([{"table": "1", "value": value} | row | columns])
 
 
 def test_tidy_fills_in_the_workspace_and_the_defaults(workspace):
@@ -86,95 +81,6 @@ def test_save_keeps_a_named_index_and_refuses_an_unnamed_one(workspace):
     assert path.read_text() == "x,n\na,1\nb,2\n"
     with pytest.raises(ValueError, match="unnamed: name the table's index"):
         results.save(table.rename_axis(None), workspace, "unnamed")
-
-
-def test_published_lists_what_there_is(monkeypatch, tmp_path):
-    monkeypatch.setattr(results, "PUBLISHED_DIR", tmp_path)
-    (tmp_path / "acne_table9.csv").write_text(
-        "source,table,scenario,method,class,metric,value\n"
-        "acne,9,A,cross_entropy,,macro_f1,0.78\n"
-    )
-    row = results.published("acne_table9").iloc[0]
-    assert (row["table"], row["class"], row["value"]) == ("9", "", 0.78)
-    with pytest.raises(FileNotFoundError, match="there are acne_table9"):
-        results.published("acne_table8")
-
-
-def test_compare_by_the_prediction_interval():
-    # mean 0.8, s = 0.1·√(10/4), t(0.975, 4) = 2.776445: half-width 0.48089
-    values = 0.8 + 0.1 * np.array([-2, -1, 0, 1, 2])
-    inside = results.compare(paper(0.33), rows(values), comparable=True)
-    row = inside.iloc[0]
-    assert row["mean"] == pytest.approx(0.8)
-    assert row["std"] == pytest.approx(0.15811388)
-    assert row["n"] == 5
-    assert row["delta"] == pytest.approx(0.47)
-    assert row["low"] == pytest.approx(0.8 - 0.48089, abs=1e-5)
-    assert row["high"] == pytest.approx(0.8 + 0.48089, abs=1e-5)
-    assert row["status"] == "within"
-    beyond = results.compare(paper(0.31), rows(values), comparable=True)
-    assert beyond["status"].item() == "outside"
-
-
-@pytest.mark.parametrize(
-    ("n", "comparable", "status"),
-    [
-        (0, True, "not measured"),
-        (0, False, "not measured"),
-        (1, False, "not comparable"),
-        (9, False, "not comparable"),
-        (1, True, "too few seeds"),
-        (4, True, "too few seeds"),
-        (5, True, "within"),
-    ],
-)
-def test_compare_status(n, comparable, status):
-    measured = rows(np.linspace(0.7, 0.9, n)) if n else rows([1], metric="x")
-    table = results.compare(paper(0.8), measured, comparable)
-    assert table["status"].item() == status
-    assert table["n"].item() == n
-
-
-def test_compare_matches_on_all_keys_and_refuses_a_mixture():
-    published = pd.concat([paper(0.8), paper(0.7, **{"class": ""})])
-    measured = pd.concat([rows([0.5] * 5), rows([0.6] * 5, **{"class": ""})])
-    table = results.compare(published, measured, comparable=True)
-    assert table["mean"].tolist() == pytest.approx([0.5, 0.6])
-    read_back = measured.replace({"class": {"": np.nan}})
-    again = results.compare(published, read_back, comparable=True)
-    pd.testing.assert_frame_equal(again, table)
-    mixture = pd.concat([rows([0.5], split="a"), rows([0.6], split="b")])
-    with pytest.raises(ValueError, match="two measured values for"):
-        results.compare(published, mixture, comparable=True)
-    by_split = results.compare(
-        paper(0.8, split="b"),
-        mixture,
-        comparable=True,
-        keys=("split", *results.KEYS),
-    )
-    assert by_split["mean"].item() == 0.6
-
-
-def test_readable_survives_a_csv(workspace):
-    published = pd.concat(
-        [paper(0.8), paper(40, metric="errors"), paper(1, metric="none")]
-    )
-    measured = pd.concat([rows([0.7, 0.8]), rows([38], metric="errors")])
-    table = results.compare(published, measured, comparable=False)
-    path = results.save(table, workspace, "03_comparison")
-    text = results.readable(pd.read_csv(path, keep_default_na=False))
-    pd.testing.assert_frame_equal(text, results.readable(table))
-    assert text["published (table)"].tolist() == [
-        "0.80 (1)",
-        "40 (1)",
-        "1 (1)",
-    ]
-    assert text["measured"].tolist() == [
-        "0.750 ± 0.071 (n = 2)",
-        "38.000 (n = 1)",
-        "–",
-    ]
-    assert text["Δ"].tolist() == ["-0.050", "-2.000", "–"]
 
 
 def test_show_rounds_and_hides_the_row_numbers():

@@ -24,7 +24,7 @@ from PIL import Image
 
 from helpers import paths
 from helpers.data import catalog as datasets
-from helpers.papers import results
+from helpers.papers import comparison
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.run import main, summary
 from helpers.runner import (
@@ -636,11 +636,11 @@ def test_two_runs_at_once_get_folders_of_their_own(write, start, tmp_path):
 
 
 def test_comparison_is_printed_compactly(tmp_path):
-    paper = results.published("acne_table2")
+    paper = comparison.published("acne_table2")
     measured = paper.loc[paper.index.repeat(5)].assign(
         seed=[*range(5)] * len(paper)
     )
-    table = results.compare(paper, measured, comparable=False)
+    table = comparison.compare(paper, measured, comparable=False)
     (tmp_path / "results").mkdir()
     table.to_csv(tmp_path / "results" / "03_comparison.csv", index=False)
     report = Report(tmp_path, {"03_x": "done"}, {"03_x": 1.0})
@@ -663,7 +663,7 @@ def compared(tmp_path):
     (tmp_path / "results").mkdir()
 
     def write(statuses, origin, status="done"):
-        table = results.published("acne_table2").head(len(statuses))
+        table = comparison.published("acne_table2").head(len(statuses))
         table = table.assign(mean=0.5, std=0.1, n=2, delta=0.1, low=0, high=1)
         table = table.rename(columns={"value": "published"})
         table.assign(status=statuses).to_csv(
@@ -692,7 +692,7 @@ def test_the_summary_shows_what_was_measured_and_on_what(compared):
     ("statuses", "origin", "status"),
     [
         (["not measured"] * 2, "drawn", "done"),
-        (["not comparable"] * 2, results.OWN_FOLDER, "done"),
+        (["not comparable"] * 2, comparison.OWN_FOLDER, "done"),
         (["not comparable"] * 2, "drawn", "failed in code cell 3"),
     ],
 )
@@ -711,7 +711,7 @@ def test_own_images_are_told_by_their_origin(tmp_path):
                 tmp_path / "mine" / name / f"{number}.png"
             )
     ds = datasets.load("mine", tmp_path, 32)
-    assert ds.provenance["origin"] == results.OWN_FOLDER
+    assert ds.provenance["origin"] == comparison.OWN_FOLDER
 
 
 # A terminal that cannot print everything

@@ -5,16 +5,13 @@ import threading
 import keras
 import numpy as np
 import pytest
-from scipy import stats
 
-from helpers.evaluation.metrics import accuracy_from
+from helpers.evaluation import accuracy_from, bootstrap, differences
 from helpers.imbalance.splits import Split
 from helpers.training.severity_studies import (
     Job,
     Program,
     Scored,
-    half_width,
-    mean_of,
     movement,
     two_at_a_time,
 )
@@ -134,43 +131,17 @@ A = np.where(RNG.random((3, 100)) < 0.7, TRUTH, 1 - TRUTH)
 B = np.where(RNG.random((3, 100)) < 0.9, TRUTH, 1 - TRUTH)
 
 
-def test_gain_holds_persons_and_seeds():
-    found = Scored(TRUTH, None).gain(A, B, accuracy_from)
-    each = (B == TRUTH).mean(axis=1) - (A == TRUTH).mean(axis=1)
-    assert found.value == pytest.approx(each.mean())
-    t = stats.ttest_1samp(each, 0).confidence_interval(0.95)
-    assert found.luck == pytest.approx(t.high - each.mean())
-    # Accuracy is a mean over pictures, whose interval is well known.
-    pictures = ((B == TRUTH) * 1.0 - (A == TRUTH)).mean(axis=0)
-    persons = 1.96 * pictures.std() / np.sqrt(len(pictures))
-    half = np.hypot(persons, found.luck)
-    assert found.high - found.value == pytest.approx(half, rel=0.08)
-    assert found.value - found.low == pytest.approx(half, rel=0.08)
-
-
-def test_a_score_is_a_gain_over_nothing_right():
-    scored = Scored(TRUTH, None)
-    score = scored.score(A, accuracy_from)
-    gain = scored.gain(np.broadcast_to(1 - TRUTH, A.shape), A, accuracy_from)
-    assert score == pytest.approx(gain)
-
-
-def test_pictures_of_one_person_are_one_unit():
+def test_scored_is_the_bootstrap_over_persons_and_seeds():
     fives = np.arange(100) // 5
-    said = np.where(fives % 2 == 0, TRUTH, 1 - TRUTH)
-    alone = Scored(TRUTH, None).score(said, accuracy_from)
-    by_person = Scored(TRUTH, fives).score(said, accuracy_from)
-    widths = [e.high - e.low for e in (alone, by_person)]
-    assert widths[1] / widths[0] == pytest.approx(np.sqrt(5), rel=0.15)
-
-
-def test_mean_of_counts_each_person_once():
-    values = np.array([[1.0, 1, 1, 4, np.nan], [1.0, 1, 1, 4, np.nan]])
-    found = mean_of(values, np.array(["a", "a", "a", "b", "c"]))
-    assert found.value == pytest.approx(2.5)
-    assert found.luck == 0
-    half = stats.t.ppf(0.975, 1) * 3 / 2
-    assert found.high == pytest.approx(2.5 + half)
+    scored = Scored(TRUTH, fives)
+    how = {"metric": accuracy_from, "groups": fives}
+    how |= {"within_classes": False, "over_seeds": True}
+    row = bootstrap(TRUTH, {"a": A}, **how).loc[0]
+    expected = [row[k] for k in ("mean", "low", "high", "half_width")]
+    assert list(scored.score(A, accuracy_from)) == expected
+    row = differences(TRUTH, {"a": A, "b": B}, "a", **how).loc[0]
+    expected = [row[k] for k in ("delta", "low", "high", "half_width")]
+    assert list(scored.gain(A, B, accuracy_from)) == expected
 
 
 def test_logits_of_other_inputs():
@@ -179,15 +150,3 @@ def test_logits_of_other_inputs():
     )
     again = Program(network).logits(fitted.weights, MAPS[10:25])
     np.testing.assert_allclose(again, fitted.logits[:, 10:25], atol=1e-4)
-
-
-def test_one_seed_leaves_the_persons():
-    found = Scored(TRUTH, None).gain(A[0], B[0], accuracy_from)
-    assert np.isnan(found.luck)
-    assert found.low < found.value < found.high
-    assert np.isnan(half_width([1.0]))
-
-
-def test_unpaired_seeds_are_refused():
-    with pytest.raises(ValueError, match="not paired"):
-        Scored(TRUTH, None).gain(A, B[:2], accuracy_from)

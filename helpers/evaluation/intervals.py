@@ -1,0 +1,397 @@
+"""How sure one may be of a score: one bootstrap, t intervals, one test.
+
+Two things could have come out otherwise: which images are tested, and what
+the random seeds drew. The first is told by a cluster bootstrap, which draws
+whole groups of images with replacement (Efron & Tibshirani, *An Introduction
+to the Bootstrap*, 1993, chapter 13); the second by a t interval over seeds.
+"""
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from helpers.evaluation.metrics import (
+    Metric,
+    checked_classes,
+    confusion_of_groups,
+    macro_f1_from,
+)
+
+LEVEL = 0.95
+"""Of every interval."""
+
+Predictions = Mapping[Hashable, np.ndarray]
+
+# Resamples are drawn in blocks of about this many numbers (32 MB).
+_BLOCK = 4_000_000
+
+
+def bootstrap(
+    y_true,
+    predictions: Predictions,
+    groups=None,
+    n_classes: int | None = None,
+    *,
+    metric: Metric = macro_f1_from,
+    within_classes: bool = True,
+    over_seeds: bool = False,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score each method, with an interval that resamples groups of images.
+
+    Each seed is scored on a resample and the seeds' scores are averaged; the
+    interval is the percentile interval of these averages. It says how the
+    score would move with other test images and these same networks. With n
+    groups in a class it is short by a factor of √((n - 1)/n), and with one
+    there is none (NaN): see ``fewest_units``.
+
+    Parameters
+    ----------
+    y_true : int (N,), true classes
+    predictions : for each method, predicted classes, int (S, N) for S seeds
+        or reshuffles, or (N,). Or, for accuracy at a hundredth of the time
+        and the memory, whether each image was classified correctly: bool of
+        these shapes (``metric`` is then not used).
+    groups : (N,), the independent unit of each image (its source, patient,
+        writer), or None: each its own
+    n_classes : C; default, the highest class in ``y_true`` + 1
+    metric : from confusion matrices (..., C, C) to (...) or (..., C)
+    within_classes : draw the groups within their class, which is the class
+        of most of their images, so that each resample has as many groups of
+        each class. False where a group belongs to no class, as a patient
+        photographed in several grades of an illness.
+    over_seeds : widen the interval so that it knows of other seeds as well:
+        half widths over groups and over seeds, being independent, are added
+        as squares
+    n_boot : number of resamples
+    seed : of the resampling; the same seed draws the same resamples
+
+    Returns
+    -------
+    One row a method (for a metric of each class: one a method and class,
+    with the class's number in the column ``class``): method, mean, low, high,
+    std (over the seeds), n_seeds, n_units (groups), fewest_units (groups of
+    the class that has fewest) and, with ``over_seeds``, half_width (of the t
+    interval over the seeds).
+    """
+    how = metric, within_classes, n_boot, seed
+    runs = _resample(y_true, predictions, groups, n_classes, *how)
+    by_seed = runs.by_seed.values()
+    mean = np.array([own.mean(axis=0) for own in by_seed])
+    half = np.array([half_width(own.T) for own in by_seed])
+    low, high = runs.bounds(np.array([*runs.resampled.values()]))
+    if over_seeds:
+        low, high = _widened(mean, low, high, half)
+    columns = {
+        "mean": mean,
+        "low": low,
+        "high": high,
+        # Of one seed there is none.
+        "std": [
+            np.where(len(own) > 1, own.std(axis=0, ddof=len(own) > 1), np.nan)
+            for own in by_seed
+        ],
+        "n_seeds": [len(own) for own in by_seed],
+        "n_units": runs.n_groups,
+        "fewest_units": runs.fewest,
+    }
+    columns |= {"half_width": half} if over_seeds else {}
+    return _table({"method": list(predictions)}, columns)
+
+
+def differences(
+    y_true,
+    predictions: Predictions,
+    reference: Hashable = "cross_entropy",
+    groups=None,
+    n_classes: int | None = None,
+    *,
+    pairs: Sequence[tuple[Hashable, Hashable]] | None = None,
+    strata=None,
+    metric: Metric = macro_f1_from,
+    within_classes: bool = True,
+    over_seeds: bool = False,
+    n_boot: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How much each method scores above a reference, on the same resamples.
+
+    Of many such intervals some miss zero by chance. ``clear`` is a difference
+    beyond its ``half_width``, and beyond zero even when all intervals of the
+    table are widened to ``delta ± c sd`` with one c, so that in 95 % of the
+    resamples none is left by its resampled difference (single-step maxT,
+    Westfall & Young, *Resampling-Based Multiple Testing*, 1993).
+
+    Parameters
+    ----------
+    y_true, predictions, groups, n_classes, metric, within_classes,
+    over_seeds, n_boot, seed : as `bootstrap` has them; seed s of two methods
+        is a pair, trained on the same images from the same initial weights
+    reference : the method that all others are compared with
+    pairs : compare these instead, (method, reference) each
+    strata : (S,), what the seeds' networks were trained on apart from the
+        seed; default, the same for all
+
+    Returns
+    -------
+    One row a pair (and class, see `bootstrap`): method, reference, delta,
+    low, high, half_width (of the t interval over the seeds, about the means
+    of their strata; NaN where no stratum has two seeds), clear, above and
+    below (in how many seeds the method scores higher, and lower).
+
+    Raises
+    ------
+    ValueError
+        Where two methods have not equally many seeds.
+    """
+    how = metric, within_classes, n_boot, seed
+    runs = _resample(y_true, predictions, groups, n_classes, *how)
+    if pairs is None:
+        pairs = [(m, reference) for m in predictions if m != reference]
+    for a, b in pairs:
+        if len(runs.by_seed[a]) != len(runs.by_seed[b]):
+            raise ValueError(f"{a} and {b} have not equally many seeds")
+    gaps, drawn = (
+        np.array([of[a] - of[b] for a, b in pairs])
+        for of in (runs.by_seed, runs.resampled)
+    )
+    delta, sd = gaps.mean(axis=1), drawn.std(axis=1)
+    # Two methods that never differ have no spread, and no difference either.
+    apart = np.abs(drawn - delta[:, None]) / np.where(sd > 0, sd, 1)[:, None]
+    of_resample = np.moveaxis(apart, 1, 0).reshape(n_boot, -1)
+    at_once = np.quantile(of_resample.max(axis=1), LEVEL) * sd
+    half = half_width(np.moveaxis(gaps, 1, -1), strata)
+    low, high = runs.bounds(drawn)
+    if over_seeds:
+        low, high = _widened(delta, low, high, half)
+    columns = {"delta": delta, "low": low, "high": high, "half_width": half}
+    # A NaN is no proof: it makes this False.
+    columns["clear"] = (np.abs(delta) > at_once) & (np.abs(delta) > half)
+    columns["above"] = (gaps > 0).sum(axis=1)
+    columns["below"] = (gaps < 0).sum(axis=1)
+    methods, references = zip(*pairs, strict=True)
+    return _table({"method": methods, "reference": references}, columns)
+
+
+def half_width(values, strata=None):
+    """Half the 95 % t interval of the mean of n values: (..., n) -> (...).
+
+    strata : (n,); values of one stratum alone vary about one mean. NaN where
+        no stratum has two values.
+    """
+    values = np.asarray(values, dtype=float)
+    n = values.shape[-1]
+    strata = np.zeros(n) if strata is None else np.asarray(strata)
+    kinds = np.unique(strata)
+    free = n - len(kinds)
+    if not free:
+        return np.full(values.shape[:-1], np.nan)[()]
+    squares = sum(
+        (own.var(axis=-1) * own.shape[-1])
+        for own in (values[..., strata == kind] for kind in kinds)
+    )
+    factor = stats.t.ppf((1 + LEVEL) / 2, free)
+    return factor * np.sqrt(squares / free / n)
+
+
+class Interval(NamedTuple):
+    """A number and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def t_interval(values) -> Interval:
+    """The mean of n values with its t interval; NaN ends where n is 1."""
+    mean, half = float(np.mean(values)), float(half_width(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def mean_interval(values, groups=None) -> Interval:
+    """The mean of a number of each image, over groups and over seeds.
+
+    The interval is the t interval over the groups' means; the half width
+    over the seeds is added as squares.
+
+    values : float (S, N) for S seeds; a NaN is left out, and so is an image
+        without any number
+    groups : (N,), or None: each image its own
+    """
+    values = np.atleast_2d(values)
+    known = ~np.isnan(values).all(axis=0)
+    groups = np.arange(len(known)) if groups is None else np.asarray(groups)
+    group = np.unique(groups[known], return_inverse=True)[1]
+    of_image = np.nanmean(values[:, known], axis=0)
+    mean, *ends = t_interval(np.bincount(group, of_image) / np.bincount(group))
+    by_seed = np.nanmean(values[:, known], axis=1)
+    return Interval(mean, *_widened(mean, *ends, half_width(by_seed)))
+
+
+def prediction_interval(values) -> tuple[float, float]:
+    """Where one more run would fall, given n runs: mean ± t·s·√(1 + 1/n)."""
+    n = len(values)
+    if n < 2:
+        raise ValueError(
+            f"prediction_interval needs at least 2 runs to tell their "
+            f"spread, and got {n}: use more seeds"
+        )
+    mean, half = np.mean(values), half_width(values) * np.sqrt(n + 1)
+    return float(mean - half), float(mean + half)
+
+
+class McNemar(NamedTuple):
+    """Images that only one of two classifiers gets right, and p."""
+
+    b_only: int
+    a_only: int
+    p: float
+
+
+def mcnemar(y_true, a, b) -> McNemar:
+    """McNemar's exact test of two classifiers on the same images.
+
+    ``y_true``, ``a`` and ``b`` are (N,): one seed at a time, since the same
+    images counted once a seed would pass for new ones. The test takes
+    images for independent; where they are copies of each other, p is too
+    small.
+    """
+    y_true, a, b = (np.asarray(values) for values in (y_true, a, b))
+    if y_true.ndim != 1 or not y_true.shape == a.shape == b.shape:
+        raise ValueError(
+            "mcnemar compares one seed at a time: y_true, a and b must be "
+            f"(N,), not {y_true.shape}, {a.shape} and {b.shape}"
+        )
+    b_only = int(np.sum((b == y_true) & (a != y_true)))
+    a_only = int(np.sum((a == y_true) & (b != y_true)))
+    if b_only + a_only == 0:
+        return McNemar(0, 0, 1.0)
+    test = stats.binomtest(b_only, b_only + a_only, 0.5)
+    return McNemar(b_only, a_only, float(test.pvalue))
+
+
+class _Resamples(NamedTuple):
+    """Scores of each method by seed, (S, ...), and by resample, (B, ...)."""
+
+    by_seed: dict[Hashable, np.ndarray]
+    resampled: dict[Hashable, np.ndarray]
+    n_groups: int
+    fewest: int
+
+    def bounds(self, draws: np.ndarray):
+        """Percentile interval; none where a class cannot vary at all."""
+        tail = (1 - LEVEL) / 2
+        low, high = np.quantile(draws, [tail, 1 - tail], axis=1)
+        if self.fewest < 2:
+            return np.full_like(low, np.nan), np.full_like(high, np.nan)
+        return low, high
+
+
+def _resample(
+    y_true, predictions, groups, n_classes, metric, within, n_boot, seed
+):
+    """Score all predictions on the same resamples of the groups."""
+    y_true = np.asarray(y_true)
+    if n_classes is None:
+        n_classes = int(y_true.max()) + 1
+    group, strata = _groups_by_class(y_true, groups, n_classes, within)
+    n_groups = int(group.max()) + 1
+    by_seed, tables, multinomial = {}, {}, not within
+    for method, run in predictions.items():
+        run = np.atleast_2d(run)
+        if run.dtype == bool:
+            # Correct ones, and images; this draws from another stream, to
+            # which older results belong.
+            by_seed[method], multinomial = run.mean(axis=1), True
+            sums = np.bincount(group, run.mean(axis=0)), np.bincount(group)
+            tables[method] = np.stack(sums, axis=1), None
+        else:
+            run = checked_classes(y_true, run, n_classes)[1]
+            table = confusion_of_groups(y_true, run, group, n_classes)
+            by_seed[method] = metric(table.sum(axis=0))
+            flat = table.reshape(n_groups, -1).astype(float)
+            tables[method] = flat, (-1, *table.shape[1:])
+    draws = {method: [] for method in predictions}
+    # A resample is a row of how often it holds each group, so its confusion
+    # matrices are that row times the matrices of the groups.
+    for times in _resamples(strata, n_boot, seed, multinomial):
+        for method, (table, shape) in tables.items():
+            drawn = times @ table
+            if shape is None:
+                draws[method].append(drawn[:, 0] / drawn[:, 1])
+            else:
+                drawn = metric(drawn.reshape(shape))
+                draws[method].append(drawn.mean(axis=1))
+    resampled = {m: np.concatenate(blocks) for m, blocks in draws.items()}
+    return _Resamples(by_seed, resampled, n_groups, min(map(len, strata)))
+
+
+def _groups_by_class(y_true, groups, n_classes, within):
+    """The number of each image's group, (N,), and each class's groups.
+
+    A group belongs to the class of most of its images; unless ``within``,
+    all belong to one stratum.
+    """
+    if groups is None:
+        groups = np.arange(len(y_true))
+    if np.shape(groups) != y_true.shape:
+        raise ValueError(
+            f"groups must name the group of each of the {len(y_true)} "
+            f"images; its shape is {np.shape(groups)}"
+        )
+    group = np.unique(groups, return_inverse=True)[1]
+    votes = np.zeros((group.max() + 1, n_classes), dtype=np.int64)
+    np.add.at(votes, (group, y_true), 1)
+    stratum = votes.argmax(axis=1) if within else np.zeros(len(votes), int)
+    return group, [np.flatnonzero(stratum == c) for c in np.unique(stratum)]
+
+
+def _resamples(strata, n_boot, seed, multinomial):
+    """Blocks (n, G) of how often a resample holds each group."""
+    rng = np.random.default_rng(seed)
+    n_groups = sum(map(len, strata))
+    block = n_boot if multinomial else max(1, _BLOCK // n_groups)
+    for start in range(0, n_boot, block):
+        n = min(block, n_boot - start)
+        times = np.zeros((n, n_groups))
+        for members in strata:
+            size = len(members)
+            if multinomial:
+                even = np.full(size, 1 / size)
+                times[:, members] = rng.multinomial(size, even, n)
+                continue
+            picks = rng.integers(size, size=(n, size))
+            picks += np.arange(n)[:, None] * size
+            drawn = np.bincount(picks.ravel(), minlength=n * size)
+            times[:, members] = drawn.reshape(n, size)
+        yield times
+
+
+def _table(names, columns) -> pd.DataFrame:
+    """Rows of names, one a class where a column is (P, C) and not (P,)."""
+    shape = next(iter(columns.values())).shape
+    table = {
+        name: [key for key in values for _ in range(math.prod(shape[1:]))]
+        for name, values in names.items()
+    }
+    if len(shape) > 1:
+        table["class"] = np.tile(np.arange(shape[1]), shape[0])
+    for name, values in columns.items():
+        values = np.asarray(values)
+        values = values[(..., *[None] * (len(shape) - values.ndim))]
+        table[name] = np.broadcast_to(values, shape).ravel()
+    return pd.DataFrame(table)
+
+
+def _widened(value, low, high, half):
+    """An interval with another half width added as squares."""
+    half = np.nan_to_num(half)
+    return (
+        value - np.hypot(value - low, half),
+        value + np.hypot(high - value, half),
+    )

@@ -1,0 +1,371 @@
+"""Intervals against loops, known formulas and simulation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn import metrics
+
+from helpers import evaluation as ev
+from helpers.evaluation import intervals
+from helpers.evaluation.intervals import bootstrap, differences, half_width
+
+
+def random_case(seed, n=60, n_classes=4, n_seeds=3):
+    rng = np.random.default_rng(seed)
+    y_true = rng.integers(n_classes, size=n)
+    y_true[:n_classes] = np.arange(n_classes)
+    wrong = rng.random((n_seeds, n)) < 0.4
+    guesses = rng.integers(n_classes, size=(n_seeds, n))
+    return y_true, np.where(wrong, guesses, y_true)
+
+
+def naive_bootstrap(y_true, runs, groups, n_boot, seed):
+    """The same draws, one resample at a time, scored by scikit-learn."""
+    rng = np.random.default_rng(seed)
+    names = np.unique(groups)
+    classes = np.array(
+        [np.bincount(y_true[groups == g]).argmax() for g in names]
+    )
+    picks = {}
+    for c in np.unique(classes):
+        of_class = names[classes == c]
+        size = (n_boot, len(of_class))
+        picks[c] = of_class[rng.integers(len(of_class), size=size)]
+    keys = {"average": "macro", "labels": range(4), "zero_division": 0}
+    means = []
+    for draw in range(n_boot):
+        chosen = np.concatenate([picks[c][draw] for c in picks])
+        rows = np.concatenate([np.flatnonzero(groups == g) for g in chosen])
+        f1 = [metrics.f1_score(y_true[rows], r[rows], **keys) for r in runs]
+        means.append(np.mean(f1))
+    return np.array(means)
+
+
+def test_bootstrap_agrees_with_a_naive_loop():
+    y_true, a = random_case(2)
+    b = random_case(3)[1]
+    b = np.where(b == a, y_true, b)
+    groups = np.sort(np.random.default_rng(0).integers(25, size=len(y_true)))
+    slow = [naive_bootstrap(y_true, run, groups, 60, 7) for run in (a, b)]
+
+    at = y_true, {"a": a, "b": b}
+    table = bootstrap(*at, groups, 4, n_boot=60, seed=7)
+    assert table["method"].tolist() == ["a", "b"]
+    expected = np.quantile(slow, [0.025, 0.975], axis=1).T
+    np.testing.assert_allclose(table[["low", "high"]], expected)
+    row = differences(*at, "a", groups, 4, n_boot=60, seed=7).loc[0]
+    expected = np.quantile(slow[1] - slow[0], [0.025, 0.975])
+    assert [row["low"], row["high"]] == pytest.approx(expected)
+    assert row["delta"] == pytest.approx(table["mean"].diff()[1])
+    assert (row["method"], row["reference"]) == ("b", "a")
+
+
+def test_bootstrap_describes_the_seeds():
+    y_true, runs = random_case(4)
+    each = ev.macro_f1_from(ev.confusion(y_true, runs, 4))
+    table = bootstrap(y_true, {"a": runs, "one": runs[0]})
+    many, one = table.iloc[0], table.iloc[1]
+    assert many["mean"] == pytest.approx(each.mean())
+    assert many["std"] == pytest.approx(each.std(ddof=1))
+    assert (many["n_seeds"], one["n_seeds"]) == (3, 1)
+    assert np.isnan(one["std"])
+    assert many["n_units"] == len(y_true)
+    assert many["fewest_units"] == np.bincount(y_true).min()
+    again = bootstrap(y_true, {"a": runs, "one": runs[0]})
+    pd.testing.assert_frame_equal(table, again)
+
+
+def test_blocks_of_resamples_change_nothing_but_the_draws(monkeypatch):
+    y_true, runs = random_case(5)
+    whole = bootstrap(y_true, {"a": runs})
+    monkeypatch.setattr(intervals, "_BLOCK", 7 * len(y_true))
+    parts = bootstrap(y_true, {"a": runs})
+    assert parts["mean"].equals(whole["mean"])
+    ends = ["low", "high"]
+    np.testing.assert_allclose(parts[ends], whole[ends], atol=0.015)
+
+
+def test_metrics_of_each_class_give_one_row_a_class():
+    y_true, runs = random_case(6)
+    table = bootstrap(y_true, {"a": runs}, metric=ev.f1_from)
+    assert table["class"].tolist() == [0, 1, 2, 3]
+    each = ev.f1_from(ev.confusion(y_true, runs, 4))
+    np.testing.assert_allclose(table["mean"], each.mean(axis=0))
+    np.testing.assert_allclose(table["std"], each.std(axis=0, ddof=1))
+    assert (table["low"] < table["mean"]).all()
+    assert (table["mean"] < table["high"]).all()
+    found = {"a": runs, "same": runs, "right": y_true[None].repeat(3, axis=0)}
+    table = differences(y_true, found, "a", metric=ev.f1_from)
+    assert table["method"].tolist() == ["same"] * 4 + ["right"] * 4
+    assert table["class"].tolist() == [0, 1, 2, 3] * 2
+    assert (table.loc[:3, ["delta", "low", "high"]] == 0).all(axis=None)
+    expected = 1 - each.mean(axis=0)
+    np.testing.assert_allclose(table.loc[4:, "delta"], expected)
+
+
+def clustered_interval(rng, pretend_independent):
+    """One test set of 4 copies a source; sources are right 3 times in 4."""
+    classes = np.repeat([0, 1], 30)
+    right = rng.random(60) < 0.75
+    y_true = np.repeat(classes, 4)
+    y_pred = np.where(np.repeat(right, 4), y_true, 1 - y_true)
+    groups = None if pretend_independent else np.repeat(np.arange(60), 4)
+    how = {"metric": ev.accuracy_from, "n_boot": 400}
+    table = bootstrap(y_true, {"m": y_pred}, groups, **how)
+    return table.loc[0, ["low", "high"]]
+
+
+def test_interval_covers_the_truth_only_when_it_resamples_sources():
+    rng = np.random.default_rng(11)
+    covered = {False: 0, True: 0}
+    for _ in range(200):
+        for pretend in covered:
+            low, high = clustered_interval(rng, pretend)
+            covered[pretend] += low <= 0.75 <= high
+    # 95 % wanted; the binomial standard deviation of 200 sets is about 1.5 %.
+    assert 0.90 <= covered[False] / 200 <= 0.985
+    assert covered[True] / 200 < 0.80
+
+
+def test_paired_difference_is_narrower_than_the_two_scores_apart():
+    rng = np.random.default_rng(5)
+    y_true = np.repeat([0, 1, 2], 60)
+    a = np.where(rng.random(180) < 0.7, y_true, (y_true + 1) % 3)
+    b = np.where(rng.random(180) < 0.05, y_true, a)
+    one = bootstrap(y_true, {"a": a}).loc[0]
+    row = differences(y_true, {"a": a, "b": b}, "a").loc[0]
+    assert row["low"] <= row["delta"] <= row["high"]
+    assert row["high"] - row["low"] < (one["high"] - one["low"]) / 2
+
+
+def test_one_group_in_a_class_gives_no_interval():
+    y_true, groups = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 3, 3])
+    row = bootstrap(y_true, {"a": y_true}, groups).loc[0]
+    assert np.isnan([row["low"], row["high"]]).all()
+    assert (row["mean"], row["fewest_units"]) == (1, 1)
+    row = differences(y_true, {"a": y_true, "b": y_true}, "a", groups).loc[0]
+    assert np.isnan([row["low"], row["high"]]).all()
+
+
+def test_a_group_belongs_to_the_class_of_most_of_its_images():
+    y_true = np.array([0, 0, 1, 1, 1, 0])
+    groups = np.array(["u", "u", "u", "v", "v", "v"])
+    group, strata = intervals._groups_by_class(y_true, groups, 2, True)
+    assert group.tolist() == [0, 0, 0, 1, 1, 1]
+    assert [m.tolist() for m in strata] == [[0], [1]]
+    strata = intervals._groups_by_class(y_true, groups, 2, False)[1]
+    assert [m.tolist() for m in strata] == [[0, 1]]
+    with pytest.raises(ValueError, match="groups must name the group"):
+        bootstrap(y_true, {"a": y_true}, groups[:3])
+
+
+LABELS = np.repeat(np.arange(4), 50)
+
+
+def told(rng, share, runs=3):
+    """Classes told by a method that is right this often, (S, N)."""
+    right = rng.random((runs, len(LABELS))) < share
+    other = (LABELS + rng.integers(1, 4, right.shape)) % 4
+    return np.where(right, LABELS, other)
+
+
+@pytest.fixture(scope="module")
+def found():
+    rng = np.random.default_rng(1)
+    # Half of the images of class 3 are hard for a.
+    a = told(rng, np.where(LABELS == 3, 0.5, 0.9))
+    return {"a": a, "b": told(rng, 0.8)}
+
+
+@pytest.fixture(scope="module")
+def hits(found):
+    return {name: own == LABELS for name, own in found.items()}
+
+
+def test_hits_score_as_classes_do(found, hits):
+    """The same scores; the resamples are others of the same images."""
+    accuracy = {"metric": ev.accuracy_from}
+    ours, theirs = (
+        bootstrap(LABELS, hits),
+        bootstrap(LABELS, found, **accuracy),
+    )
+    np.testing.assert_allclose(ours["mean"], theirs["mean"])
+    np.testing.assert_allclose(ours["std"], theirs["std"])
+    for end in ("low", "high"):
+        np.testing.assert_allclose(ours[end], theirs[end], atol=0.004)
+    ours = differences(LABELS, hits, "b").loc[0]
+    theirs = differences(LABELS, found, "b", **accuracy).loc[0]
+    for name in ("delta", "half_width", "above", "below"):
+        assert ours[name] == pytest.approx(theirs[name])
+    for end in ("low", "high"):
+        assert ours[end] == pytest.approx(theirs[end], abs=0.005)
+
+
+def test_hits_of_groups_count_images():
+    groups = np.repeat(np.arange(100), 2)
+    hits = np.zeros((1, 200), bool)
+    hits[0, :50] = True
+    row = bootstrap(LABELS, {"a": hits}, groups).loc[0]
+    assert (row["mean"], row["n_units"], row["fewest_units"]) == (
+        0.25,
+        100,
+        25,
+    )
+
+
+def test_runs_are_counted_as_pairs():
+    a = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 0]], bool)
+    b = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]], bool)
+    row = differences([0, 0, 0], {"a": a, "b": b}, "b").loc[0]
+    assert (row["above"], row["below"]) == (1, 1)
+    assert row["delta"] == pytest.approx(0, abs=1e-12)
+    with pytest.raises(ValueError, match="not equally many seeds"):
+        differences([0, 0, 0], {"a": a, "b": b[:2]}, "b")
+
+
+def test_equal_methods_are_never_clear(hits):
+    row = differences(LABELS, {"a": hits["a"], "same": hits["a"]}, "a").loc[0]
+    assert (row["delta"], row["low"], row["high"]) == (0, 0, 0)
+    assert not row["clear"]
+
+
+def test_half_width_is_the_t_interval_of_the_seeds():
+    rng = np.random.default_rng(3)
+    hits = {m: rng.random((5, len(LABELS))) < 0.7 for m in "ab"}
+    by_run = hits["a"].mean(axis=1) - hits["b"].mean(axis=1)
+    low, high = stats.t.interval(0.95, 4, by_run.mean(), stats.sem(by_run))
+    row = differences(LABELS, hits, "b").loc[0]
+    assert row["half_width"] == pytest.approx((high - low) / 2)
+    expected = by_run.mean(), low, high
+    assert ev.t_interval(by_run) == pytest.approx(expected)
+    assert np.isnan(ev.t_interval([1.0])[1:]).all()
+
+
+def test_half_width_leaves_out_what_strata_explain(hits):
+    a, b = hits["a"], hits["b"]
+    worse = np.zeros_like(b)  # the runs of another training set
+    both = {"a": np.concatenate([a, a]), "b": np.concatenate([b, worse])}
+    apart, alike, one_each = (
+        differences(LABELS, both, "b", strata=strata).loc[0]
+        for strata in ([0, 0, 0, 1, 1, 1], None, range(6))
+    )
+    assert apart["half_width"] < alike["half_width"] / 5
+    assert np.isnan(one_each["half_width"])
+    assert not one_each["clear"]
+    # By hand: sums of squares 2 and 8 about their means, 4 - 2 degrees.
+    expected = stats.t.ppf(0.975, 2) * np.sqrt(10 / 2 / 4)
+    assert half_width([1, 3, 10, 14], [*"aabb"]) == pytest.approx(expected)
+
+
+def test_a_difference_within_its_half_width_is_not_clear():
+    """One run of three wins by far: the images say yes, the seeds no."""
+    a = np.ones((3, len(LABELS)), bool)
+    b = a.copy()
+    b[0, ::2] = False
+    row = differences(LABELS, {"a": a, "b": b}, "b").loc[0]
+    assert row["low"] > 0.1
+    assert row["half_width"] > row["delta"]
+    assert not row["clear"]
+
+
+def test_clear_is_stricter_than_one_interval(monkeypatch):
+    """20 methods of one skill: single intervals err now and then."""
+    monkeypatch.setattr(
+        intervals, "half_width", lambda gaps, _: np.zeros(len(gaps))
+    )
+    single, clear, studies = 0, 0, 60
+    for study in range(studies):
+        rng = np.random.default_rng(study)
+        hits = {m: rng.random((1, len(LABELS))) < 0.8 for m in range(21)}
+        table = differences(LABELS, hits, 0, seed=study)
+        single += ((table["low"] > 0) | (table["high"] < 0)).any()
+        clear += table["clear"].any()
+    # About a third of the studies, and about a twentieth of them.
+    assert single > studies / 4
+    assert clear < studies / 8
+
+
+def test_a_large_difference_is_clear(hits):
+    good = told(np.random.default_rng(2), 0.97) == LABELS
+    pairs = [("good", "b"), ("a", "b")]
+    table = differences(LABELS, {**hits, "good": good}, pairs=pairs)
+    assert table.loc[0, "clear"]
+    assert table.loc[0, "low"] > 0.1
+
+
+TRUTH = np.repeat([0, 1], 50)
+_RNG = np.random.default_rng(0)
+A, B = (
+    np.where(_RNG.random((3, 100)) < share, TRUTH, 1 - TRUTH)
+    for share in (0.7, 0.9)
+)
+BOTH = {"metric": ev.accuracy_from, "within_classes": False}
+BOTH["over_seeds"] = True
+
+
+def test_over_seeds_adds_the_half_widths_as_squares():
+    row = differences(TRUTH, {"a": A, "b": B}, "a", **BOTH).loc[0]
+    each = (B == TRUTH).mean(axis=1) - (A == TRUTH).mean(axis=1)
+    assert row["delta"] == pytest.approx(each.mean())
+    t = stats.ttest_1samp(each, 0).confidence_interval(0.95)
+    assert row["half_width"] == pytest.approx(t.high - each.mean())
+    # Accuracy is a mean over images, whose interval is well known.
+    images = ((B == TRUTH) * 1.0 - (A == TRUTH)).mean(axis=0)
+    persons = 1.96 * images.std() / np.sqrt(len(images))
+    half = np.hypot(persons, row["half_width"])
+    assert row["high"] - row["delta"] == pytest.approx(half, rel=0.08)
+    assert row["delta"] - row["low"] == pytest.approx(half, rel=0.08)
+    # A score is a difference to nothing right.
+    wrong = np.broadcast_to(1 - TRUTH, A.shape)
+    score = bootstrap(TRUTH, {"a": A}, **BOTH).loc[0]
+    gain = differences(TRUTH, {"a": A, "0": wrong}, "0", **BOTH).loc[0]
+    assert score["mean"] == pytest.approx(gain["delta"])
+    for name in ("low", "high", "half_width"):
+        assert score[name] == pytest.approx(gain[name])
+
+
+def test_one_seed_leaves_the_groups():
+    row = differences(TRUTH, {"a": A[0], "b": B[0]}, "a", **BOTH).loc[0]
+    assert np.isnan(row["half_width"])
+    assert row["low"] < row["delta"] < row["high"]
+
+
+def test_images_of_one_person_are_one_group():
+    fives = np.arange(100) // 5
+    said = np.where(fives % 2 == 0, TRUTH, 1 - TRUTH)
+    widths = []
+    for groups in (None, fives):
+        row = bootstrap(TRUTH, {"a": said}, groups, **BOTH).loc[0]
+        widths.append(row["high"] - row["low"])
+    assert widths[1] / widths[0] == pytest.approx(np.sqrt(5), rel=0.15)
+
+
+def test_mean_interval_counts_each_group_once():
+    values = np.array([[1.0, 1, 1, 4, np.nan]] * 2)
+    found = ev.mean_interval(values, np.array(["a", "a", "a", "b", "c"]))
+    half = stats.t.ppf(0.975, 1) * 3 / 2
+    assert found == pytest.approx((2.5, 2.5 - half, 2.5 + half))
+
+
+def test_mcnemar_by_hand():
+    # b alone is right 8 times, a alone twice: p = 2 P(X <= 2), X ~ B(10, ½).
+    y_true = np.zeros(20, dtype=int)
+    a = np.array([1] * 8 + [0] * 2 + [0] * 6 + [1] * 4)
+    b = np.array([0] * 8 + [1] * 2 + [0] * 6 + [1] * 4)
+    result = ev.mcnemar(y_true, a, b)
+    assert (result.b_only, result.a_only) == (8, 2)
+    assert result.p == pytest.approx(2 * (1 + 10 + 45) / 1024)
+    assert ev.mcnemar(y_true, b, a).p == result.p
+    assert ev.mcnemar(y_true, a, a) == (0, 0, 1.0)
+    with pytest.raises(ValueError, match="one seed at a time"):
+        ev.mcnemar(y_true, np.stack([a, a]), b)
+
+
+def test_prediction_interval_by_hand():
+    # n = 4, mean 5, s² = (9 + 1 + 1 + 9) / 3, t(0.975, 3) = 3.1824.
+    half = 3.182446 * np.sqrt(20 / 3) * np.sqrt(1.25)
+    found = ev.prediction_interval([2, 4, 6, 8])
+    assert found == pytest.approx((5 - half, 5 + half), rel=1e-6)
+    with pytest.raises(ValueError, match="at least 2 runs"):
+        ev.prediction_interval([0.8])
