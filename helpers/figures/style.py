@@ -39,7 +39,7 @@ class Chart(Figure):
     """A figure of lines and areas, which Jupyter shows as a small PNG."""
 
     def _repr_png_(self) -> bytes:
-        return _png(self, SHOWN_DPI)
+        return _packed(self, SHOWN_DPI)
 
 
 class Sheet(Figure):
@@ -50,7 +50,7 @@ class Sheet(Figure):
     """
 
     def _repr_jpeg_(self) -> bytes:
-        return _jpeg(self, SHOWN_DPI)
+        return _packed(self, SHOWN_DPI)
 
 
 def new_chart(width: float, height: float) -> Chart:
@@ -163,11 +163,9 @@ def save(fig: Figure, workspace: Workspace, name: str) -> Figure:
 
     A sheet of images becomes a ``.jpg``.
     """
-    suffix, packed = (
-        ("jpg", _jpeg) if isinstance(fig, Sheet) else ("png", _png)
-    )
+    suffix = "jpg" if isinstance(fig, Sheet) else "png"
     file = workspace.figures / f"{workspace.notebook}_{name}.{suffix}"
-    atomic_write(file, packed(fig, SAVED_DPI))
+    atomic_write(file, _packed(fig, SAVED_DPI))
     return fig
 
 
@@ -209,15 +207,12 @@ def _rendered(fig: Figure, dpi: int) -> Image.Image:
         return image.convert("RGB")
 
 
-def _png(fig: Figure, dpi: int) -> bytes:
-    # A chart has few colours: this halves its size and shows nowhere.
-    image = _rendered(fig, dpi).quantize(256, dither=Image.Dither.NONE)
-    packed = io.BytesIO()
-    image.save(packed, format="PNG", optimize=True)
-    return packed.getvalue()
-
-
-def _jpeg(fig: Figure, dpi: int) -> bytes:
-    packed = io.BytesIO()
-    _rendered(fig, dpi).save(packed, format="JPEG", quality=88, subsampling=0)
+def _packed(fig: Figure, dpi: int) -> bytes:
+    image, packed = _rendered(fig, dpi), io.BytesIO()
+    if isinstance(fig, Sheet):
+        image.save(packed, format="JPEG", quality=88, subsampling=0)
+    else:
+        # A chart has few colours: this halves its size and shows nowhere.
+        image = image.quantize(256, dither=Image.Dither.NONE)
+        image.save(packed, format="PNG", optimize=True)
     return packed.getvalue()

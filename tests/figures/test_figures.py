@@ -118,7 +118,6 @@ GRID = pd.DataFrame(
 )
 INTERVALS = GRID.map(lambda v: f"{v:+.3f}\n[{v - 0.01:+.3f}, -0.001]")
 CONFUSION = np.array([[8, 2, 0], [3, 1, 0], [0, 0, 0]])
-GRADES = ("mild", "moderate", "severe", "very severe")
 CIRCLES = pd.DataFrame({"x": [10.0, 20], "y": [5.0, 15], "radius": [4.0, 6]})
 FOUND = {"found": CIRCLES, "false": CIRCLES[:1], "missed": CIRCLES[:0]}
 MAPS = {
@@ -129,124 +128,106 @@ MAPS = {
 SPOTS = pd.DataFrame({"x": [0.25, 0.5], "y": [0.5, 0.75], "radius": 0.05})
 TITLES = ["very severe →\nvery severe"] * 5
 
-# What is drawn, to the function's arguments.
+
+def given(*arguments, **options):
+    return arguments, options
+
+
+# What is drawn, to the arguments of the function that is its first word.
 DRAWN = {
-    "bar_chart": (COUNTS / 900, CLASSES, "Weights", "Weight"),
-    "class_counts": (COUNTS, CLASSES),
-    "gradient_share": ({"none": COUNTS, "eq. (1)": np.ones(5)}, CLASSES),
-    "histories": (HISTORY,),
-    "histories, long labels": (BY_SPLIT, "History", "split", "Accuracy"),
-    "curves": (PANELS, P, "Losses", "p", {"log_y": ["Ratio"], "mark": 0.5}),
-    "curves, four panels": (
+    "bar_chart": given(COUNTS / 900, CLASSES, "Weights", "Weight"),
+    "class_counts": given(COUNTS, CLASSES),
+    "gradient_share": given({"none": COUNTS, "eq. (1)": np.ones(5)}, CLASSES),
+    "histories": given(HISTORY),
+    "histories, long labels": given(BY_SPLIT, "History", "split", "Accuracy"),
+    "curves": given(PANELS, P, "Losses", "p", log_y=["Ratio"], mark=0.5),
+    "curves, four panels": given(
         {f"Share {k}": {"head": np.arange(20)} for k in range(4)},
         range(1, 21),
     ),
-    "curves, both axes": ({"L": FOCAL}, P, {"log_x": True, "log_y": ["L"]}),
-    "curves, of tables": (
+    "curves, both axes": given({"L": FOCAL}, P, log_x=True, log_y=["L"]),
+    "curves, of tables": given(
         {f"set {k}": pd.DataFrame({"f1": P}) + k for k in range(8)},
-        {"mark": {f"set {k}": k for k in range(8)}, "columns": 4},
+        mark={f"set {k}": k for k in range(8)},
+        columns=4,
     ),
-    "curves, of networks": (
-        {"Crops": NETWORKS, "Mushrooms": NETWORKS},
-        {"markers": True},
+    "curves, of networks": given(
+        {"Crops": NETWORKS, "Mushrooms": NETWORKS}, markers=True
     ),
-    "curves, of classes": (
+    "curves, of classes": given(
         {"Weights": dict(zip(OF_CLASSES, SHARES[:4].T, strict=True))},
         [1, 8, 32, 381],
-        {"colours": OF_CLASSES, "log_x": True},
+        colours=OF_CLASSES,
+        log_x=True,
     ),
-    "curves, of many": (
-        {"CIFAR-10": {f"ρ = {r}": P * r for r in (1, 10, 20, 50, 100)}},
+    "curves, of many": given(
+        {"CIFAR-10": {f"ρ = {r}": P * r for r in (1, 10, 20, 50, 100)}}
     ),
-    "scores_over": (
-        *(DEPTHS, "network", "method", "Title"),
-        {"panel": "dataset", "std": True},
+    "curves, stacked": given(
+        {f"Loss balance, totals: {k}": STACKED for k in range(6)},
+        range(1, 21),
+        colours=OF_CLASSES,
+        stacked=True,
+        sharey=True,
     ),
-    "scores_over, sizes": (
+    "scores_over": given(
+        DEPTHS, "network", "method", "Title", panel="dataset", std=True
+    ),
+    "scores_over, sizes": given(
         *(SIZES, "side", "lesion_size", "Title", "Side (pixels)"),
-        {"scores": OVER_SIZES, "log_x": True},
+        scores=OVER_SIZES,
+        log_x=True,
     ),
-    "scores_over, rates": (
+    "scores_over, rates": given(
         *(RATES, "rate", "kind"),
-        {"scores": {"Score": "value", "Moved": "moved"}},
-        {"log_x": True, "log_y": ["Moved"]},
+        scores={"Score": "value", "Moved": "moved"},
+        log_x=True,
+        log_y=["Moved"],
     ),
-    "scores_over, gains": (
+    "scores_over, gains": given(
         *(GAINS, "rho", "label", "Title", "ρ"),
-        {"panel": "panel", "log_x": True, "zero": True},
+        panel="panel",
+        log_x=True,
+        zero=True,
     ),
-    "scores_over, splits": (
+    "scores_over, splits": given(
         with_ends(grid(split=["random", "by source"], method=[A, B])),
         "split",
         "method",
     ),
-    "curves, stacked": (
-        {f"Loss balance, totals: {k}": STACKED for k in range(6)},
-        range(1, 21),
-        {"colours": OF_CLASSES, "stacked": True, "sharey": True},
+    "interval_plot": given(EFFECTS),
+    "dot_plot": given({"ρ = 10": SCORES, "b": SCORES.assign(low=np.nan)}, "T"),
+    "scores_by_class": given(CHANGE),
+    "scores_by_class, printed": given(CHANGE[CHANGE["origin"] == "published"]),
+    "confusion_matrices": given(
+        {"A": CONFUSION, "B": CONFUSION / 4}, ["mild", "moderate", "severe"]
     ),
-    "interval_plot": (EFFECTS,),
-    "dot_plot": ({"ρ = 10": SCORES, "b": SCORES.assign(low=np.nan)}, "T"),
-    "scores_by_class": (CHANGE,),
-    "scores_by_class, printed": (CHANGE[CHANGE["origin"] == "published"],),
-    "confusion_matrices": ({"A": CONFUSION, "B": CONFUSION / 4}, GRADES[:3]),
-    "heat_maps": ({"": GRID}, "Grid"),
-    "heat_maps, with intervals": (
-        {"": GRID},
-        "Accuracy, focal − cross-entropy",
-        {"texts": {"": INTERVALS}},
+    "heat_maps": given({"": GRID}, "Grid"),
+    "heat_maps, with intervals": given(
+        {"": GRID}, "Focal − cross-entropy", texts={"": INTERVALS}
     ),
-    "heat_maps, two": (
-        {"CIFAR-10": ABLATION, "CIFAR-100": ABLATION},
-        {"digits": 1, "limit": 6},
+    "heat_maps, two": given(
+        {"CIFAR-10": ABLATION, "CIFAR-100": ABLATION}, digits=1, limit=6
     ),
-    "sample_sheet": (
+    "sample_sheet": given(
         SQUARE,
         np.repeat(np.arange(5), [8, 6, 3, 2, 1]),
         CLASSES,
-        {"captions": [f"source {i}" for i in range(20)]},
+        captions=[f"source {i}" for i in range(20)],
     ),
-    "image_grid": (SQUARE[:8], ["true Papules\nsaid Pustules 0.99"] * 8),
-    "image_grid, wide": (
-        [IMAGES[0], IMAGES[0, :, :, 0]],
-        ["colours", "greys"],
-        {"width": 9.6},
+    "image_grid": given(SQUARE[:8], ["true Papules\nsaid Pustules 0.99"] * 8),
+    "image_grid, wide": given(
+        [IMAGES[0], IMAGES[0, :, :, 0]], ["colours", "greys"], width=9.6
     ),
-    "circles_on": (IMAGES[0], "one", FOUND),
-    "map_sheet": (SQUARE[:5], MAPS, TITLES, [SPOTS] * 5),
-    "map_sheet, nobody knows": (SQUARE[:5], MAPS, TITLES),
+    "circles_on": given(IMAGES[0], "one", FOUND),
+    "map_sheet": given(SQUARE[:5], MAPS, TITLES, [SPOTS] * 5),
+    "map_sheet, nobody knows": given(SQUARE[:5], MAPS, TITLES),
 }
 
 
 def drawn(name):
-    """The figure: a last argument that is a dictionary has options."""
-    options = {}
-    for argument in DRAWN[name]:
-        if isinstance(argument, dict) and set(argument) <= OPTIONS:
-            options |= argument
-    plain = [
-        argument
-        for argument in DRAWN[name]
-        if not (isinstance(argument, dict) and set(argument) <= OPTIONS)
-    ]
-    return getattr(figures, name.split(",")[0])(*plain, **options)
-
-
-OPTIONS = {
-    *("captions", "colours", "columns", "digits", "limit", "log_x", "log_y"),
-    *(
-        "mark",
-        "markers",
-        "panel",
-        "scores",
-        "sharey",
-        "stacked",
-        "std",
-        "texts",
-        "width",
-        "zero",
-    ),
-}
+    arguments, options = DRAWN[name]
+    return getattr(figures, name.split(",")[0])(*arguments, **options)
 
 
 def test_every_figure_is_tested():
