@@ -8,9 +8,7 @@ from matplotlib.lines import Line2D
 
 from helpers.figures.style import INK, legend_below, new_sheet
 
-MOST_CLASSES = 20
-"""Rows of a sheet: with more, no image could be made out."""
-
+_GREYS = {"cmap": "gray", "vmin": 0, "vmax": 255}
 # Of seaborn's "colorblind" palette.
 _CIRCLES = {
     "found": ("#029E73", "-"),
@@ -19,7 +17,7 @@ _CIRCLES = {
 }
 
 
-def some_classes(n_classes: int, most: int = MOST_CLASSES) -> np.ndarray:
+def some_classes(n_classes: int, most: int = 20) -> np.ndarray:
     """Return the classes to show: all, or at most ``most`` at even steps."""
     shown = min(n_classes, most)
     return np.linspace(0, n_classes - 1, shown).round().astype(int)
@@ -31,7 +29,7 @@ def sample_sheet(
     class_names,
     per_class: int = 6,
     captions=None,
-    most: int = MOST_CLASSES,
+    most: int = 20,
 ) -> Figure:
     """A row of images for each class, or for some of very many.
 
@@ -50,18 +48,16 @@ def sample_sheet(
     classes = some_classes(len(class_names), most)
     side = 1.15
     height = side if captions is None else side + 0.2
-    fig = new_sheet(per_class * side + 0.9, len(classes) * height)
-    axes = fig.subplots(len(classes), per_class, squeeze=False)
+    size = per_class * side + 0.9, len(classes) * height
+    fig, axes = new_sheet(*size, len(classes), per_class)
     if len(classes) < len(class_names):
         fig.suptitle(f"{len(classes)} of {len(class_names)} classes")
     for line, label in zip(axes, classes, strict=True):
         members = np.flatnonzero(labels == label)
         shown = min(per_class, len(members))
         spread = np.linspace(0, len(members) - 1, shown).round().astype(int)
-        for ax in line:
-            _show(ax)
         for ax, n in zip(line, members[spread], strict=False):
-            _show(ax, images[n])
+            ax.imshow(images[n])
             if captions is not None:
                 ax.set_xlabel(str(captions[n]), fontsize=8, labelpad=2)
         _beside(line[0], class_names[label])
@@ -81,21 +77,17 @@ def image_grid(
     width : in inches; by default as fits the number of columns
     """
     if len(images) != len(titles) or not len(images):
-        raise ValueError(
-            f"one title an image: got {len(images)} images and "
-            f"{len(titles)} titles"
-        )
+        got = f"{len(images)} images and {len(titles)} titles"
+        raise ValueError(f"one title an image: got {got}")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     lines = max(str(title).count("\n") + 1 for title in titles)
     side = width / columns if width else min(8 / columns, 2.2)
     high = side * images[0].shape[0] / images[0].shape[1]
-    fig = new_sheet(columns * side, rows * (high + 0.17 * lines))
-    axes = fig.subplots(rows, columns, squeeze=False).ravel()
-    for ax in axes:
-        _show(ax)
-    for ax, image, title in zip(axes, images, titles, strict=False):
-        _show(ax, image)
+    size = columns * side, rows * (high + 0.17 * lines)
+    fig, axes = new_sheet(*size, rows, columns)
+    for ax, image, title in zip(axes.ravel(), images, titles, strict=False):
+        ax.imshow(image, **_GREYS)
         ax.set_title(str(title), fontsize=8, loc="center", pad=3)
     return fig
 
@@ -141,10 +133,10 @@ def map_sheet(
     side = images.shape[1]
     extent = (0, side, side, 0)
     rows = len(maps) + 1
-    fig = new_sheet(1.35 * len(images) + 1.3, 1.35 * rows + 0.5)
-    axes = fig.subplots(rows, len(images), squeeze=False)
+    size = 1.35 * len(images) + 1.3, 1.35 * rows + 0.5
+    fig, axes = new_sheet(*size, rows, len(images))
     for n, ax in enumerate(axes[0]):
-        _show(ax, images[n], extent=extent)
+        ax.imshow(images[n], extent=extent)
         ax.set_title(titles[n], fontsize=8, loc="center", pad=3)
         if lesions is not None:
             # Twice the radius: a ring round a lesion, not upon it.
@@ -154,21 +146,12 @@ def map_sheet(
     look = {"cmap": "inferno", "vmin": 0, "vmax": 1, "alpha": 0.6}
     for line, (name, own) in zip(axes[1:], maps.items(), strict=True):
         for ax, image, values in zip(line, images, own, strict=True):
-            _show(ax, image.mean(axis=2), extent=extent)
+            ax.imshow(image.mean(axis=2), extent=extent, **_GREYS)
             low, high = np.min(values), np.max(values)
             shown = (values - low) / ((high - low) or 1)
             ax.imshow(shown, extent=extent, **look)
         _beside(line[0], name)
     return fig
-
-
-def _show(ax, image=None, **options) -> None:
-    """One image without axes, greys from black to white; None: empty."""
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-    ax.grid(False)
-    if image is not None:
-        ax.imshow(image, cmap="gray", vmin=0, vmax=255, **options)
 
 
 def _beside(ax, text: str) -> None:
@@ -179,17 +162,16 @@ def _beside(ax, text: str) -> None:
 
 def _draw_circles(ax, table, colour, dashes, width=1.1) -> None:
     across = 2 * table["radius"].to_numpy(float)
-    ax.add_collection(
-        EllipseCollection(
-            across,
-            across,
-            np.zeros(len(table)),
-            units="xy",
-            offsets=table[["x", "y"]].to_numpy(float),
-            offset_transform=ax.transData,
-            facecolors="none",
-            edgecolors=colour,
-            linestyles=dashes,
-            linewidths=width,
-        )
+    circles = EllipseCollection(
+        across,
+        across,
+        np.zeros(len(table)),
+        units="xy",
+        offsets=table[["x", "y"]].to_numpy(float),
+        offset_transform=ax.transData,
+        facecolors="none",
+        edgecolors=colour,
+        linestyles=dashes,
+        linewidths=width,
     )
+    ax.add_collection(circles)

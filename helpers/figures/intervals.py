@@ -17,6 +17,10 @@ from helpers.figures.style import (
 )
 
 BASELINE = "cross_entropy"
+_MARKS = {
+    "measured": {"marker": "o", "label": "measured, 95% interval"},
+    "published": {"marker": "D", "label": "published", "mfc": "white"},
+}
 
 
 def interval_plot(
@@ -103,21 +107,16 @@ def scores_by_class(
     ]
     fig = new_chart(8, 1.4 + (0.2 + 0.11 * len(kinds)) * len(classes))
     ax = fig.subplots()
-    apart = 0.18 * (np.arange(len(kinds)) - (len(kinds) - 1) / 2)
     lines, marks = {}, {}
-    for shift, (origin, method) in zip(apart, kinds, strict=True):
+    for rank, (origin, method) in enumerate(kinds):
         rows = table[(table.origin == origin) & (table.method == method)]
         rows = rows.set_index("class").reindex(classes)
+        y = np.arange(len(classes)) + 0.18 * (rank - (len(kinds) - 1) / 2)
         label, colour = method_look(method)
-        y = np.arange(len(classes)) + shift
-        look = {"mfc": "white", "label": "published", "marker": "D"}
-        if origin == "measured":
-            look = {"label": "measured, 95% interval", "marker": "o"}
-        look |= {"ls": "none", "ms": 6}
         ax.hlines(y, rows["low"], rows["high"], color=colour, lw=1.3)
-        ax.plot(rows["value"], y, color=colour, **look)
+        ax.plot(rows["value"], y, color=colour, ls="none", **_MARKS[origin])
         lines[method] = Line2D([], [], color=colour, lw=4, label=label)
-        marks[origin] = Line2D([], [], color=INK, **look)
+        marks[origin] = Line2D([], [], color=INK, ls="none", **_MARKS[origin])
     rows_from_the_top(ax, classes)
     for line in range(1, len(classes)):
         ax.axhline(line - 0.5, color="#E6E6E6", lw=1, zorder=0)

@@ -61,12 +61,19 @@ def new_chart(width: float, height: float) -> Chart:
     return fig
 
 
-def new_sheet(width: float, height: float) -> Sheet:
-    """An empty sheet, its images close together; sizes in inches."""
+def new_sheet(
+    width: float, height: float, rows: int, columns: int
+) -> tuple[Sheet, np.ndarray]:
+    """A sheet of images close together, and its empty axes (rows, columns)."""
     _use_style()
     fig = Sheet(figsize=(width, height), layout="compressed")
     fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
-    return fig
+    axes = fig.subplots(rows, columns, squeeze=False)
+    for ax in axes.ravel():
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        ax.grid(False)
+    return fig, axes
 
 
 def new_panels(
@@ -111,7 +118,8 @@ def new_panels(
 def legend_below(fig: Figure, handles=None, title: str | None = None) -> None:
     """One legend under all panels, each label once, as wide as it fits."""
     if handles is None:
-        handles = [h for ax in fig.axes for h in _labelled(ax)]
+        labelled = [ax.get_legend_handles_labels()[0] for ax in fig.axes]
+        handles = [handle for own in labelled for handle in own]
     shown = {handle.get_label(): handle for handle in handles}
     inches = [0.07 * len(label) + 0.6 for label in shown]
     row = sum(inches) <= fig.get_figwidth()
@@ -170,9 +178,10 @@ def save(fig: Figure, workspace: Workspace, name: str) -> Figure:
 
 
 def _use_style() -> None:
-    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
-    mpl.rcParams.update(
-        {
+    sns.set_theme(
+        style="whitegrid",
+        palette="colorblind",
+        rc={
             "figure.dpi": SHOWN_DPI,
             "font.size": 10,
             "axes.titlesize": 11,
@@ -192,12 +201,8 @@ def _use_style() -> None:
             "axes.spines.right": False,
             "axes.titlelocation": "left",
             "lines.linewidth": 1.8,
-        }
+        },
     )
-
-
-def _labelled(ax) -> list:
-    return ax.get_legend_handles_labels()[0]
 
 
 def _rendered(fig: Figure, dpi: int) -> Image.Image:
