@@ -16,8 +16,7 @@ from helpers.runner.kernel import Interrupted
 from helpers.runner.notebooks import Refused, parse_settings
 from helpers.runner.sharing import run_in_place
 from helpers.runner.study import run_study
-from helpers.session import PROFILES
-from helpers.terminal import any_text, say
+from helpers.session import PROFILES, any_text, say
 
 OPTIONS = {
     "--profile": {

@@ -7,12 +7,13 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from numbers import Integral, Real
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TextIO
 
 import pandas as pd
 
@@ -291,3 +292,31 @@ def _device(versions: dict[str, str]) -> str:
         os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1)
     )
     return ", ".join(gpus) or f"{len(allowed(0))} CPU cores"
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    r"""Print a text to ``stream``, by default to standard output.
+
+    A run never depends on the terminal: characters outside its encoding come
+    out as escapes, such as ``\u0394`` for a Greek capital delta, and what
+    cannot be written at all, for example because the reader of a pipe has
+    gone, is dropped.
+    """
+    stream = sys.stdout if stream is None else stream
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        print(shown, file=stream, flush=True)
+    except BrokenPipeError:
+        # Python would complain again when it flushes the stream at its end.
+        with suppress(OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+    except (OSError, ValueError):
+        pass
+
+
+def any_text() -> None:
+    """Let ``print`` and argparse's help escape instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

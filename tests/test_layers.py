@@ -10,7 +10,6 @@ from helpers.paths import ROOT
 HELPERS = ROOT / "helpers"
 ORDER = [
     "paths",
-    "terminal",
     "session",
     "imbalance",
     "evaluation",

@@ -28,7 +28,7 @@ import pandas as pd
 
 from helpers import paths
 from helpers.data import chula
-from helpers.terminal import say
+from helpers.session import say
 
 REPOSITORY = "github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset"
 COMMIT = "fa130f48135d79bbd69f8e540b533511017d6896"

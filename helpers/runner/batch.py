@@ -20,7 +20,7 @@ from helpers.runner import notebooks, provenance
 from helpers.runner.folder import RunFolder, new_folder, newest_folder
 from helpers.runner.kernel import Interrupted, execute, stop_signals
 from helpers.runner.notebooks import Notebook
-from helpers.terminal import say
+from helpers.session import say
 
 DONE, KEPT = "done", "kept"
 
