@@ -9,8 +9,7 @@ import keras
 import pytest
 
 from helpers import paths, session
-from helpers.data import catalog as datasets
-from helpers.data import chula
+from helpers.data import load, red_cells
 from helpers.paths import RUNS_DIR, atomic_write
 
 TABLE = {
@@ -114,7 +113,7 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     assert session.begin("00", "smoke", "~/run").run_dir == (
         tmp_path.resolve() / "run"
     )
-    for loader in (chula.load_cells, lambda d: datasets.load("mine", d)):
+    for loader in (red_cells.load_cells, lambda d: load("mine", d)):
         with pytest.raises(FileNotFoundError, match=str(tmp_path / "data")):
             loader("~/data")
 

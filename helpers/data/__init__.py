@@ -4,15 +4,23 @@
 """
 
 from helpers.data.audit import (
+    audit_report,
     duplicates,
     left_out,
     near_duplicates,
+    thumbnails,
     used_files,
 )
-from helpers.data.catalog import DRAWN, OWN, load, load_folder
-from helpers.data.chula import ELLIPTOCYTE, read_photograph
-from helpers.data.pixels import statistics, thumbnails
-from helpers.data.red_cells import load_three, rotated_copies, unit_of
+from helpers.data.catalog import OWN, load, load_three
+from helpers.data.dataset import ImageDataset
+from helpers.data.image_folder import load_folder
+from helpers.data.red_cells import (
+    CHULA,
+    CHULA_CLASSES,
+    ELLIPTOCYTE,
+    read_photograph,
+    rotated_copies,
+)
 from helpers.data.segmentation import (
     Search,
     cut_square,
@@ -23,6 +31,7 @@ from helpers.data.segmentation import (
     to_grey,
     typical_diameter,
 )
+from helpers.data.synthetic.acne import CLASS_NAMES as ACNE_CLASSES
 from helpers.data.synthetic.acne import draw_lesion
 from helpers.data.synthetic.severity import (
     GRADES,

@@ -11,121 +11,73 @@ photographs than these: of the others only the names are told.
 """
 
 import argparse
-import hashlib
 import os
-import re
-import shutil
-import stat
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pooch
 
 from helpers import paths
-from helpers.data import chula
+from helpers.data.red_cells import CHULA
 from helpers.session import say
 
-REPOSITORY = "github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset"
 COMMIT = "fa130f48135d79bbd69f8e540b533511017d6896"
-ARCHIVE = (
-    "https://codeload.github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset/zip/"
-    + COMMIT
-)
+REPOSITORY = "Chula-PIC-Lab/Chula-RBC-12-Dataset"
+ARCHIVE = f"https://codeload.github.com/{REPOSITORY}/zip/{COMMIT}"
+TOP = f"Chula-RBC-12-Dataset-{COMMIT}"
+"""The archive's folder. Only these of its members are unpacked:"""
+MEMBERS = ("Dataset/", "Label/", "README.md", "LICENSE")
+
 CHECKSUMS = paths.ROOT / "data" / "checksums" / "chula-rbc-12.csv"
 """Columns file (below the data set's folder) and sha256."""
 
-LARGEST = 2_000_000_000
-"""Bytes, packed or unpacked, above which an archive is refused."""
 
-# Nothing else of the archive is unpacked, and so nothing beside the folder.
-_WANTED = re.compile(
-    r"[^/.][^/]*/(Dataset/[1-9][0-9]*\.jpg|Label/[1-9][0-9]*\.txt|README\.md"
-    r"|LICENSE)"
-)
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What was fetched: where to, and how many of its files were checked."""
-
-    folder: Path
-    n_files: int
-    n_checked: int
-
-
-def fetch_chula(to: Path | str | None = None) -> Fetched:
+def fetch_chula(to: Path | str | None = None) -> tuple[Path, int]:
     """Download Chula RBC-12 into ``TO/chula-rbc-12`` and check it.
 
     to: the data folder; default ``WORKBOOK_DATA`` or ``data/``. The folder
     appears whole, after every file that has a checksum has agreed with it.
+    Returns it, and how many files were checked.
 
     Raises FileExistsError where there is such a folder, ConnectionError
-    where the archive cannot be fetched, ValueError where it is no archive, is
-    too large, or a file with a checksum is missing or differs.
+    where the archive cannot be fetched, ValueError where it is no archive,
+    or a file with a checksum is missing or differs.
     """
     to = paths.data_folder(to)
-    target = to / chula.NAME
+    target = to / CHULA
     if target.exists():
         raise FileExistsError(
             f"{target} is there already and is left alone; move it away to "
             "download it anew"
         )
     to.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{chula.NAME}.", dir=to) as work:
-        archive, drawn = Path(work) / "archive.zip", Path(work) / chula.NAME
-        _download(archive, target)
-        n_files = _unpack(archive, drawn)
-        n_checked = _check(drawn)
-        os.rename(drawn, target)
-    return Fetched(target, n_files, n_checked)
-
-
-def _download(archive: Path, target: Path) -> None:
-    try:
-        with (
-            urllib.request.urlopen(ARCHIVE, timeout=60) as answer,
-            archive.open("wb") as file,
-        ):
-            left = LARGEST
-            while part := answer.read(1 << 20):
-                left -= len(part)
-                if left < 0:
-                    raise ValueError(f"{ARCHIVE} is larger than {LARGEST} B")
-                file.write(part)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise ConnectionError(
-            f"{ARCHIVE} could not be fetched ({error}). Without a network "
-            f"here, get {REPOSITORY} at commit {COMMIT[:7]} elsewhere and "
-            f"put its folders Dataset and Label into {target}"
-        ) from error
-
-
-def _unpack(archive: Path, folder: Path) -> int:
-    """Unpack what belongs to the data set; return how many files."""
-    try:
-        packed = zipfile.ZipFile(archive)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{ARCHIVE} gave no zip archive: {error}") from error
-    with packed:
-        wanted = {}
-        for info in packed.infolist():
-            match = _WANTED.fullmatch(info.filename)
-            linked = stat.S_ISLNK(info.external_attr >> 16)
-            if match and not linked:
-                wanted[match[1]] = info
-        if sum(info.file_size for info in wanted.values()) > LARGEST:
-            raise ValueError(f"{ARCHIVE} unpacks to more than {LARGEST} B")
-        for file, info in wanted.items():
-            path = folder / file
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with packed.open(info) as source, path.open("wb") as out:
-                shutil.copyfileobj(source, out)
-    return len(wanted)
+    pooch.get_logger().setLevel("WARNING")
+    with tempfile.TemporaryDirectory(prefix=f".{CHULA}.", dir=to) as work:
+        members = [f"{TOP}/{name}" for name in MEMBERS]
+        try:
+            pooch.retrieve(
+                ARCHIVE,
+                known_hash=None,  # each file has its own
+                fname="archive.zip",
+                path=work,
+                processor=pooch.Unzip(members, "unpacked"),
+            )
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{ARCHIVE} gave no zip: {error}") from error
+        except OSError as error:
+            raise ConnectionError(
+                f"{ARCHIVE} could not be fetched ({error}). Without a network "
+                f"here, get github.com/{REPOSITORY} at commit {COMMIT[:7]} "
+                f"elsewhere and put its folders Dataset and Label into "
+                f"{target}"
+            ) from error
+        unpacked = Path(work) / "unpacked" / TOP
+        n_checked = _check(unpacked)
+        os.rename(unpacked, target)
+    return target, n_checked
 
 
 def _check(folder: Path) -> int:
@@ -133,10 +85,9 @@ def _check(folder: Path) -> int:
     known = pd.read_csv(CHECKSUMS, dtype=str)
     wrong = []
     for file, expected in zip(known["file"], known["sha256"], strict=True):
-        path = folder / file
-        if not path.is_file():
+        if not (folder / file).is_file():
             wrong.append(f"{file} is missing")
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        elif pooch.file_hash(folder / file) != expected:
             wrong.append(f"{file} differs")
     if wrong:
         raise ValueError(
@@ -153,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m helpers.data.download",
         description="Fetch a public data set, checked by SHA-256.",
     )
-    parser.add_argument("name", choices=[chula.NAME])
+    parser.add_argument("name", choices=[CHULA])
     parser.add_argument(
         "--to",
         metavar="FOLDER",
@@ -161,14 +112,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     try:
-        fetched = fetch_chula(chosen.to)
+        folder, n_checked = fetch_chula(chosen.to)
     except (OSError, ValueError) as error:
         say(f"error: {error}", sys.stderr)
         return 1
-    say(
-        f"{fetched.n_files} files in {fetched.folder}, {fetched.n_checked} of "
-        "them checked by SHA-256"
-    )
+    say(f"{folder} is there; {n_checked} files agree with their SHA-256")
     return 0
 
 

@@ -1,10 +1,8 @@
-"""Decode one picture file safely, or say why it cannot be used."""
+"""Decode one image file safely, or say why it cannot be used."""
 
 import hashlib
-import os
 import threading
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import imagehash
@@ -12,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 MIN_SIDE = 16
-"""Shortest side in pixels; a smaller picture is an icon, not a photograph."""
+"""Shortest side in pixels; a smaller image is an icon, not a photograph."""
 
 PIXEL_LIMIT = 50_000_000
 """Width × height above which a file is not decoded (an image bomb)."""
@@ -29,30 +27,27 @@ FORMATS = {
 }
 """The extensions that are read (in any case), and what each promises."""
 
+OUTSIDE = "outside a class folder"
 HIDDEN = "hidden"
-BROKEN_LINK = "broken link"
-NOT_AN_IMAGE = "not an image"
-ZERO_BYTE = "zero-byte"
-UNREADABLE = "unreadable"
-TRUNCATED = "truncated"
-TOO_SMALL = f"smaller than {MIN_SIDE} px"
 TOO_LARGE = "larger than the pixel limit"
 BAD_NAME = "name not in UTF-8"
-NOT_OPENED = "cannot be opened"
-LONG_TEXT = "too much text inside"
-REASONS = (
-    HIDDEN,
-    BROKEN_LINK,
-    NOT_AN_IMAGE,
-    ZERO_BYTE,
-    UNREADABLE,
-    TRUNCATED,
-    TOO_SMALL,
-    TOO_LARGE,
-    BAD_NAME,
-    NOT_OPENED,
-    LONG_TEXT,
-)
+REASONS = {
+    OUTSIDE: "READMEs and the like; move images into their class's folder",
+    HIDDEN: "files of the operating system or of an editor",
+    "broken link": "the file it points to is not there",
+    "not an image": "an extension that is not read; convert if it is an image",
+    "zero-byte": "an empty file; download it again",
+    "unreadable": "damaged, or of a format that is not read, whatever its "
+    "extension; convert it or download it again",
+    "truncated": "the file ends too early; download it again",
+    f"smaller than {MIN_SIDE} px": "an icon or a thumbnail",
+    TOO_LARGE: "an image bomb or a scan; scale it down",
+    BAD_NAME: "the name has letters in another encoding; rename the file",
+    "cannot be opened": "the system refuses to open it; check its permissions",
+    "too much text inside": "a sound image with more than 1 MB of text or "
+    "colour profile; save it without",
+}
+"""Why a file is left out, and what that means or what to do about it."""
 
 # How each EXIF orientation is undone; 1 is upright.
 _UPRIGHT = {
@@ -68,29 +63,6 @@ _UPRIGHT = {
 # Python's warning filters are shared by all threads: one thread at a time
 # may swap them while it looks at a header.
 _FILTERS = threading.Lock()
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """What is known of one file after reading it.
-
-    image: (H, W, 3) uint8, upright, or None; reason: None, or why there is
-    no image (one of ``REASONS``); width, height: pixels, upright once it is
-    decoded; format, mode: Pillow's names of what the file *is*; mistyped:
-    the extension promises another format; sha256: of the file's bytes;
-    phash: the 64-bit perceptual hash of the full-size picture, as uint64.
-    Whatever was not reached is None.
-    """
-
-    image: np.ndarray | None = None
-    reason: str | None = None
-    width: int | None = None
-    height: int | None = None
-    format: str | None = None
-    mode: str | None = None
-    mistyped: bool = False
-    sha256: str | None = None
-    phash: np.uint64 | None = None
 
 
 def is_hidden(name: str) -> bool:
@@ -112,73 +84,82 @@ def readable_name(name: str) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def read_picture(
+def read_image(
     path: Path, size: int | None, pixel_limit: int = PIXEL_LIMIT
-) -> Picture:
+) -> tuple[np.ndarray | None, dict]:
     """Read one file as 8-bit RGB; a bad file gives a reason, no exception.
 
-    size: side in pixels to which the picture is stretched, bilinear with
+    size: side in pixels to which the image is stretched, bilinear with
     antialiasing (as the acne paper resizes); None keeps its own size.
 
-    Grey and palette pictures become RGB; 16-bit grey is scaled by 1/257, not
+    Grey and palette images become RGB; 16-bit grey is scaled by 1/257, not
     clipped; CMYK is converted; transparent pixels are laid on white; the
     EXIF rotation is applied; of an animation the first frame counts. The
     header is compared with pixel_limit before any pixel is decoded.
+
+    Returns the image, (H, W, 3) uint8, upright, or None, and what is known of
+    the file, as far as it was read: reason, "" or a key of ``REASONS``;
+    width, height in pixels, upright once it is decoded; format and mode,
+    Pillow's names of what the file *is*; mistyped, whether its extension
+    promises another format; sha256 of its bytes; phash, the 64-bit perceptual
+    hash of the full-size image (the DCT hash of ImageHash), uint64.
     """
     path = Path(path)
-    reason = _reason_outside(path)
-    if reason:
-        return Picture(reason=reason)
-    known = {}
+    known = {"reason": _reason_outside(path)}
+    if known["reason"]:
+        return None, known
     try:
         with path.open("rb") as file:
             known["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             with _open(file) as opened:
                 known |= _header(opened, path)
-                reason = _size_reason(opened.size, pixel_limit)
-                if reason:
-                    return Picture(reason=reason, **known)
+                if opened.width * opened.height > pixel_limit:
+                    return None, known | {"reason": TOO_LARGE}
+                if min(opened.size) < MIN_SIDE:
+                    reason = f"smaller than {MIN_SIDE} px"
+                    return None, known | {"reason": reason}
                 opened.load()
                 image = _rgb(_upright(opened))
         known["width"], known["height"] = image.size
-        known["phash"] = _phash(image)
+        bits = np.packbits(imagehash.phash(image).hash)
+        known["phash"] = bits.view(">u8")[0].astype(np.uint64)
         if size is not None:
             image = image.resize((size, size), Image.Resampling.BILINEAR)
-        return Picture(image=np.array(image), **known)
+        return np.array(image), known
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return Picture(reason=TOO_LARGE, **known)
+        return None, known | {"reason": TOO_LARGE}
     except MemoryError:
         raise  # says nothing about the file
     # Decoders raise many kinds of exception on damaged bytes (OSError,
     # SyntaxError, ValueError, struct.error, ...): all mean the same here.
     except Exception as error:
-        return Picture(reason=_reason_of(error), **known)
+        return None, known | {"reason": _reason_of(error)}
 
 
-def _reason_of(error: Exception) -> str:
-    """Name what an exception of the system or of Pillow says of a file."""
-    # Only the system's own errors have a number: no permission, a bad disk.
-    if isinstance(error, OSError) and error.errno is not None:
-        return NOT_OPENED
-    words = str(error).lower()
-    # Pillow reads at most 1 MB of compressed text or colour profile of a PNG.
-    if "max_text" in words:
-        return LONG_TEXT
-    return TRUNCATED if "truncated" in words else UNREADABLE
-
-
-def _reason_outside(path: Path) -> str | None:
+def _reason_outside(path: Path) -> str:
     """Find why not to use a file that can be told without opening it."""
     if is_hidden(path.name):
         return HIDDEN
     if readable_name(path.name) != path.name:
         return BAD_NAME
     if not path.is_file():
-        return BROKEN_LINK if path.is_symlink() else NOT_AN_IMAGE
+        return "broken link" if path.is_symlink() else "not an image"
     if path.suffix.lower() not in FORMATS:
-        return NOT_AN_IMAGE
-    return ZERO_BYTE if os.stat(path).st_size == 0 else None
+        return "not an image"
+    return "" if path.stat().st_size else "zero-byte"
+
+
+def _reason_of(error: Exception) -> str:
+    """Name what an exception of the system or of Pillow says of a file."""
+    # Only the system's own errors have a number: no permission, a bad disk.
+    if isinstance(error, OSError) and error.errno is not None:
+        return "cannot be opened"
+    words = str(error).lower()
+    # Pillow reads at most 1 MB of compressed text or colour profile of a PNG.
+    if "max_text" in words:
+        return "too much text inside"
+    return "truncated" if "truncated" in words else "unreadable"
 
 
 def _open(file) -> Image.Image:
@@ -199,12 +180,6 @@ def _header(image: Image.Image, path: Path) -> dict:
     }
 
 
-def _size_reason(size: tuple[int, int], pixel_limit: int) -> str | None:
-    if size[0] * size[1] > pixel_limit:
-        return TOO_LARGE
-    return TOO_SMALL if min(size) < MIN_SIDE else None
-
-
 def _upright(image: Image.Image) -> Image.Image:
     """Undo the camera's rotation, by its orientation alone.
 
@@ -221,7 +196,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        # Pillow would clip 16 bits at 255, i.e. show a white picture.
+        # Pillow would clip 16 bits at 255, i.e. show a white image.
         grey = np.asarray(image).astype(np.float64) / 257
         image = Image.fromarray(np.rint(grey).astype(np.uint8))
     if image.has_transparency_data:
@@ -229,9 +204,3 @@ def _rgb(image: Image.Image) -> Image.Image:
         page = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(page, image)
     return image.convert("RGB")
-
-
-def _phash(image: Image.Image) -> np.uint64:
-    """Hash the picture's low frequencies (the DCT hash of ImageHash)."""
-    bits = imagehash.phash(image).hash.ravel()
-    return np.packbits(bits).view(">u8")[0].astype(np.uint64)

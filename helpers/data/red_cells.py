@@ -1,107 +1,194 @@
-"""The three kinds of red cell of the red-cell paper, drawn or real.
+"""The labelled red cells of Chula RBC-12, one crop a cell.
 
-K. Pasupa, S. Vatathanavaro and S. Tungjitnob, *Convolutional neural networks
-based focal loss for class imbalance problem: a case study of canine red blood
-cells morphology classification*, doi:10.1007/s12652-020-01773-x, section 4.1:
-345 codocytes, 356 hypochromic and 2,691 normal cells of dogs, never
-published. Drawn cells, the human ones of Chula RBC-12 or an image folder
-stand in for them.
+The folder holds blood-smear photographs, ``Dataset/N.jpg``, and for each a
+file ``Label/N.txt`` with one line ``x y type``, in pixels, a labelled cell.
+
+K. Naruenatthanaset, T. H. Chalidabhongse, D. Palasuwan, N. Anantrasirichai
+and A. Palasuwan, *Red Blood Cell Segmentation with Overlapping Cell
+Separation and Classification on Imbalanced Dataset*, arXiv:2012.01321.
 """
 
-from dataclasses import replace
+import hashlib
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
+from PIL import Image
+from scipy.sparse.csgraph import connected_components
 
-from helpers.data import catalog as datasets
-from helpers.data import chula
-from helpers.data.dataset import ImageDataset
-from helpers.data.synthetic import smears as smear_synthesis
-from helpers.data.synthetic.smears import CLASS_NAMES, COUNTS
-from helpers.imbalance.counts import scaled_counts
-from helpers.imbalance.sampling import subsample
+from helpers import paths
+from helpers.data.dataset import (
+    ImageDataset,
+    content_hash,
+    described,
+    found_table,
+)
+from helpers.data.image_file import (
+    HIDDEN,
+    is_hidden,
+    read_image,
+    readable_name,
+)
 
-IN_CHULA = {
-    "Codocyte": "target cell",
-    "Hypochromia": "hypochromia",
-    "Normal": "normal cell",
-}
-"""What Chula RBC-12 calls the paper's classes; a codocyte is a target cell."""
+CHULA = "chula-rbc-12"
+"""The data set's folder in the data folder."""
+
+CHULA_CLASSES = (
+    *("normal cell", "macrocyte", "microcyte", "spherocyte", "target cell"),
+    *("stomatocyte", "ovalocyte", "teardrop", "burr cell", "schistocyte"),
+    *("uncategorised", "hypochromia"),
+)
+"""Types 0 to 11, the twelve classes of the paper."""
+
+ELLIPTOCYTE = 12
+"""The type that was added to the data after the paper."""
+
+CROP = 64
+"""Side of a crop in pixels. A lone cell is about 42 px across (microcytes
+33, macrocytes 52) and its label up to 8 px beside its middle: 64 px hold
+nearly every cell whole, with a rim of its neighbours."""
+
+BLOCK = 20
+"""Consecutive file numbers in a block: 1 to 20, 21 to 40, ..."""
+
+GROUP_RULES = ("cell", "photograph", "block")
+
+# Perceptual hashes (64 bits) of copies differ in at most 2 bits, those of
+# different photographs in more than 10.
+_COPY_BITS = 4
 
 
-def load_three(
-    name: str,
+def load_cells(
     data_dir: Path | str | None = None,
     image_size: int = 64,
-    scale: float = 1.0,
-    seed: int = 0,
-) -> tuple[ImageDataset, pd.DataFrame]:
-    """Load the paper's three classes, as many cells of each as it had.
+    crop: int = CROP,
+    group_rule: str = "block",
+) -> ImageDataset:
+    """Read the labelled cells of types 0 to 11, in numeric file order.
 
-    Where a class has fewer cells than asked for, all three shrink by one
-    factor: the ratio is the paper's, as nearly as whole cells allow. Which
-    cells are taken is random, whatever their source.
+    data_dir: the folder that holds ``chula-rbc-12/``; default
+    ``WORKBOOK_DATA`` or ``data/``. crop: side in pixels of the square cut out
+    around each label; image_size: side to which it is resized, bilinear with
+    antialiasing (equal sides: not resampled). Beyond a border the photograph
+    is mirrored (one cell in eight): the labelled cell stays in the middle,
+    but what the border cuts off is invented.
 
-    name: "synthetic_smears", "chula-rbc-12" (grouped by blocks of
-    photographs), or an image folder with the classes Codocyte, Hypochromia
-    and Normal; data_dir, image_size: see `helpers.data.load`. scale:
-    share of the paper's cells, in (0, 1]; drawn smears are drawn so. seed:
-    of the drawing, or of which cells are taken.
+    group_rule: what is one source. "cell": each cell its own, as in a random
+    split. "photograph": the cells of one photograph. "block": those of 20
+    consecutive file numbers, block (N - 1) // 20, because neighbours are
+    series of one slide. Some photographs occur under two numbers, each
+    labelled anew: such copies are one photograph, and blocks that share one
+    are joined, while "cell" leaks there as well.
 
-    Returns the data set, its classes in the paper's order 0, 1, 2, and a
-    table with a row a class: published, there (before any was left out) and
-    used.
+    Type 12, elliptocyte, is left out: it was added after the paper, on
+    photographs with no other type labelled, so that the slide gives it away.
 
-    Raises ValueError for another scale, and where one of the classes or the
-    source of each picture is missing.
+    ``files`` repeats the photograph of each cell; ``facts`` has its number,
+    x, y and whether the crop is mirrored. ``found`` has one row for each file
+    in ``Dataset``, with the reason where none of its cells is used; its
+    source under "cell" is that of "photograph". ``found``, ``used`` and
+    ``left_out`` in provenance count these files; its SHA-256 is over the used
+    photographs and their labels.
+
+    Raises FileNotFoundError for an absent folder, photograph or label file;
+    ValueError for a label that is not ``x y type``, of no known type or
+    outside its photograph, and where no cell is left.
     """
-    if not 0 < scale <= 1:
-        raise ValueError(f"scale={scale} must lie in (0, 1]")
-    if name == smear_synthesis.NAME:
-        ds = smear_synthesis.load_smears(image_size, scale, seed)
-        return ds, _counted(ds.counts(), ds.counts())
-    ds = datasets.load(name, data_dir, image_size)
-    names = CLASS_NAMES
-    if name == chula.NAME:
-        names = [IN_CHULA[own] for own in CLASS_NAMES]
-    if missing := sorted(set(names) - set(ds.class_names)):
+    if group_rule not in GROUP_RULES:
         raise ValueError(
-            f"name: {name} has no class {', '.join(missing)}; take a folder "
-            f"with the classes {', '.join(CLASS_NAMES)}"
+            f"group_rule: expected one of {', '.join(GROUP_RULES)}, "
+            f"got {group_rule!r}"
         )
-    if ds.groups is None:
-        raise ValueError(
-            f"name: {name} does not tell which pictures share a source, and "
-            "the experiment divides by it; take a folder whose file names do"
+    for name, side in (("image_size", image_size), ("crop", crop)):
+        if not isinstance(side, int) or side < 1:
+            raise ValueError(f"{name}: expected pixels, got {side!r}")
+    root = paths.data_folder(data_dir) / CHULA
+    numbers, others = _files(root)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        photographs = list(
+            pool.map(lambda n: _read(root, n, crop, image_size), numbers)
         )
-    ds = ds.of_classes(names)
-    there = ds.counts()
-    wanted = [max(round(scale * COUNTS[c]), 2) for c in CLASS_NAMES]
-    rows = subsample(ds.labels, scaled_counts(wanted, there), seed)
-    return _at(ds, rows, seed), _counted(there, np.bincount(ds.labels[rows]))
+    rows = [row for row, _, _ in photographs]
+    used = [row for row in rows if row["used"]]
+    if not used:
+        raise ValueError(f"no cell of types 0 to 11 is labelled in {root}")
+    n_copies = _add_sources(used, group_rule)
+    cells = pd.concat(
+        [cells for row, cells, _ in photographs if row["used"]],
+        ignore_index=True,
+    )
+    photograph = cells["photograph"]
+    groups = photograph.map({row["number"]: row["source"] for row in used})
+    if group_rule == "cell":
+        groups = "cell " + cells.index.astype(str)
+    return described(
+        CHULA,
+        np.concatenate([c for row, _, c in photographs if row["used"]]),
+        cells["type"].to_numpy(),
+        CHULA_CLASSES,
+        ("Dataset/" + photograph.astype(str) + ".jpg").to_numpy(str),
+        found_table(rows + others),
+        content_hash((r["file"], r["sha256"], r["labels"]) for r in used),
+        groups=groups.to_numpy(str),
+        facts=cells[["photograph", "x", "y", "mirrored"]],
+        group_rule=group_rule,
+        origin="github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset",
+        licence="MIT",
+        citation="Naruenatthanaset et al., arXiv:2012.01321",
+        copies=n_copies,
+        cells=len(cells),
+        elliptocytes_left_out=sum(row["elliptocytes"] for row in rows),
+        crop=crop,
+    )
+
+
+def read_photograph(
+    number: int, data_dir: Path | str | None = None
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Read one photograph and its labels, to look for cells in it.
+
+    Returns the image, (480, 640, 3) uint8, and a row a label with x and y
+    in pixels and type, 0 to 12 (``ELLIPTOCYTE`` included). A label is a click
+    on a cell: it has no radius, and only part of the cells have one.
+
+    data_dir: see ``load_cells``. Raises FileNotFoundError where there is no
+    such photograph or label file, ValueError for a photograph that cannot be
+    read and for a bad label.
+    """
+    root = paths.data_folder(data_dir) / CHULA
+    numbers, _ = _files(root)
+    if number not in numbers:
+        raise FileNotFoundError(
+            f"there is no photograph {number} in {root}; {len(numbers)} are "
+            "there, named by their numbers"
+        )
+    file = root / f"Dataset/{number}.jpg"
+    image, known = read_image(file, None)
+    if known["reason"]:
+        raise ValueError(f"{file} cannot be used: {known['reason']}")
+    return image, _labels(root / f"Label/{number}.txt", known)
 
 
 def rotated_copies(images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Copy each image, rotated and flipped at random, as the paper does.
+    """Copy each image, rotated and flipped at random.
 
-    Section 4.2: by up to 15 degrees to either side, with flips left-right
-    and up-down. The flips are drawn independently, so that of four copies
-    one is expected to be flipped both ways and one not at all; Keras'
-    ``RandomFlip("horizontal_and_vertical")`` would flip both ways or
-    neither. What comes in from outside is mirrored at the edge: black
-    corners would tell a copy, and with it a rare class.
+    As K. Pasupa, S. Vatathanavaro and S. Tungjitnob do with rare red cells,
+    doi:10.1007/s12652-020-01773-x, section 4.2: by up to 15 degrees to either
+    side, with flips left-right and up-down. The flips are drawn
+    independently, so that of four copies one is expected to be flipped both
+    ways and one not at all; Keras' ``RandomFlip("horizontal_and_vertical")``
+    would flip both ways or neither. What comes in from outside is mirrored at
+    the edge: black corners would tell a copy, and with it a rare class.
 
-    Parameters
-    ----------
-    images : uint8 (N, H, W, channels)
-    seed : of the copies; repeated images get different copies
-
-    Returns
-    -------
-    uint8 (N, H, W, channels)
+    images: uint8 (N, H, W, channels); seed: of the copies; repeated images
+    get different copies. Returns uint8 (N, H, W, channels).
     """
+    # Not above: every loader would then start TensorFlow.
+    import keras
+
     steps = [
         keras.layers.RandomFlip("horizontal", seed=seed),
         keras.layers.RandomFlip("vertical", seed=seed + 1),
@@ -114,37 +201,121 @@ def rotated_copies(images: np.ndarray, seed: int = 0) -> np.ndarray:
     return copies.clip(0, 255).astype(np.uint8)
 
 
-def unit_of(ds: ImageDataset) -> str:
-    """What one source is called: smear, block, photograph, else source."""
-    rule = ds.provenance.get("group_rule")
-    return rule if rule in ("smear", "block", "photograph") else "source"
+def _files(root: Path) -> tuple[list[int], list[dict]]:
+    """Return the photographs' numbers, and a row for each other file."""
+    for folder in (root, root / "Dataset", root / "Label"):
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"there is no folder {folder}; get Chula RBC-12 from "
+                "github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset and put its "
+                f"folders Dataset and Label into {root}"
+            )
+    numbers, others = set(), {}
+    for path in (root / "Dataset").iterdir():
+        if re.fullmatch(r"[1-9][0-9]*\.jpg", path.name):
+            numbers.add(int(path.stem))
+        else:
+            reason = (
+                HIDDEN if is_hidden(path.name) else "not a photograph N.jpg"
+            )
+            others[f"Dataset/{readable_name(path.name)}"] = reason
+    labelled = {
+        int(path.stem)
+        for path in (root / "Label").glob("*.txt")
+        if re.fullmatch("[1-9][0-9]*", path.stem)
+    }
+    for number in sorted(numbers ^ labelled):
+        gone, there = f"Label/{number}.txt", f"Dataset/{number}.jpg"
+        if number in labelled:
+            gone, there = there, gone
+        raise FileNotFoundError(
+            f"{root} has {there} but no {gone}; get the missing file or "
+            "remove the other"
+        )
+    rows = [{"file": f, "reason": r} for f, r in sorted(others.items())]
+    return sorted(numbers), rows
 
 
-def _counted(there, used) -> pd.DataFrame:
-    published = [COUNTS[c] for c in CLASS_NAMES]
-    columns = {"published": published, "there": there, "used": used}
-    return pd.DataFrame(columns, pd.Index(CLASS_NAMES, name="class"))
+def _read(root: Path, number: int, crop: int, image_size: int) -> tuple:
+    """Read what is known of one photograph, its cells and their crops.
 
-
-def _at(ds: ImageDataset, rows: np.ndarray, seed: int) -> ImageDataset:
-    """Some pictures of a data set, under the paper's class names."""
-    images = ds.images[rows]
-    images.flags.writeable = False
-    facts, split = ds.facts, ds.published_split
-    return replace(
-        ds,
-        images=images,
-        labels=ds.labels[rows],
-        class_names=CLASS_NAMES,
-        groups=ds.groups[rows],
-        published_split=None if split is None else split[rows],
-        files=ds.files[rows],
-        facts=None
-        if facts is None
-        else facts.iloc[rows].reset_index(drop=True),
-        provenance={
-            **ds.provenance,
-            "cells_taken": len(rows),
-            "seed_of_taking": seed,
-        },
+    Cells and crops are None where none is used. The photograph itself is not
+    kept: hundreds of them fill the memory.
+    """
+    file, label_file = f"Dataset/{number}.jpg", root / f"Label/{number}.txt"
+    image, row = read_image(root / file, None)
+    cells = _labels(label_file, row)
+    kept = cells[cells["type"] != ELLIPTOCYTE]
+    if not row["reason"] and kept.empty:
+        only = "only elliptocytes labelled"
+        row["reason"] = "no labelled cell" if cells.empty else only
+    row |= {
+        "file": file,
+        "used": not row["reason"],
+        "number": number,
+        "elliptocytes": len(cells) - len(kept),
+        "labels": hashlib.sha256(label_file.read_bytes()).hexdigest(),
+    }
+    if not row["used"]:
+        return row, None, None
+    # The crop of label (x, y) covers x - crop // 2 … + crop - 1.
+    half, x, y = crop // 2, kept["x"], kept["y"]
+    padded = np.pad(image, ((half, half), (half, half), (0, 0)), "reflect")
+    squares = [
+        Image.fromarray(padded[top : top + crop, left : left + crop])
+        for left, top in zip(x, y, strict=True)
+    ]
+    size = (image_size, image_size)
+    bilinear = Image.Resampling.BILINEAR
+    beyond = np.minimum(row["width"] - x, row["height"] - y) < crop - half
+    mirrored = (np.minimum(x, y) < half) | beyond
+    return (
+        row,
+        kept.assign(photograph=number, mirrored=mirrored),
+        np.stack([square.resize(size, bilinear) for square in squares]),
     )
+
+
+def _labels(path: Path, known: dict) -> pd.DataFrame:
+    """Read a label file: int64 x, y and type of each label, all inside."""
+    cells = []
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"Label/{path.name}, line {number}"
+        if not re.fullmatch(r"\s*(-?\d+\s+){2}\d+\s*", line):
+            raise ValueError(f"{where}: expected 'x y type', got {line!r}")
+        x, y, kind = map(int, line.split())
+        if kind > ELLIPTOCYTE:
+            raise ValueError(f"{where}: type {kind} is not one of 0 to 12")
+        width, height = known.get("width"), known.get("height")
+        if width and not (0 <= x < width and 0 <= y < height):
+            raise ValueError(
+                f"{where}: ({x}, {y}) lies outside the photograph of "
+                f"{width} × {height} px; correct or remove the line"
+            )
+        cells.append((x, y, kind))
+    return pd.DataFrame(cells, columns=["x", "y", "type"], dtype=np.int64)
+
+
+def _add_sources(used: list[dict], rule: str) -> int:
+    """Note the source of each photograph; return how many are copies.
+
+    A source is named after its first photograph (or block).
+    """
+    numbers = np.array([row["number"] for row in used])
+    hashes = np.array([row["phash"] for row in used], np.uint64)
+    alike = np.bitwise_count(hashes[:, None] ^ hashes) <= _COPY_BITS
+    n_different, _ = connected_components(alike)
+    if rule == "block":
+        blocks = (numbers - 1) // BLOCK
+        alike |= blocks[:, None] == blocks
+    _, part = connected_components(alike)
+    for row, first in zip(
+        used, pd.Series(numbers).groupby(part).transform("min"), strict=True
+    ):
+        row["source"] = f"photograph {first}"
+        if rule == "block":
+            row["source"] = f"block {(first - 1) // BLOCK}"
+    return len(used) - n_different

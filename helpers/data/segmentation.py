@@ -122,14 +122,12 @@ def segment(
         raise ValueError(f"side: expected 8 pixels or more, got {side!r}")
     if cell_diameter is None:
         cell_diameter = typical_diameter(photograph)
-        known = np.isfinite(cell_diameter)
-    else:
-        known = np.isfinite(cell_diameter) and cell_diameter > 0
-        if not known:
-            raise ValueError(
-                "cell_diameter: expected pixels above 0, or None to measure "
-                f"it; got {cell_diameter!r}"
-            )
+    elif not 0 < cell_diameter < np.inf:
+        raise ValueError(
+            "cell_diameter: expected pixels above 0, or None to measure it; "
+            f"got {cell_diameter!r}"
+        )
+    known = np.isfinite(cell_diameter)
     ratio = side / cell_diameter if known else 1.0
     search = search or Search()
     enlarged = enlarge(photograph, ratio)
@@ -162,21 +160,20 @@ def lone_cells(photograph: np.ndarray) -> pd.DataFrame:
     that touch do not. Patches at the border and small ones (below a fifth of
     the large ones: specks, platelets) are left out.
     """
-    patches, n = ndimage.label(foreground(photograph))
-    areas = np.bincount(patches.ravel(), minlength=n + 1)[1:]
-    least = 0.2 * np.quantile(areas, 0.9) if n else 0
-    height, width = patches.shape
-    circles = []
-    boxes = ndimage.find_objects(patches)
-    for i, (area, (rows, cols)) in enumerate(zip(areas, boxes, strict=True)):
-        longest = max(rows.stop - rows.start, cols.stop - cols.start)
-        whole = min(rows.start, cols.start) > 0
-        whole &= rows.stop < height and cols.stop < width
-        if whole and area > least and area > 0.8 * np.pi / 4 * longest**2:
-            y, x = np.nonzero(patches[rows, cols] == i + 1)
-            middle = cols.start + x.mean(), rows.start + y.mean()
-            circles.append((*middle, np.sqrt(area / np.pi)))
-    return pd.DataFrame(circles, columns=CIRCLE, dtype=float)
+    dark = foreground(photograph)
+    _, _, boxes, middles = cv2.connectedComponentsWithStats(
+        dark.astype(np.uint8), connectivity=4
+    )
+    boxes, middles = boxes[1:], middles[1:]  # without the background
+    left, top, across, down, area = boxes.T
+    least = 0.2 * np.quantile(area, 0.9) if len(area) else 0
+    lone = (left > 0) & (left + across < dark.shape[1])
+    lone &= (top > 0) & (top + down < dark.shape[0])
+    lone &= area > np.maximum(
+        least, 0.8 * np.pi / 4 * np.maximum(across, down) ** 2
+    )
+    circles = np.column_stack([middles, np.sqrt(area / np.pi)])
+    return pd.DataFrame(circles[lone], columns=CIRCLE)
 
 
 def foreground(photograph: np.ndarray) -> np.ndarray:
@@ -273,14 +270,14 @@ def cut_square(
     picture: np.ndarray, x: float, y: float, side: int
 ) -> np.ndarray:
     """Cut a square around (x, y): (side, side, 3), black beyond the border."""
-    left, top = round(x) - side // 2, round(y) - side // 2
-    square = np.zeros((side, side, *picture.shape[2:]), picture.dtype)
     height, width = picture.shape[:2]
-    rows = slice(max(0, top), max(0, min(height, top + side)))
-    cols = slice(max(0, left), max(0, min(width, left + side)))
-    part = picture[rows, cols]
-    at = rows.start - top, cols.start - left
-    square[at[0] : at[0] + part.shape[0], at[1] : at[1] + part.shape[1]] = part
+    rows = round(y) - side // 2 + np.arange(side)
+    cols = round(x) - side // 2 + np.arange(side)
+    inside = np.outer(
+        (rows >= 0) & (rows < height), (cols >= 0) & (cols < width)
+    )
+    square = picture[np.ix_(rows.clip(0, height - 1), cols.clip(0, width - 1))]
+    square[~inside] = 0
     return square
 
 

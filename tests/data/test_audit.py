@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.data import audit
-from helpers.data import catalog as datasets
-from helpers.data import image_folder as folders
+from helpers.data import audit, load, load_folder
 from helpers.data.image_file import REASONS
 
 
@@ -38,8 +36,8 @@ def folder(tmp_path):
 
 
 def counts(folder, **options):
-    ds = folders.load_folder(folder, image_size=64, **options)
-    table = audit.audit(ds)
+    ds = load_folder(folder, image_size=64, **options)
+    table = audit.audit_report(ds)
     assert table["check"].is_unique
     assert (table["meaning"] != "").all()
     return table.set_index("check")["count"].to_dict()
@@ -61,8 +59,7 @@ def test_found_is_used_plus_left_out(folder):
     (folder / "test" / "b" / "y.jpg").write_text("x")
     (folder / "test" / "b" / "z.jpg").symlink_to("nowhere")
     table = counts(folder)
-    kinds = [folders.OUTSIDE, *REASONS]
-    left_out = {kind: table[f"left out: {kind}"] for kind in kinds}
+    left_out = {kind: table[f"left out: {kind}"] for kind in REASONS}
     assert table["files found"] == table["used"] + sum(left_out.values()) == 17
     assert {kind for kind, n in left_out.items() if n == 1} == {
         "outside a class folder",
@@ -71,7 +68,7 @@ def test_found_is_used_plus_left_out(folder):
         "unreadable",
         "broken link",
     }
-    ds = folders.load_folder(folder, image_size=16)
+    ds = load_folder(folder, image_size=16)
     listed = audit.left_out(ds)
     assert len(listed) == 5
     row = listed.set_index("file").loc["test/b/y.jpg"]
@@ -93,7 +90,7 @@ def test_exact_duplicates(folder):
     assert table["exact duplicates across the published split"] == 1
     # The same to the byte is not "near".
     assert table["near duplicates"] == 0
-    ds = folders.load_folder(folder, image_size=16)
+    ds = load_folder(folder, image_size=16)
     listed = audit.duplicates(ds)
     assert listed["set"].tolist() == [0] * 4
     assert listed["split"].tolist() == ["test", "test", "train", "train"]
@@ -121,7 +118,7 @@ def test_a_common_border_makes_no_near_duplicate(folder):
         framed = Image.new("RGB", (96, 96))
         framed.paste(colour, (20, 30, 80, 70))
         save(framed, folder / "train" / "a" / f"framed{k}.png")
-    ds = folders.load_folder(folder, image_size=64)
+    ds = load_folder(folder, image_size=64)
     by_hash = audit.near_duplicates(ds, max_difference=255)
     assert by_hash["first"].tolist() == ["train/a/framed0.png"]
     assert by_hash["difference"].item() > audit.MAX_DIFFERENCE
@@ -129,7 +126,7 @@ def test_a_common_border_makes_no_near_duplicate(folder):
 
 
 def test_near_duplicate_pairs_equal_a_plain_loop(folder):
-    ds = folders.load_folder(folder, image_size=64)
+    ds = load_folder(folder, image_size=64)
     hashes = ds.found["phash"].astype(object).tolist()
     plain = {
         (a, b, (int(hashes[a]) ^ int(hashes[b])).bit_count())
@@ -189,7 +186,7 @@ def test_public_acne_set():
     data = os.environ.get("WORKBOOK_DATA")
     if not data or not (Path(data) / "acne5").is_dir():
         pytest.skip("WORKBOOK_DATA names no folder with acne5 in it")
-    table = audit.audit(datasets.load("acne5", data, image_size=32))
+    table = audit.audit_report(load("acne5", data, image_size=32))
     table = table.set_index("check")["count"]
     assert table["used"] == 4607
     assert table["sources"] == 221
@@ -199,4 +196,14 @@ def test_public_acne_set():
 
 def test_a_data_set_without_files_is_not_audited():
     with pytest.raises(ValueError, match="digits has no file for each image"):
-        audit.audit(datasets.load("digits"))
+        audit.audit_report(load("digits"))
+
+
+def test_thumbnails_are_box_means():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 64, 32, 3), np.uint8)
+    small = audit.thumbnails(images, 8)
+    assert small.shape == (3, 8, 8, 3) and small.dtype == np.float32
+    means = images.reshape(3, 8, 8, 8, 4, 3).mean(axis=(2, 4))
+    # Pillow rounds to whole grey levels, once for each direction.
+    assert np.abs(small - means).max() <= 1

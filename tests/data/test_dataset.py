@@ -1,10 +1,10 @@
-"""What every loader returns, and a part of it by class."""
+"""What every loader returns, some of its classes, and arrays in memory."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.data.dataset import ImageDataset
+from helpers.data.dataset import ImageDataset, from_arrays
 
 
 @pytest.fixture
@@ -56,3 +56,23 @@ def test_with_at_least_names_the_classes_it_leaves_out(ds):
     assert same is ds and words == ""
     with pytest.raises(ValueError, match=r"fewer than 3 images: 'a' \(2\)"):
         ds.with_at_least(3)
+
+
+def test_arrays_with_a_published_split():
+    images = np.zeros((4, 2, 3, 3), np.uint8)
+    images[2:] = 9
+    split = ["train", "test", "train", "test"]
+    ds = from_arrays(
+        "toy", images, [1, 0, 1, 1], ("a", "b"), split, origin="x"
+    )
+    assert ds.files.tolist() == ["train/0", "test/0", "train/1", "test/1"]
+    assert ds.published_split.tolist() == split
+    found = ds.found
+    assert found["class"].tolist() == ["b", "a", "b", "b"]
+    assert found["split"].tolist() == split and found["used"].all()
+    assert (found["width"] == 3).all() and (found["height"] == 2).all()
+    # The same pixels have the same digest: copies can be found.
+    assert found["sha256"].nunique() == 2
+    assert ds.provenance["origin"] == "x"
+    relabelled = from_arrays("toy", images, [1, 0, 0, 1], ("a", "b"))
+    assert relabelled.provenance["sha256"] != ds.provenance["sha256"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers.data import image_folder as folders
+from helpers.data import image_folder
 from helpers.data.image_folder import load_folder
 
 SIDE = 20
@@ -54,13 +54,13 @@ def test_flat_layout(flat):
         ds.images[0] = 0
 
 
-def test_pictures_labels_and_files_belong_together(flat):
+def test_images_labels_and_files_belong_together(flat):
     draw(flat / "Cyst" / "tiny.png", side=8)
-    (flat / "Cyst" / "a.png").write_text("no picture")
+    (flat / "Cyst" / "a.png").write_text("no image")
     ds = load_folder(flat, image_size=SIDE)
     for image, label, file in zip(ds.images, ds.labels, ds.files, strict=True):
-        with Image.open(flat / file) as picture:
-            assert np.array_equal(image, np.asarray(picture))
+        with Image.open(flat / file) as stored:
+            assert np.array_equal(image, np.asarray(stored))
         assert file.startswith(ds.class_names[label])
 
 
@@ -85,22 +85,30 @@ def test_split_layout(tmp_path, names):
     assert np.array_equal(ds.published_split == "test", of_test)
 
 
-def test_a_part_may_lack_a_class_or_be_absent(tmp_path):
-    for k, folder in enumerate(["train/a", "train/b", "test/a"]):
+@pytest.mark.parametrize(
+    ("folders", "classes", "counts", "split"),
+    [
+        # A set may lack a class or be absent.
+        (["train/a", "train/b", "test/a"], "ab", [4, 2], {"train", "test"}),
+        # A set with one class, by patient, is no folder around the classes.
+        (
+            ["train/a/p1", "train/a/p2", "train/b", "test/a/p3", "test/a/p4"],
+            "ab",
+            [8, 2],
+            {"train", "test"},
+        ),
+        (["bus", "train"], ("bus", "train"), [2, 2], None),
+    ],
+)
+def test_layouts(tmp_path, folders, classes, counts, split):
+    for k, folder in enumerate(folders):
         draw(tmp_path / folder / "1.png", k)
         draw(tmp_path / folder / "2.png", k + 10)
     ds = load_folder(tmp_path, image_size=8)
-    assert set(ds.published_split) == {"train", "test"}
-    assert ds.counts().tolist() == [4, 2]
-
-
-def test_a_class_may_be_called_train(tmp_path):
-    for k, name in enumerate(["bus", "train"]):
-        draw(tmp_path / name / "1.png", k)
-        draw(tmp_path / name / "2.png", k + 10)
-    ds = load_folder(tmp_path, image_size=8)
-    assert ds.class_names == ("bus", "train")
-    assert ds.published_split is None
+    assert ds.class_names == tuple(classes)
+    assert ds.counts().tolist() == counts
+    found = ds.published_split
+    assert (None if found is None else set(found)) == split
 
 
 def test_folders_below_a_class_belong_to_it(flat):
@@ -157,24 +165,19 @@ def test_left_out_by_name_and_reason(bad):
     assert (used["reason"] == "").all()
     assert used.index[used["mistyped"]].tolist() == ["Papules/is_png.jpg"]
     assert "Papules/whole.JPG" in used.index
-
-
-def test_counts_add_up(bad):
-    ds = load_folder(bad, image_size=8)
     on_disk = sum(len(names) for _, _, names in os.walk(bad)) + 1  # the loop
-    assert len(ds.found) == on_disk
-    assert len(ds) == ds.found["used"].sum() == len(ds.images)
-    assert ds.provenance["found"] == on_disk
-    assert ds.provenance["used"] + ds.provenance["left_out"] == on_disk
-    assert ds.found["file"].is_unique
+    assert len(ds.found) == on_disk and ds.found["file"].is_unique
+    assert len(ds) == len(used) == len(ds.images) == on_disk - len(left_out)
+    counts = ds.provenance
+    assert counts["found"] == on_disk and counts["used"] == len(ds)
+    assert counts["used"] + counts["left_out"] == on_disk
 
 
 def test_too_large_is_left_out(flat, monkeypatch):
     draw(flat / "Cyst" / "large.png", 1, side=40)
-    limit = 30 * 30
-    read = folders.read_picture
+    read = image_folder.read_image
     monkeypatch.setattr(
-        folders, "read_picture", lambda path, size: read(path, size, limit)
+        image_folder, "read_image", lambda path, size: read(path, size, 900)
     )
     ds = load_folder(flat, image_size=8)
     row = ds.found.set_index("file").loc["Cyst/large.png"]
@@ -206,30 +209,29 @@ def test_absent_folder(tmp_path):
 @pytest.mark.parametrize("n", [0, 1])
 def test_fewer_than_two_classes(tmp_path, n):
     (tmp_path / "note.txt").touch()
-    for k in range(n):
+    for k in range(2 * n):
         draw(tmp_path / "only" / f"{k}.png")
-        draw(tmp_path / "only" / "other.png")
     with pytest.raises(ValueError, match="fewer than two classes"):
         load_folder(tmp_path)
 
 
-def test_empty_class(flat):
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ([], "has no usable image; add"),
+        (["a.jpg", "b.jpg"], "no usable image .*1 zero-byte, 1 unreadable"),
+        (["a.png"], "has one usable image; add"),
+    ],
+)
+def test_a_class_without_enough_images(flat, files, told):
     (flat / "Nodule").mkdir()
-    with pytest.raises(ValueError, match="'Nodule'.*no usable picture"):
-        load_folder(flat)
-
-
-def test_class_of_bad_files_only(flat):
-    (flat / "Nodule").mkdir()
-    (flat / "Nodule" / "a.jpg").touch()
-    (flat / "Nodule" / "b.jpg").write_text("x")
-    with pytest.raises(ValueError, match="1 zero-byte, 1 unreadable"):
-        load_folder(flat)
-
-
-def test_class_with_one_picture(flat):
-    draw(flat / "Nodule" / "a.png")
-    with pytest.raises(ValueError, match="'Nodule'.*one usable picture"):
+    for file in files:
+        path = flat / "Nodule" / file
+        if path.suffix == ".png":
+            draw(path)
+        else:
+            path.write_text("x" if file == "b.jpg" else "")
+    with pytest.raises(ValueError, match=f"'Nodule'.*{told}"):
         load_folder(flat)
 
 
@@ -253,29 +255,6 @@ def test_group_rule_errors(flat):
         load_folder(flat, image_size=8, group_rule=r"^(t\d)_")
     with pytest.raises(ValueError, match="one .group., it has 0"):
         load_folder(flat, image_size=8, group_rule=r"^s\d_")
-
-
-def manifest(ds, path):
-    table = pd.DataFrame({"file": ds.files, "class": "x", "sha256": "y"})
-    table["skin_tone"] = [f"tone {k}" for k in range(len(ds))]
-    table.sample(frac=1, random_state=0).to_csv(path, index=False)
-    return table
-
-
-def test_facts_follow_the_pictures(flat):
-    table = manifest(load_folder(flat, image_size=8), flat / "manifest.csv")
-    ds = load_folder(flat, image_size=8)
-    assert list(ds.facts.columns) == ["skin_tone"]
-    assert ds.facts["skin_tone"].tolist() == table["skin_tone"].tolist()
-    row = ds.found.set_index("file").loc["manifest.csv"]
-    assert row["reason"] == "outside a class folder"
-
-
-def test_manifest_without_a_used_file(flat):
-    manifest(load_folder(flat, image_size=8), flat / "manifest.csv")
-    draw(flat / "Cyst" / "new.png")
-    with pytest.raises(ValueError, match="does not list 'Cyst/new.png'"):
-        load_folder(flat, image_size=8)
 
 
 def test_provenance_hash_is_of_names_and_bytes(flat):
@@ -386,44 +365,42 @@ def test_different_classes_are_no_misspelling(tmp_path, train, test):
     assert ds.class_names == tuple(sorted({*train, *test}))
 
 
-def test_a_folder_around_the_class_folders(tmp_path):
-    root = tmp_path / "one"
-    published(root / "train", seg_train=["sea", "street"])
-    published(root / "test", seg_test=["sea", "street"])
-    with pytest.raises(
-        ValueError, match="'test'.*only the folder 'seg_test'.*sea, street"
-    ):
-        load_folder(root, image_size=8)
-    root = tmp_path / "two"
-    published(root, seg_train=["sea", "street"], seg_test=["sea", "street"])
-    with pytest.raises(ValueError, match="seg_test, seg_train.*look like"):
-        load_folder(root, image_size=8)
-    root = tmp_path / "three"
-    published(root, train=["sea", "street"])
-    published(root / "test", seg_test=["sea", "street"])
-    with pytest.raises(ValueError, match="'test'.*only the folder 'seg_test'"):
-        load_folder(root, image_size=8)
-
-
-def test_a_part_with_one_class_by_patient_is_no_wrapping(tmp_path):
-    root = published(tmp_path, train=["cyst", "wart"])
-    published(root / "test", cyst=["patient 1", "patient 2"])
-    ds = load_folder(root, image_size=8)
-    assert ds.counts().tolist() == [6, 2]
+@pytest.mark.parametrize(
+    ("wrapped", "told"),
+    [
+        (
+            ["train/seg_train", "test/seg_test"],
+            "'test'.*only the folder 'seg_test'.*sea, street",
+        ),
+        (["seg_train", "seg_test"], "seg_test, seg_train.*look like"),
+        (["train", "test/seg_test"], "'test'.*only the folder 'seg_test'"),
+    ],
+)
+def test_a_folder_around_the_class_folders(tmp_path, wrapped, told):
+    for k, folder in enumerate(wrapped):
+        for name in ("sea", "street"):
+            draw(tmp_path / folder / name / "1.png", k)
+            draw(tmp_path / folder / name / "2.png", k + 10)
+    with pytest.raises(ValueError, match=told):
+        load_folder(tmp_path, image_size=8)
 
 
 @pytest.mark.parametrize("comma", [",", ";", "\t"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_manifest_as_spreadsheets_save_it(flat, comma, mark):
-    table = manifest(load_folder(flat, image_size=8), flat / "manifest.csv")
-    table.to_csv(
-        flat / "manifest.csv", index=False, sep=comma, encoding="utf-8"
-    )
-    text = (flat / "manifest.csv").read_text("utf-8")
+def test_a_manifest_as_spreadsheets_save_it(flat, comma, mark):
+    files = load_folder(flat, image_size=8).files
+    table = pd.DataFrame({"file": files, "class": "x", "sha256": "y"})
+    table["skin_tone"] = [f"tone {k}" for k in range(len(files))]
+    text = table.sample(frac=1, random_state=0).to_csv(index=False, sep=comma)
     (flat / "manifest.csv").write_text(mark + text, "utf-8")
     ds = load_folder(flat, image_size=8)
     assert list(ds.facts.columns) == ["skin_tone"]
     assert ds.facts["skin_tone"].tolist() == table["skin_tone"].tolist()
+    row = ds.found.set_index("file").loc["manifest.csv"]
+    assert row["reason"] == "outside a class folder"
+    draw(flat / "Cyst" / "new.png")
+    with pytest.raises(ValueError, match="does not list 'Cyst/new.png'"):
+        load_folder(flat, image_size=8)
 
 
 @pytest.mark.parametrize(
@@ -436,7 +413,7 @@ def test_manifest_as_spreadsheets_save_it(flat, comma, mark):
         (b"file,tone\na,b\nc,d,e\n", "is no table"),
     ],
 )
-def test_manifest_that_cannot_be_read_is_refused(flat, content, words):
+def test_a_manifest_that_cannot_be_read_is_refused(flat, content, words):
     (flat / "manifest.csv").write_bytes(content)
     with pytest.raises(ValueError, match=f"manifest.csv.*{words}"):
         load_folder(flat, image_size=8)

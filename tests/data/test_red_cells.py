@@ -1,110 +1,306 @@
-"""The paper's three classes: drawn, of Chula RBC-12, or from a folder."""
+"""Crops of labelled cells: places, types, sources, and what is left out."""
 
-from dataclasses import replace
+import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers.data import red_cells
-from helpers.data.arrays import from_arrays
-from helpers.data.red_cells import load_three, unit_of
+from helpers.data.image_folder import load_folder
+from helpers.data.red_cells import (
+    CHULA,
+    CHULA_CLASSES,
+    load_cells,
+    read_photograph,
+)
 
-NAMES = ("normal cell", "macrocyte", "target cell", "hypochromia")
+WIDTH, HEIGHT = 64, 48
 
 
-def cells(names, counts, rule="block"):
-    """A data set whose every picture's pixels are its own number."""
-    labels = np.repeat(np.arange(len(names)), counts)
-    numbers = np.arange(len(labels), dtype=np.uint8)
-    images = np.tile(numbers[:, None, None, None], (1, 8, 8, 3))
-    ds = from_arrays("cells", images, labels, names)
-    groups = np.char.add("block ", (numbers % 7).astype(str))
-    return replace(
-        ds,
-        groups=groups,
-        facts=pd.DataFrame({"number": numbers}),
-        provenance=ds.provenance | {"group_rule": rule},
-    )
+def draw(root: Path, number: int, lines: str, kind="PNG") -> np.ndarray:
+    """Write one photograph of its own noise, and its labels."""
+    rng = np.random.default_rng(number)
+    pixels = rng.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    for folder in ("Dataset", "Label"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(root / f"Dataset/{number}.jpg", kind)
+    (root / f"Label/{number}.txt").write_text(lines)
+    return pixels
+
+
+def copy(root: Path, number: int, of: int, lines: str):
+    shutil.copy(root / f"Dataset/{of}.jpg", root / f"Dataset/{number}.jpg")
+    (root / f"Label/{number}.txt").write_text(lines)
 
 
 @pytest.fixture
-def given(monkeypatch):
-    """Makes `datasets.load` hand out one data set."""
-
-    def give(ds):
-        monkeypatch.setattr(red_cells.datasets, "load", lambda *a: ds)
-
-    return give
-
-
-def test_drawn_cells_are_those_of_the_paper():
-    ds, counts = load_three("synthetic_smears", image_size=16, scale=0.05)
-    assert ds.class_names == ("Codocyte", "Hypochromia", "Normal")
-    assert counts["published"].tolist() == [345, 356, 2691]
-    assert counts["used"].tolist() == counts["there"].tolist()
-    assert counts["used"].tolist() == ds.counts().tolist()
-    assert unit_of(ds) == "smear"
+def root(tmp_path):
+    root = tmp_path / CHULA
+    draw(root, 2, "20 10 3\n30 40 0\n")
+    draw(root, 10, "0 0 11\n")
+    draw(root, 20, "5 5 1\n")
+    draw(root, 21, "5 5 1\n\n6 6 12\n", "JPEG")
+    return root
 
 
-def test_real_cells_get_the_papers_names_order_and_ratio(given):
-    whole = cells(NAMES, [100, 40, 30, 25])
-    given(whole)
-    ds, counts = load_three("chula-rbc-12", scale=0.02)
-    assert ds.class_names == ("Codocyte", "Hypochromia", "Normal")
-    # 2 % of 345, 356 and 2,691.
-    assert counts["used"].tolist() == ds.counts().tolist() == [7, 7, 54]
-    assert counts["there"].tolist() == [30, 25, 100]
-    assert unit_of(ds) == "block"
-    # All that is known of a cell went along with it.
-    numbers = ds.images[:, 0, 0, 0]
-    assert np.array_equal(ds.facts["number"], numbers)
-    assert np.array_equal(ds.groups, whole.groups[numbers])
-    assert np.array_equal(ds.files, whole.files[numbers])
-    old = np.array(NAMES)[whole.labels[numbers]]
-    new = [red_cells.IN_CHULA[ds.class_names[c]] for c in ds.labels]
-    assert old.tolist() == new
+def test_numeric_order_and_every_field(root):
+    ds = load_cells(root.parent, image_size=16, crop=20)
+    assert ds.class_names == CHULA_CLASSES and ds.n_classes == 12
+    assert ds.images.shape == (5, 16, 16, 3) and ds.images.dtype == np.uint8
+    assert ds.labels.tolist() == [3, 0, 11, 1, 1]
+    assert ds.labels.dtype == np.int64
+    assert ds.files.tolist() == [
+        f"Dataset/{n}.jpg" for n in (2, 2, 10, 20, 21)
+    ]
+    assert ds.facts["photograph"].tolist() == [2, 2, 10, 20, 21]
+    assert ds.facts[["x", "y"]].to_numpy().tolist()[:2] == [[20, 10], [30, 40]]
+    assert ds.published_split is None
     with pytest.raises(ValueError, match="read-only"):
         ds.images[0] = 0
 
 
-def test_all_shrink_alike_where_one_class_is_short(given):
-    given(cells(NAMES, [120, 40, 5, 25]))
-    ds, counts = load_three("chula-rbc-12")
-    assert counts["used"].tolist() == [5, 5, 39]
-    again, _ = load_three("chula-rbc-12")
-    other, _ = load_three("chula-rbc-12", seed=1)
-    assert np.array_equal(ds.images, again.images)
-    assert not np.array_equal(ds.images, other.images)
-    assert other.provenance["seed_of_taking"] == 1
+def test_crops_are_the_labelled_squares(root):
+    pixels = draw(root, 2, "20 10 3\n30 40 0\n")
+    ds = load_cells(root.parent, image_size=20, crop=20)
+    assert np.array_equal(ds.images[0], pixels[0:20, 10:30])
+    odd = load_cells(root.parent, image_size=9, crop=9)
+    assert np.array_equal(odd.images[0], pixels[6:15, 16:25])
 
 
-def test_a_folder_needs_the_classes_and_the_sources(given):
-    ds = cells(("Normal", "Codocyte", "Hypochromia"), [80, 12, 12], "roboflow")
-    given(ds)
-    mine, _ = load_three("own", scale=0.02)
-    assert mine.counts().tolist() == [7, 7, 54] and unit_of(mine) == "source"
-    given(replace(ds, groups=None))
-    with pytest.raises(ValueError, match="which pictures share a source"):
-        load_three("own")
-    given(cells(("Normal", "Codocyte"), [80, 12]))
-    with pytest.raises(ValueError, match="has no class Hypochromia"):
-        load_three("own")
-    with pytest.raises(ValueError, match="scale=2 must lie"):
-        load_three("own", scale=2)
+def test_borders_are_mirrored(root):
+    pixels = draw(root, 10, "0 0 11\n")
+    ds = load_cells(root.parent, image_size=20, crop=20)
+    corner = ds.images[2]
+    assert np.array_equal(corner[10:, 10:], pixels[:10, :10])
+    assert np.array_equal(corner[:10, 10:], pixels[10:0:-1, :10])
+    assert np.array_equal(corner[10:, :10], pixels[:10, 10:0:-1])
 
 
-def test_an_image_folder_on_disk(tmp_path):
-    rng = np.random.default_rng(0)
-    for name, count in (("Normal", 20), ("Codocyte", 4), ("Hypochromia", 4)):
-        (tmp_path / "own" / name).mkdir(parents=True)
-        for k in range(count):
-            pixels = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
-            file = tmp_path / "own" / name / f"{name}{k}.png"
-            Image.fromarray(pixels).save(file)
-    ds, counts = load_three("own", tmp_path, 16)
-    assert ds.class_names == ("Codocyte", "Hypochromia", "Normal")
-    # 345 : 356 : 2,691, by one factor, within 4, 4 and 20 pictures.
-    assert counts["used"].tolist() == [3, 3, 20]
-    assert len(np.unique(ds.groups)) == 26
+def test_mirrored_crops_are_told(root):
+    last = "\n".join(
+        f"{x} {y} 0"
+        for x, y in [(10, 10), (9, 10), (10, 9), (54, 10), (55, 10), (10, 39)]
+    )
+    draw(root, 30, last)
+    told = load_cells(root.parent, 20, 20).facts["mirrored"].tolist()[-6:]
+    assert told == [False, True, True, False, True, True]
+
+
+def test_resized_with_antialiasing(root):
+    pixels = draw(root, 2, "32 24 0\n")
+    ds = load_cells(root.parent, image_size=8, crop=32)
+    square = Image.fromarray(pixels[8:40, 16:48])
+    expected = square.resize((8, 8), Image.Resampling.BILINEAR)
+    assert np.array_equal(ds.images[0], np.asarray(expected))
+
+
+def test_group_rules(root):
+    def groups(rule):
+        return load_cells(root.parent, 8, 8, rule).groups.tolist()
+
+    assert groups("cell") == [f"cell {k}" for k in range(5)]
+    assert groups("photograph") == [
+        f"photograph {n}" for n in (2, 2, 10, 20, 21)
+    ]
+    # Numbers 1 to 20 are one block, 21 begins the next.
+    assert groups("block") == ["block 0"] * 4 + ["block 1"]
+    assert load_cells(root.parent, 8, 8).groups.tolist() == groups("block")
+
+
+def test_copies_are_one_photograph_and_join_blocks(root):
+    copy(root, 41, 10, "9 9 5\n")
+    draw(root, 61, "9 9 5\n")
+    ds = load_cells(root.parent, 8, 8, "photograph")
+    assert ds.groups.tolist()[2:] == [
+        f"photograph {n}" for n in (10, 20, 21, 10, 61)
+    ]
+    assert ds.provenance["copies"] == 1
+    blocks = load_cells(root.parent, 8, 8, "block").groups.tolist()
+    assert blocks == ["block 0"] * 4 + ["block 1", "block 0", "block 3"]
+    assert len(set(load_cells(root.parent, 8, 8, "cell").groups)) == 7
+
+
+def test_found_tells_every_file(root, tmp_path):
+    draw(root, 7, "")
+    draw(root, 8, "1 1 12\n2 2 12\n")
+    draw(root, 9, "1 1 0\n")
+    (root / "Dataset/9.jpg").write_text("no picture")
+    (root / "Dataset/.DS_Store").touch()
+    (root / "Dataset/notes.txt").touch()
+    ds = load_cells(root.parent, 8, 8)
+    assert ds.found["file"].tolist() == [
+        f"Dataset/{n}"
+        for n in (
+            *(f"{n}.jpg" for n in (2, 7, 8, 9, 10, 20, 21)),
+            ".DS_Store",
+            "notes.txt",
+        )
+    ]
+    left_out = ds.found[~ds.found["used"]]
+    assert dict(zip(left_out["file"], left_out["reason"], strict=True)) == {
+        "Dataset/7.jpg": "no labelled cell",
+        "Dataset/8.jpg": "only elliptocytes labelled",
+        "Dataset/9.jpg": "unreadable",
+        "Dataset/.DS_Store": "hidden",
+        "Dataset/notes.txt": "not a photograph N.jpg",
+    }
+    used = ds.found[ds.found["used"]].set_index("file")
+    assert (used["reason"] == "").all()
+    # All but number 21 are PNG inside.
+    assert used["mistyped"].tolist() == [True, True, True, False]
+    assert set(used["source"]) == set(ds.groups)
+    for name, n in {"a": 1, "b": 2}.items():
+        (tmp_path / "other" / name).mkdir(parents=True)
+        for k in range(2):
+            path = tmp_path / "other" / name / f"{n}{k}.png"
+            Image.new("RGB", (16, 16)).save(path)
+    other = load_folder(tmp_path / "other", image_size=8).found
+    assert ds.found.dtypes.to_dict() == other.dtypes.to_dict()
+    assert list(ds.found) == list(other)
+
+
+def test_provenance(root):
+    draw(root, 8, "1 1 12\n2 2 12\n")
+    known = load_cells(root.parent, 8, 10).provenance
+    assert (known["found"], known["used"], known["left_out"]) == (5, 4, 1)
+    assert (known["cells"], known["elliptocytes_left_out"]) == (5, 3)
+    assert (known["image_size"], known["crop"]) == (8, 10)
+    assert known["licence"] == "MIT" and "2012.01321" in known["citation"]
+    assert str(root.parent) not in repr(known)
+
+
+def test_provenance_hash_is_of_pictures_and_labels(root):
+    def content():
+        return load_cells(root.parent, 8, 8).provenance["sha256"]
+
+    first = content()
+    draw(root, 8, "1 1 12\n")
+    assert content() == first
+    (root / "Label/2.txt").write_text("20 10 3\n30 40 1\n")
+    relabelled = content()
+    copy(root, 2, 10, "20 10 3\n30 40 1\n")
+    assert len({first, relabelled, content()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("64 1 0", r"line 2: \(64, 1\) lies outside .* 64 × 48 px"),
+        ("1 48 0", "line 2: .*outside"),
+        ("-1 5 0", "line 2: .*outside"),
+        ("1 1 13", "line 2: type 13 is not one of 0 to 12"),
+        ("1 1", "line 2: expected 'x y type', got '1 1'"),
+        ("1 1 0 0", "line 2: expected 'x y type'"),
+        ("1.5 1 0", "line 2: expected 'x y type'"),
+    ],
+)
+def test_bad_labels(root, line, told):
+    draw(root, 2, f"1 1 0\n{line}\n")
+    with pytest.raises(ValueError, match=f"Label/2.txt, {told}"):
+        load_cells(root.parent, 8, 8)
+
+
+def test_a_label_file_may_begin_with_a_byte_order_mark(root):
+    before = load_cells(root.parent)
+    path = root / "Label/2.txt"
+    path.write_text("\ufeff" + path.read_text(), "utf-8")
+    after = load_cells(root.parent)
+    assert np.array_equal(before.labels, after.labels)
+
+
+def test_a_file_name_that_is_not_utf8_is_listed(root):
+    stray = os.fsencode(root / "Dataset") + b"/caf\xe9.jpg"
+    try:
+        open(stray, "wb").close()
+    except OSError:
+        pytest.skip("this file system knows no such names")
+    found = load_cells(root.parent).found.set_index("file")
+    reason = found.loc[r"Dataset/caf\xe9.jpg", "reason"]
+    assert reason == "not a photograph N.jpg"
+
+
+def test_half_a_pair(root):
+    (root / "Label/10.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="no Label/10.txt"):
+        load_cells(root.parent)
+    (root / "Dataset/10.jpg").unlink()
+    (root / "Dataset/2.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match="no Dataset/2.jpg"):
+        load_cells(root.parent)
+
+
+def test_absent_folder(root):
+    with pytest.raises(FileNotFoundError, match="get Chula RBC-12 from"):
+        load_cells(root.parent / "gone")
+    shutil.rmtree(root / "Label")
+    with pytest.raises(FileNotFoundError, match="Label; get"):
+        load_cells(root.parent)
+
+
+def test_no_cell_left(tmp_path):
+    draw(tmp_path / CHULA, 1, "1 1 12\n")
+    with pytest.raises(ValueError, match="no cell of types 0 to 11"):
+        load_cells(tmp_path)
+
+
+def test_one_photograph_with_its_labels(root):
+    pixels = draw(root, 2, "20 10 3\n30 40 12\n")
+    image, cells = read_photograph(2, root.parent)
+    assert np.array_equal(image, pixels) and image.dtype == np.uint8
+    assert cells.to_dict("list") == {
+        "x": [20, 30],
+        "y": [10, 40],
+        "type": [3, 12],
+    }
+    draw(root, 7, "")
+    _, none = read_photograph(7, root.parent)
+    assert len(none) == 0 and list(none) == ["x", "y", "type"]
+
+
+def test_no_such_photograph(root):
+    with pytest.raises(FileNotFoundError, match="photograph 3 .* 4 are there"):
+        read_photograph(3, root.parent)
+    with pytest.raises(FileNotFoundError, match="get Chula RBC-12 from"):
+        read_photograph(2, root.parent / "gone")
+    (root / "Dataset/2.jpg").write_text("no picture")
+    with pytest.raises(ValueError, match="2.jpg cannot be used: unreadable"):
+        read_photograph(2, root.parent)
+    draw(root, 2, "1 2\n")
+    with pytest.raises(ValueError, match="Label/2.txt, line 1: expected"):
+        read_photograph(2, root.parent)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"image_size": 0}, {"crop": 1.5}, {"crop": -2}, {"group_rule": "slide"}],
+)
+def test_bad_parameters(root, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        load_cells(root.parent, **wrong)
+
+
+@pytest.mark.real
+def test_public_cells():
+    data = os.environ.get("WORKBOOK_DATA")
+    if not data or not (Path(data) / CHULA).is_dir():
+        pytest.skip(f"WORKBOOK_DATA names no folder with {CHULA} in it")
+    ds = load_cells(data, image_size=16)
+    labels = [
+        line.split()[2]
+        for path in (Path(data) / CHULA / "Label").glob("*.txt")
+        for line in path.read_text().splitlines()
+    ]
+    told = pd.Series(labels).astype(int).value_counts()
+    assert ds.counts().tolist() == told.sort_index().tolist()[:12]
+    assert ds.provenance["elliptocytes_left_out"] == told[12]
+    # Numbers 561 to 577 come again among 608 to 623.
+    source = dict(zip(ds.files, ds.groups, strict=True))
+    assert source["Dataset/561.jpg"] == source["Dataset/608.jpg"]
+    assert ds.provenance["copies"] >= 14
+    assert len(set(ds.groups)) < 37
+    # Each class lies in enough blocks for five folds.
+    blocks = pd.DataFrame({"class": ds.labels, "block": ds.groups})
+    assert blocks.groupby("class")["block"].nunique().min() >= 5

@@ -9,7 +9,7 @@ import pytest
 from published import CE, OVER, WEIGHTED, D, R, fits, number, read, wide
 
 from helpers import evaluation as ev
-from helpers.data.chula import CLASS_NAMES
+from helpers.data import CHULA_CLASSES
 from helpers.imbalance.counts import imbalance_ratio
 from helpers.methods.registry import METHODS
 from helpers.papers import rounding as rd
@@ -215,7 +215,7 @@ TRAINED = ("image_side batch_size epochs learning_rate learning_rate_factor"
                              "class_ratio": 0.1, "class_index": 1}),
             ("Normal", {"cells": 2691, "class_ratio": 0.8,
                         "class_index": 2}))),
-        ("rbc_chula", {}, {"classes": len(CLASS_NAMES), "cells": 20875,
+        ("rbc_chula", {}, {"classes": len(CHULA_CLASSES), "cells": 20875,
                            "photographs": 706, "separation_accuracy": 0.889,
                            "imbalance_ratio": 34.538}),
         ("rbc_chula", {"network": "efficientnetb1"},

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.data.digits import load_digits
+from helpers.data.in_memory import load_digits
 from helpers.imbalance.sampling import subsample
 from helpers.imbalance.splits import Split
 from helpers.models.resnet import residual_network

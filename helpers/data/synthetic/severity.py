@@ -25,8 +25,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from helpers.data.arrays import from_arrays
-from helpers.data.dataset import ImageDataset
+from helpers.data.dataset import ImageDataset, from_arrays
 from helpers.data.synthetic import skin
 
 NAME = "synthetic_severity"

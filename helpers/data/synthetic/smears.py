@@ -22,8 +22,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from helpers.data.arrays import from_arrays
-from helpers.data.dataset import ImageDataset
+from helpers.data.dataset import ImageDataset, from_arrays
 from helpers.data.segmentation import cut_square
 from helpers.data.synthetic.drawing import check_settings, step, window
 

@@ -1,11 +1,56 @@
-"""CIFAR from an NPZ file or through Keras, and what is told when neither."""
+"""The digits, and CIFAR from an NPZ file or through Keras."""
 
+import keras
 import numpy as np
 import pytest
-from keras import datasets
+from sklearn import datasets
 
-from helpers.data import cifar
-from helpers.data.cifar import load_cifar
+from helpers.data import in_memory
+from helpers.data.in_memory import load_cifar, load_digits
+
+
+def test_fields_of_the_digits():
+    ds = load_digits()
+    assert ds.images.shape == (1797, 16, 16, 3) and ds.images.dtype == np.uint8
+    assert ds.class_names == tuple("0123456789")
+    assert ds.labels.dtype == np.int64 and len(ds.labels) == 1797
+    assert ds.counts().tolist() == [
+        *(178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+    ]
+    assert ds.groups is None and ds.published_split is None
+    assert ds.files[3] == "digits/3" and len(set(ds.files)) == 1797
+    assert ds.provenance["image_size"] == 16
+    assert ds.provenance["licence"] == "CC BY 4.0"
+    with pytest.raises(ValueError, match="read-only"):
+        ds.images[0] = 0
+
+
+def test_grey_levels_and_order_of_the_digits_are_kept():
+    ds = load_digits(8)
+    bunch = datasets.load_digits()
+    assert np.array_equal(ds.labels, bunch.target)
+    assert (ds.images == ds.images[..., :1]).all()
+    assert np.abs(ds.images[..., 0] / 255 - bunch.images / 16).max() < 0.002
+    assert (ds.images.min(), ds.images.max()) == (0, 255)
+
+
+def test_enlarged_digits_show_the_same():
+    small, large = load_digits(8).images[..., 0], load_digits(24).images
+    assert large.shape[1:] == (24, 24, 3)
+    # Bilinear: the middle of each block of 3 × 3 is the pixel itself.
+    assert np.array_equal(large[:, 1::3, 1::3, 0], small)
+    # ... and a third of the way to the next pixel is a third of the step.
+    step = (
+        small[:, :, :-1]
+        + (small[:, :, 1:] - small[:, :, :-1].astype(float)) / 3
+    )
+    assert np.abs(large[:, 1::3, 2:-1:3, 0] - step).max() <= 1
+
+
+@pytest.mark.parametrize("size", [7, 0, 8.0, None])
+def test_digits_of_a_bad_size(size):
+    with pytest.raises(ValueError, match="image_size: expected 8"):
+        load_digits(size)
 
 
 def arrays(n_train=6, n_test=4, n_classes=10):
@@ -16,7 +61,7 @@ def arrays(n_train=6, n_test=4, n_classes=10):
         return x, rng.integers(0, n_classes, n, dtype=np.uint8)
 
     return dict(
-        zip(cifar.ARRAYS, (*part(n_train), *part(n_test)), strict=True)
+        zip(in_memory.ARRAYS, (*part(n_train), *part(n_test)), strict=True)
     )
 
 
@@ -25,8 +70,8 @@ def no_download(monkeypatch):
     def load_data():
         raise Exception("URL fetch failure on https://example.org")
 
-    for name in cifar.CLASS_NAMES:
-        module = getattr(datasets, name)
+    for name in in_memory.CIFAR_CLASSES:
+        module = getattr(keras.datasets, name)
         monkeypatch.setattr(module, "load_data", load_data)
 
 
@@ -64,7 +109,7 @@ def test_through_keras(tmp_path, monkeypatch):
             made["y_test"][:, None],
         )
 
-    monkeypatch.setattr(datasets.cifar100, "load_data", load_data)
+    monkeypatch.setattr(keras.datasets.cifar100, "load_data", load_data)
     ds = load_cifar("cifar100", tmp_path)
     assert ds.labels.tolist() == [*made["y_train"], *made["y_test"]]
     assert ds.n_classes == 100
@@ -72,9 +117,9 @@ def test_through_keras(tmp_path, monkeypatch):
 
 
 def test_class_names():
-    fine = cifar.CLASS_NAMES["cifar100"]
+    fine = in_memory.CIFAR_CLASSES["cifar100"]
     assert len(set(fine)) == 100 and list(fine) == sorted(fine)
-    assert len(set(cifar.CLASS_NAMES["cifar10"])) == 10
+    assert len(set(in_memory.CIFAR_CLASSES["cifar10"])) == 10
 
 
 def test_no_network(tmp_path, no_download):
