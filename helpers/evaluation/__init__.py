@@ -9,7 +9,6 @@ from helpers.evaluation.intervals import (
     bootstrap,
     differences,
     half_width,
-    mcnemar,
     mean_interval,
     prediction_interval,
     t_interval,

@@ -245,36 +245,6 @@ def prediction_interval(values) -> tuple[float, float]:
     return float(mean - half), float(mean + half)
 
 
-class McNemar(NamedTuple):
-    """Images that only one of two classifiers gets right, and p."""
-
-    b_only: int
-    a_only: int
-    p: float
-
-
-def mcnemar(y_true, a, b) -> McNemar:
-    """McNemar's exact test of two classifiers on the same images.
-
-    ``y_true``, ``a`` and ``b`` are (N,): one seed at a time, since the same
-    images counted once a seed would pass for new ones. The test takes
-    images for independent; where they are copies of each other, p is too
-    small.
-    """
-    y_true, a, b = (np.asarray(values) for values in (y_true, a, b))
-    if y_true.ndim != 1 or not y_true.shape == a.shape == b.shape:
-        raise ValueError(
-            "mcnemar compares one seed at a time: y_true, a and b must be "
-            f"(N,), not {y_true.shape}, {a.shape} and {b.shape}"
-        )
-    b_only = int(np.sum((b == y_true) & (a != y_true)))
-    a_only = int(np.sum((a == y_true) & (b != y_true)))
-    if b_only + a_only == 0:
-        return McNemar(0, 0, 1.0)
-    test = stats.binomtest(b_only, b_only + a_only, 0.5)
-    return McNemar(b_only, a_only, float(test.pvalue))
-
-
 class _Resamples(NamedTuple):
     """Scores of each method by seed, (S, ...), and by resample, (B, ...)."""
 

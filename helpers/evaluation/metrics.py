@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_fscore_support
 
 Metric = Callable[[np.ndarray], np.ndarray]
 """From confusion matrices (..., C, C) to scores (...) or (..., C)."""
@@ -117,21 +116,18 @@ def macro_grade_error_from(confusions: np.ndarray) -> np.ndarray:
 
 
 def per_class(y_true, y_pred, class_names) -> pd.DataFrame:
-    """Precision, recall, F1 and support of each class, by scikit-learn.
+    """Precision, recall, F1 and support of each class, named in the index.
 
-    ``y_true`` and ``y_pred`` are (N,). Returns one row a class, named in the
-    index.
+    ``y_true`` and ``y_pred`` are (N,).
     """
-    y_true, y_pred = checked_classes(y_true, y_pred, len(class_names))
-    columns = precision_recall_fscore_support(
-        y_true, y_pred, labels=range(len(class_names)), zero_division=0
-    )
-    names = ["precision", "recall", "f1", "support"]
-    table = pd.DataFrame(
-        dict(zip(names, columns, strict=True)),
-        pd.Index(class_names, name="class"),
-    )
-    return table.astype({"support": "int64"})
+    table = confusion(y_true, y_pred, len(class_names))
+    columns = {
+        "precision": precision_from(table),
+        "recall": recall_from(table),
+        "f1": f1_from(table),
+        "support": table.sum(axis=-1),
+    }
+    return pd.DataFrame(columns, pd.Index(class_names, name="class"))
 
 
 def scores(y_true, y_pred, n_classes: int) -> dict[str, float]:
@@ -172,24 +168,19 @@ def pareto(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     Returns one row a metric: how many classes gain, stay the same (to
     1e-9) or lose, which ones lose, and ``improvement`` (bool).
     """
-    rows = []
-    for metric in [c for c in ("f1", "precision", "recall") if c in before]:
-        change = after[metric].reindex(before.index) - before[metric]
-        if change.isna().any():
-            missing = ", ".join(change.index[change.isna()])
-            raise ValueError(f"pareto: no {metric} to compare for {missing}")
-        gain, lose = change > 1e-9, change < -1e-9
-        rows.append(
-            {
-                "metric": metric,
-                "gain": int(gain.sum()),
-                "same": int((~gain & ~lose).sum()),
-                "lose": int(lose.sum()),
-                "losers": ", ".join(change.index[lose]),
-                "improvement": bool(gain.any() and not lose.any()),
-            }
-        )
-    return pd.DataFrame(rows)
+    metrics = [
+        name for name in ("f1", "precision", "recall") if name in before
+    ]
+    change = after[metrics].reindex(before.index) - before[metrics]
+    if change.isna().any(axis=None):
+        missing = ", ".join(change.index[change.isna().any(axis=1)])
+        raise ValueError(f"pareto: nothing to compare for {missing}")
+    gain, lose = change > 1e-9, change < -1e-9
+    table = pd.DataFrame({"gain": gain.sum(), "same": (~gain & ~lose).sum()})
+    table["lose"] = lose.sum()
+    table["losers"] = [", ".join(change.index[lose[m]]) for m in metrics]
+    table["improvement"] = gain.any() & ~lose.any()
+    return table.rename_axis("metric").reset_index()
 
 
 def _steps(confusions):
@@ -225,7 +216,7 @@ def checked_classes(y_true, y_pred, n_classes):
             )
         if values.min() < 0 or values.max() >= n_classes:
             raise ValueError(
-                f"{name} hold classes {values.min()} to {values.max()}; "
-                f"with {n_classes} classes they must be 0 to {n_classes - 1}"
+                f"{name} must be 0 to {n_classes - 1}, not "
+                f"{values.min()} to {values.max()}"
             )
     return y_true.astype(np.int64), y_pred.astype(np.int64)

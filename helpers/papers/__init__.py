@@ -10,7 +10,6 @@ from helpers.papers.comparison import (
 )
 from helpers.papers.results import readable, save, show, tidy
 from helpers.papers.rounding import (
-    accuracy_from_recalls,
     fits_rounding,
     possible_errors,
     possible_hits,

@@ -29,33 +29,3 @@ def fits_rounding(recall: float, n: int, decimals: int = 2) -> bool:
 def possible_errors(recall: float, n: int, decimals: int = 2) -> np.ndarray:
     """All numbers of missed images, of ``n``, that fit ``recall``."""
     return n - possible_hits(recall, n, decimals)[::-1]
-
-
-def sizes_that_fit(
-    recall: float, errors: int, largest: int, decimals: int = 2
-) -> np.ndarray:
-    """Class sizes, up to ``largest``, that fit a recall and its errors.
-
-    ``errors`` is a printed number of errors towards one other class, so the
-    class has at least as many in all. Returns a sorted int64 array.
-    """
-    sizes = range(1, largest + 1)
-    fits = [
-        np.any(possible_errors(recall, n, decimals) >= errors) for n in sizes
-    ]
-    return np.flatnonzero(fits) + 1
-
-
-def accuracy_from_recalls(recalls, counts) -> float:
-    """The accuracy that recalls imply, on (C,) images of each class.
-
-    It is the mean of the recalls weighted by the counts. Recalls rounded to
-    d decimals fix it to within 0.5 · 10^-d.
-    """
-    recalls, counts = np.asarray(recalls, float), np.asarray(counts, float)
-    if recalls.shape != counts.shape or recalls.ndim != 1:
-        raise ValueError(
-            "one recall and one count a class: got "
-            f"{recalls.shape} recalls and {counts.shape} counts"
-        )
-    return float(np.average(recalls, weights=counts))

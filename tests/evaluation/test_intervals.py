@@ -348,20 +348,6 @@ def test_mean_interval_counts_each_group_once():
     assert found == pytest.approx((2.5, 2.5 - half, 2.5 + half))
 
 
-def test_mcnemar_by_hand():
-    # b alone is right 8 times, a alone twice: p = 2 P(X <= 2), X ~ B(10, ½).
-    y_true = np.zeros(20, dtype=int)
-    a = np.array([1] * 8 + [0] * 2 + [0] * 6 + [1] * 4)
-    b = np.array([0] * 8 + [1] * 2 + [0] * 6 + [1] * 4)
-    result = ev.mcnemar(y_true, a, b)
-    assert (result.b_only, result.a_only) == (8, 2)
-    assert result.p == pytest.approx(2 * (1 + 10 + 45) / 1024)
-    assert ev.mcnemar(y_true, b, a).p == result.p
-    assert ev.mcnemar(y_true, a, a) == (0, 0, 1.0)
-    with pytest.raises(ValueError, match="one seed at a time"):
-        ev.mcnemar(y_true, np.stack([a, a]), b)
-
-
 def test_prediction_interval_by_hand():
     # n = 4, mean 5, s² = (9 + 1 + 1 + 9) / 3, t(0.975, 3) = 3.1824.
     half = 3.182446 * np.sqrt(20 / 3) * np.sqrt(1.25)

@@ -109,7 +109,7 @@ def test_pareto_says_which_classes_lose():
     assert table.loc["recall"].tolist() == [1, 0, 1, "y", False]
     # A change of nothing is no improvement.
     assert not ev.pareto(before, before)["improvement"].any()
-    with pytest.raises(ValueError, match="to compare for y"):
+    with pytest.raises(ValueError, match="nothing to compare for y"):
         ev.pareto(before, after.loc[["x"]])
 
 
