@@ -1,4 +1,4 @@
-"""How sure one may be of a score: one bootstrap, t intervals, one test.
+"""How sure one may be of a score: one bootstrap, and t intervals.
 
 Two things could have come out otherwise: which images are tested, and what
 the random seeds drew. The first is told by a cluster bootstrap, which draws
