@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.papers import results
+from helpers.papers import overview
 from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR
 from helpers.runner.batch import DONE, KEPT, Report, run
 from helpers.runner.kernel import Interrupted
@@ -17,50 +17,6 @@ from helpers.runner.notebooks import Refused, parse_settings
 from helpers.runner.sharing import run_in_place
 from helpers.runner.study import run_study
 from helpers.session import PROFILES, any_text, say
-
-OPTIONS = {
-    "--profile": {
-        "choices": PROFILES,
-        "help": "how much to compute (default: quick, or as the study says)",
-    },
-    "--only": {
-        "type": lambda text: [name.strip() for name in text.split(",")],
-        "metavar": "01,03",
-        "help": "notebooks, by number (default: all)",
-    },
-    "--set": {
-        "action": "append",
-        "metavar": "KEY=VALUE",
-        "help": "a notebook parameter; VALUE is a Python literal or else a"
-        " string, and a relative path starts at the project's root",
-    },
-    "--run-dir": {
-        "type": Path,
-        "metavar": "DIR",
-        "help": "run folder (default: runs/<time>-<profile>, or"
-        " runs/study-<name>)",
-    },
-    "--resume": {
-        "action": "store_true",
-        "help": "go on with --run-dir, else with the newest run of the"
-        " profile: re-run only what is missing, failed or stale",
-    },
-    "--study": {
-        "metavar": "NAME",
-        "help": "run the study data/studies/NAME.yaml in place of single"
-        " notebooks",
-    },
-    "--publish": {
-        "action": "store_true",
-        "help": "with --study: write its tables into data/measured once all"
-        " of it is done",
-    },
-    "--in-place": {
-        "action": "store_true",
-        "help": "execute the committed notebooks (quick), then replace them"
-        " and their figures, all or none; with --only alone",
-    },
-}
 
 
 def main(
@@ -73,8 +29,26 @@ def main(
         prog="python -m helpers.run",
         description="Execute the workbook's notebooks into a run folder.",
     )
-    for name, option in OPTIONS.items():
-        parser.add_argument(name, **option)
+    add, flag = parser.add_argument, {"action": "store_true"}
+    told = "how much to compute (default: quick, or as the study says)"
+    add("--profile", choices=PROFILES, help=told)
+    told = "notebooks, by number (default: all)"
+    add("--only", metavar="01,03", help=told)
+    told = "a notebook parameter; VALUE is a Python literal or else a string,"
+    told += " and a relative path starts at the project's root"
+    add("--set", action="append", metavar="KEY=VALUE", help=told)
+    told = "run folder (default: runs/<time>-<profile>, or runs/study-<name>)"
+    add("--run-dir", type=Path, metavar="DIR", help=told)
+    told = "go on with --run-dir, else with the newest run of the profile:"
+    told += " re-run only what is missing, failed or stale"
+    add("--resume", **flag, help=told)
+    told = "run the study data/studies/NAME.yaml in place of single notebooks"
+    add("--study", metavar="NAME", help=told)
+    told = "with --study: write its tables into data/measured once it is done"
+    add("--publish", **flag, help=told)
+    told = "execute the committed notebooks (quick), then replace them and"
+    told += " their figures, all or none; with --only alone"
+    add("--in-place", **flag, help=told)
     any_text()
     given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v}
     study, in_place = given.pop("study", None), given.pop("in_place", False)
@@ -85,6 +59,8 @@ def main(
     if "publish" in given and not study:
         parser.error("--publish: name a study with --study")
     given |= {"notebooks_dir": notebooks_dir, "runs_dir": runs_dir}
+    if "only" in given:
+        given["only"] = [name.strip() for name in given["only"].split(",")]
     try:
         if pairs := given.pop("set", None):
             given["settings"] = parse_settings(pairs)
@@ -110,11 +86,9 @@ def summary(report: Report) -> str:
     lines.append(f"\nnotebooks, figures and results in {report.folder}")
     for name, status in report.status.items():
         step, _, notebook = name.rpartition("/")
-        results_dir = report.folder / step / "results"
-        if status in (DONE, KEPT):
-            number = notebook.split("_")[0]
-            if text := results.overview(results_dir, number):
-                lines.append(f"\n{text}")
+        where, number = report.folder / step / "results", notebook[:2]
+        if status in (DONE, KEPT) and (text := overview(where, number)):
+            lines.append(f"\n{text}")
     for path in report.published:
         lines.append(f"published {path.name} in {path.parent}")
     if report.exit_code:

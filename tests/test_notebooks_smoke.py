@@ -11,9 +11,7 @@ import pytest
 from PIL import Image
 
 from helpers.paths import NOTEBOOKS_DIR
-from helpers.runner.batch import run
-from helpers.runner.notebooks import read_notebooks
-from helpers.runner.sharing import blemishes, clean
+from helpers.runner import blemishes, clean, read_notebooks, run
 
 NOTEBOOKS = read_notebooks(NOTEBOOKS_DIR)
 

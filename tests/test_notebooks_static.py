@@ -7,8 +7,7 @@ import nbformat
 import pytest
 
 from helpers.paths import NOTEBOOKS_DIR
-from helpers.runner.notebooks import read_notebooks
-from helpers.runner.sharing import blemishes
+from helpers.runner import blemishes, read_notebooks
 
 BOOK = read_notebooks(NOTEBOOKS_DIR)
 PARAMETERS = {"PROFILE", "DATASET", "DATA_DIR", "SEEDS", "RUN_DIR"}
@@ -91,6 +90,14 @@ def test_setup_comes_first_and_imports_few_modules(code):
     assert begin == [1]
     assert code[1].source.startswith(
         "from helpers import session\n\nbook = session.begin("
+    )
+
+
+def test_lengths_are_reported(path, code):
+    """They are aims, not caps; ``pytest -rP`` shows them."""
+    lines = [len(re.findall(r"\S.*", cell.source)) for cell in code]
+    print(
+        f"{path.stem}: {len(code)} code cells, of {max(lines)} lines at most"
     )
 
 

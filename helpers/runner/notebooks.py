@@ -72,41 +72,38 @@ def read_notebooks(folder: Path) -> list[Notebook]:
         number = path.stem.split("_")[0]
         if number in found:
             raise Refused(f"two notebooks bear the number {number}")
-        found[number] = _read(path, number, found)
+        try:
+            nb = nbformat.read(path, as_version=4)
+            parameters = papermill.inspect_notebook(path)
+            parameters = {k: _literal(**p) for k, p in parameters.items()}
+        except Exception as error:
+            raise Refused(f"{path.name} cannot be used: {error}") from error
+        if missing := RUNNER_PARAMETERS - parameters.keys():
+            raise Refused(f"{path.name}: its parameters cell lacks {missing}")
+        asked = nb.metadata.get("workbook", {})
+        needs = asked.get("needs", [])
+        if unmet := [n for n in needs if n not in found]:
+            raise Refused(f"{path.name} needs {unmet}, and none comes before")
+        found[number] = Notebook(
+            path=path,
+            name=path.stem,
+            number=number,
+            parameters=parameters,
+            needs=tuple(found[n] for n in needs),
+            datasets=tuple(asked.get("datasets", [])),
+            cells=json.dumps([[c.cell_type, c.source] for c in nb.cells]),
+        )
     if not found:
         raise Refused(f"no notebooks (03_name.ipynb) in {folder}")
     return list(found.values())
 
 
-def _read(path: Path, number: str, earlier: dict[str, Notebook]) -> Notebook:
+def _literal(name: str, default: str, **more: str) -> object:
     try:
-        nb = nbformat.read(path, as_version=4)
-        inspected = papermill.inspect_notebook(path)
-        parameters = {
-            k: _literal(k, p["default"]) for k, p in inspected.items()
-        }
-    except Exception as error:
-        raise Refused(f"{path.name} cannot be used: {error}") from error
-    if missing := RUNNER_PARAMETERS - parameters.keys():
-        raise Refused(f"{path.name}: its parameters cell lacks {missing}")
-    asked = nb.metadata.get("workbook", {})
-    needs, datasets = asked.get("needs", []), asked.get("datasets", [])
-    if unmet := [n for n in needs if n not in earlier]:
-        raise Refused(f"{path.name} needs {unmet}, and none comes before")
-    needed = tuple(earlier[n] for n in needs)
-    cells = json.dumps([[c.cell_type, c.source] for c in nb.cells])
-    return Notebook(
-        path, path.stem, number, parameters, needed, tuple(datasets), cells
-    )
-
-
-def _literal(name: str, text: str) -> object:
-    try:
-        return ast.literal_eval(text)
+        return ast.literal_eval(default)
     except (ValueError, SyntaxError):
-        raise ValueError(
-            f"a parameter is NAME = literal, not {name} = {text}"
-        ) from None
+        wrong = f"a parameter is NAME = literal, not {name} = {default}"
+        raise ValueError(wrong) from None
 
 
 def select(

@@ -13,7 +13,6 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -22,8 +21,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from helpers import paths
-from helpers.data import catalog as datasets
+from helpers import data, paths
 from helpers.papers import comparison
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.run import main, summary
@@ -152,61 +150,60 @@ sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
 
 
 @pytest.mark.parametrize(
-    ("only", "key", "message"),
+    ("only", "settings", "message"),
     [
-        (["01", "07"], "SEEDS", r"\['07'\]; there are 01_a, 02_b"),
-        (None, "SEED", r"SEED: no .* did you mean SEEDS\?"),
-        (["01"], "WIDTH", "WIDTH: no selected notebook"),
-        (None, "RUN_DIR", "RUN_DIR: no selected notebook"),
+        (["01", "07"], {"SEEDS": 1}, r"\['07'\]; there are 01_a, 02_b"),
+        (None, {"SEED": 1}, r"SEED: no .* did you mean SEEDS\?"),
+        (["01"], {"WIDTH": 1}, "WIDTH: no selected notebook"),
+        (None, {"RUN_DIR": 1}, "RUN_DIR: no selected notebook"),
+        (None, {"DATASET": 2020}, "DATASET: expected a text, got 2020"),
     ],
 )
-def test_unknown_names_are_refused_before_anything_starts(
-    write, runner, tmp_path, only, key, message
+def test_wrong_names_are_refused_before_anything_starts(
+    write, runner, tmp_path, only, settings, message
 ):
     write("01_a")
-    write("02_b", parameters="PROFILE=''\nRUN_DIR=None\nWIDTH=1")
+    write("02_b", parameters=DATA + "\nWIDTH = 1  # [0, 1], or None")
     with pytest.raises(Refused, match=message):
-        runner("smoke", only, {key: 1})
+        runner("smoke", only, settings)
     assert names(tmp_path) == ["notebooks"]
 
 
-def test_settings_are_literals_or_words():
-    pairs = ["A=[0, 1]", "B=None", "C=acne5", "D=1e-3", "E='3'", "F=a=b"]
-    values = [[0, 1], None, "acne5", 0.001, "3", "a=b"]
-    assert parse_settings(pairs) == dict(zip("ABCDEF", values, strict=True))
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("A=[0, 1]", [0, 1]),
+        ("A=None", None),
+        ("A=acne5", "acne5"),
+        ("A=1e-3", 0.001),
+        ("A='3'", "3"),
+        ("A=a=b", "a=b"),
+        ("DATASET=2020_01", "2020_01"),
+        ("WEIGHTS=None", None),
+        ("BACKBONE='007'", "007"),
+        ("REGIME=[odd", "[odd"),
+        ("DATA_DIR=~/data", str(Path.home() / "data")),
+    ],
+)
+def test_settings_are_literals_or_words_and_texts_stay_texts(pair, value):
+    assert parse_settings([pair]) == {pair.split("=")[0]: value}
 
 
-def test_a_text_stays_a_text(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    pairs = ["DATASET=2020_01", "WEIGHTS=None", "BACKBONE='007'"]
-    pairs += ["DATA_DIR=~/data", "REGIME=[odd", "SEEDS=[1]"]
-    assert parse_settings(pairs) == {
-        "DATASET": "2020_01",
-        "WEIGHTS": None,
-        "BACKBONE": "007",
-        "DATA_DIR": str(tmp_path / "data"),
-        "REGIME": "[odd",
-        "SEEDS": [1],
-    }
+@pytest.mark.parametrize(
+    "pair", ["A", "=3", "A=[0, 1", "A=true", "A={0: 1}", "A={1, 2}", "A=1,2"]
+)
+def test_bad_setting_is_refused(pair):
+    with pytest.raises(Refused, match=re.escape(pair)):
+        parse_settings([pair])
 
 
-def test_texts_are_those_of_the_notebooks():
-    """Every parameter whose value the book writes as a text is one."""
-    named = {k for n in read_notebooks(NOTEBOOKS_DIR) for k in n.parameters}
+def test_the_runner_knows_the_notebooks_texts_and_data_sets():
+    book = read_notebooks(NOTEBOOKS_DIR)
+    named = {name for notebook in book for name in notebook.parameters}
     assert {"DATASET", "DATA_DIR", "PROFILE"} <= TEXTS & named
     listed = {"SEEDS", "EPOCHS", "CLASSES", "METHODS_OF", "NETWORKS"}
     assert not TEXTS & listed
-
-
-def test_a_number_for_a_text_is_refused(write, runner):
-    write("01_a", parameters=DATA)
-    with pytest.raises(Refused, match="DATASET: expected a text, got 202001"):
-        runner("smoke", settings={"DATASET": 202001})
-
-
-def test_notebooks_name_data_sets_that_there_are():
-    for notebook in read_notebooks(NOTEBOOKS_DIR):
+    for notebook in book:
         assert set(notebook.datasets) <= KNOWN_SETS | {ANY_FOLDER}
 
 
@@ -261,38 +258,25 @@ def test_a_data_set_that_a_notebook_cannot_take_is_refused(
 
 
 @pytest.mark.parametrize(
-    "pair", ["A", "=3", "A=[0, 1", "A=true", "A={0: 1}", "A={1, 2}", "A=1,2"]
-)
-def test_bad_setting_is_refused(pair):
-    with pytest.raises(Refused, match=re.escape(pair)):
-        parse_settings([pair])
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
+    ("files", "message"),
     [
-        ("PROFILE = 'quick'", "01_a.ipynb.*lacks {'RUN_DIR'}"),
-        ("PROFILE = RUN_DIR = None", "01_a.ipynb.*lacks "),
-        ("PROFILE = print(1)", r"01_a.ipynb.*not PROFILE = print\(1\)"),
+        ({"01_a": "PROFILE = 'quick'"}, "01_a.ipynb.*lacks {'RUN_DIR'}"),
+        ({"01_a": "PROFILE = RUN_DIR = None"}, "01_a.ipynb.*lacks "),
+        ({"01_a": "PROFILE = print(1)"}, r"not PROFILE = print\(1\)"),
+        ({"01_a": None}, "01_a.ipynb cannot be used"),
+        ({"01_a": DATA, "01_b": DATA}, "two notebooks bear the number 01"),
+        ({"02_a": DATA}, r"02_a.ipynb needs \['01'\]"),
+        ({}, "no notebooks"),
     ],
 )
-def test_bad_parameters_cell_is_refused(write, parameters, message):
-    path = write("01_a", parameters=parameters)
+def test_unusable_notebooks_are_refused(write, tmp_path, files, message):
+    for name, parameters in files.items():
+        needs = ("01",) if name == "02_a" else ()
+        path = write(name, parameters=parameters or "", needs=needs)
+        if parameters is None:
+            path.write_text("{")
     with pytest.raises(Refused, match=message):
-        read_notebooks(path.parent)
-
-
-def test_unusable_book_is_refused(write):
-    path = write("01_a", needs=("03",))
-    with pytest.raises(Refused, match=r"01_a.ipynb needs \['03'\]"):
-        read_notebooks(path.parent)
-    path.write_text("{")
-    with pytest.raises(Refused, match="01_a.ipynb cannot be used"):
-        read_notebooks(path.parent)
-    write("01_a")
-    write("01_b")
-    with pytest.raises(Refused, match="two notebooks bear the number 01"):
-        read_notebooks(path.parent)
+        read_notebooks(tmp_path / "notebooks")
 
 
 def test_command_line_refuses_with_status_2(write, tmp_path, capsys):
@@ -302,6 +286,9 @@ def test_command_line_refuses_with_status_2(write, tmp_path, capsys):
     assert "no notebook ['9']" in capsys.readouterr().err
     assert main(["--resume"], *where) == 2
     assert "no run with the profile quick" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["--in-place", "--profile", "full"], *where)
+    assert "it goes with --only alone" in capsys.readouterr().err
 
 
 def test_folder_of_other_files_is_refused_untouched(write, runner, tmp_path):
@@ -318,23 +305,20 @@ def test_folder_of_other_files_is_refused_untouched(write, runner, tmp_path):
 def finished(write_notebook, tmp_path_factory):
     """A run in which two notebooks fail, and another ``python3`` lurks."""
     base = tmp_path_factory.mktemp("finished")
+    shown = "import sys, os; print(sys.executable, os.environ['MPLBACKEND'])"
     sources = [
-        [
-            WRITE.format("01"),
-            "import sys, os; print(sys.executable)",
-            "print(os.environ['MPLBACKEND'])",
-        ],
+        [WRITE.format("01"), shown],
         [WRITE.format("02"), FAIL, "print('never')"],
         ["print(open(f'{RUN_DIR}/results/01.csv').read())"],
         ["1"],
         ["1", "import os; os._exit(3)", "2"],
     ]
-    needs = [(), (), ("01",), ("02",), ()]
-    paths = [
-        write_notebook(base / "book", f"0{i}_{'abcde'[i - 1]}", *s, needs=n)
-        for i, (s, n) in enumerate(zip(sources, needs, strict=True), 1)
-    ]
-    before = [path.read_bytes() for path in paths]
+    before = {}
+    for number, cells in enumerate(sources, 1):
+        needs = {3: ["01"], 4: ["02"]}.get(number, ())
+        name = f"0{number}_{'abcde'[number - 1]}"
+        path = write_notebook(base / "book", name, *cells, needs=needs)
+        before[path] = path.read_bytes()
     spec = {"argv": ["/nowhere/python"], "display_name": "", "language": ""}
     (base / "kernels" / "python3").mkdir(parents=True)
     (base / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
@@ -346,58 +330,51 @@ def finished(write_notebook, tmp_path_factory):
         with contextlib.redirect_stdout(printed):
             where = {"notebooks_dir": base / "book", "runs_dir": base / "runs"}
             report = run("smoke", settings={"SEEDS": [3, 4]}, **where)
-    assert [path.read_bytes() for path in paths] == before
-    return SimpleNamespace(
-        report=report, folder=report.folder, printed=printed.getvalue()
-    )
-
-
-def outputs_of(finished, name: str) -> list[str]:
-    path = finished.folder / "notebooks" / f"{name}.ipynb"
-    nb = nbformat.read(path, as_version=4)
-    texts = [o.get("text", "") for c in nb.cells for o in c.get("outputs", [])]
-    return [text.strip() for text in texts]
+    assert {path: path.read_bytes() for path in before} == before
+    return report, report.folder, printed.getvalue()
 
 
 def test_run_says_what_became_of_each(finished):
-    assert finished.report.exit_code == 1
-    assert finished.report.status == {
+    report, folder, printed = finished
+    assert report.exit_code == 1
+    assert report.status == {
         "01_a": "done",
         "02_b": "failed in code cell 3",
         "03_c": "done",
         "04_d": "skipped: the results of 02_b are missing",
         "05_e": "failed in code cell 3",
     }
-    assert "[1/5] 01_a: running (missing)" in finished.printed
-    assert "[1/5] 01_a: done, " in finished.printed
-    assert "01_a: done" in (finished.folder / "log.txt").read_text()
-    assert "after the repair: python -m" in summary(finished.report)
-
-
-def test_failure_is_shown_with_its_traceback(finished):
-    assert "02_b.ipynb failed in code cell 3:\n" in finished.printed
-    assert "----> 3 broken()" in finished.printed
-    assert "KeyError: 'no such thing'" in finished.printed
-    assert "DeadKernelError" in finished.printed
-    assert "\x1b" not in finished.printed
+    assert "[1/5] 01_a: running (missing)" in printed
+    assert "[1/5] 01_a: done, " in printed
+    assert "01_a: done" in (folder / "log.txt").read_text()
+    assert "after the repair: python -m" in summary(report)
+    assert "02_b.ipynb failed in code cell 3:\n" in printed
+    assert "----> 3 broken()" in printed
+    assert "KeyError: 'no such thing'" in printed
+    assert "DeadKernelError" in printed
+    assert "\x1b" not in printed
 
 
 def test_only_finished_notebooks_leave_results(finished):
-    assert names(finished.folder / "results") == ["01.csv"]
-    executed = ["01_a.ipynb", "03_c.ipynb"]
-    assert names(finished.folder / "notebooks") == executed
-    assert names(finished.folder / "failed") == ["02_b.ipynb", "05_e.ipynb"]
-    assert not (finished.folder / ".staging").exists()
-    state = json.loads((finished.folder / "state.json").read_text())
+    _, folder, _ = finished
+    assert names(folder / "results") == ["01.csv"]
+    assert names(folder / "notebooks") == ["01_a.ipynb", "03_c.ipynb"]
+    assert names(folder / "failed") == ["02_b.ipynb", "05_e.ipynb"]
+    assert not (folder / ".staging").exists()
+    state = json.loads((folder / "state.json").read_text())
     assert state["done"]["03_c"]["files"] == ["notebooks/03_c.ipynb"]
 
 
 def test_parameters_interpreter_and_needed_results_reach_the_kernel(finished):
-    text = outputs_of(finished, "01_a")
-    assert text[:2] == ["smoke [3, 4]", sys.executable]
-    assert "matplotlib_inline" in text[2]
-    assert outputs_of(finished, "03_c") == ["01"]
-    versions = json.loads((finished.folder / "versions.json").read_text())
+    _, folder, _ = finished
+    printed = []
+    for path in sorted((folder / "notebooks").iterdir()):
+        for cell in nbformat.read(path, as_version=4).cells:
+            printed += [o.text.strip() for o in cell.get("outputs", [])]
+    assert printed[0] == "smoke [3, 4]"
+    assert printed[1].startswith(f"{sys.executable} module://matplotlib_in")
+    assert printed[2] == "01"
+    versions = json.loads((folder / "versions.json").read_text())
     assert versions["papermill"]
 
 
@@ -463,6 +440,7 @@ def test_publication_cut_short_is_redone(
 
 
 def test_code_digest_follows_the_code(monkeypatch, tmp_path):
+    """Every helper decides it, in whatever folder it lies."""
     monkeypatch.undo()
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     digest = provenance.code_digest.__wrapped__
@@ -484,66 +462,45 @@ def test_code_digest_follows_the_code(monkeypatch, tmp_path):
     assert digest() == seen[-1]
 
 
-def test_the_digest_covers_every_helper_there_is(monkeypatch):
-    """A helper's bytes decide it, in whatever folder the helper lies."""
-    monkeypatch.undo()
-    read = set()
-    original = provenance._file_digest
-
-    def noted(file, *known):
-        read.add(file)
-        return original(file, *known)
-
-    monkeypatch.setattr(provenance, "_file_digest", noted)
-    provenance.code_digest.__wrapped__()
-    assert read >= set((paths.ROOT / "helpers").rglob("*.py"))
-
-
 def test_changed_images_are_not_kept(write, runner, no_kernel, tmp_path):
     write("01_a", parameters=DATA)
     write("02_b")
-    home = tmp_path / "data"
-    images = home / "mine" / "train" / "mild"
-    images.mkdir(parents=True)
-    (images / "1.jpg").write_bytes(b"one")
-    (home / "other.npz").write_bytes(b"arrays")
+    home, weights = tmp_path / "data", tmp_path / "some.weights.h5"
+    image = home / "mine" / "train" / "mild" / "2.jpg"
+    image.parent.mkdir(parents=True)
     settings = {"DATASET": "mine", "DATA_DIR": str(home)}
 
-    def resumed(**more):
-        more = {"settings": settings | more}
-        status = runner("smoke", resume=True, **more).status
-        return [text[0] for text in status.values()]
+    def rewritten():
+        """Other bytes, as many of them, at the same time."""
+        times = image.stat()
+        image.write_bytes(b"TWO")
+        os.utime(image, ns=(times.st_atime_ns, times.st_mtime_ns))
 
+    moved = image.with_name("3.jpg")
+    other, nested = {"DATASET": "other"}, {"NETWORKS": {"B1": str(weights)}}
+    given = {"WEIGHTS": str(weights)}
+    steps = [  # what is done, with which settings, and whether 01 runs again
+        (lambda: image.with_name("1.jpg").write_bytes(b"one"), {}, "d"),
+        (lambda: None, {}, "k"),
+        (lambda: image.write_bytes(b"two"), {}, "d"),
+        (rewritten, {}, "d"),
+        (lambda: image.rename(moved), {}, "d"),
+        (lambda: os.utime(moved), {}, "k"),
+        (lambda: (home / "unrelated.jpg").write_bytes(b"1"), {}, "k"),
+        (lambda: (home / "mine" / "loop").symlink_to(home / "mine"), {}, "k"),
+        (lambda: None, other, "d"),
+        (lambda: (home / "other.npz").write_bytes(b"arrays"), other, "d"),
+        (lambda: weights.write_bytes(b"1"), other | given, "d"),
+        (lambda: weights.write_bytes(b"2"), other | given, "d"),
+        (lambda: None, other | nested, "d"),
+        (lambda: weights.write_bytes(b"3"), other | nested, "d"),
+    ]
     runner("smoke", settings=settings)
-    assert resumed() == ["k", "k"]
-    (images / "2.jpg").write_bytes(b"two")
-    assert resumed() == ["d", "k"]
-    assert resumed() == ["k", "k"]
-    times = (images / "2.jpg").stat()
-    (images / "2.jpg").write_bytes(b"TWO")
-    os.utime(images / "2.jpg", ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert resumed() == ["d", "k"]
-    (images / "2.jpg").rename(images / "3.jpg")
-    assert resumed() == ["d", "k"]
-    os.utime(images / "3.jpg")
-    assert resumed() == ["k", "k"]
-    (home / "unrelated").mkdir()
-    (home / "unrelated" / "1.jpg").write_bytes(b"1")
-    assert resumed() == ["k", "k"]
-    (home / "mine" / "loop").symlink_to(home / "mine")
-    assert resumed() == ["k", "k"]
-    assert resumed(DATASET="other") == ["d", "k"]
-    (home / "other.npz").write_bytes(b"other arrays")
-    assert resumed(DATASET="other") == ["d", "k"]
-    weights = tmp_path / "some.weights.h5"
-    weights.write_bytes(b"1")
-    nested = {"B1": str(weights)}
-    assert resumed(DATASET="other", WEIGHTS=str(weights)) == ["d", "k"]
-    weights.write_bytes(b"2")
-    assert resumed(DATASET="other", WEIGHTS=str(weights)) == ["d", "k"]
-    assert resumed(DATASET="other", NETWORKS=nested) == ["d", "k"]
-    weights.write_bytes(b"3")
-    assert resumed(DATASET="other", NETWORKS=nested) == ["d", "k"]
+    for number, (change, more, expected) in enumerate(steps):
+        change()
+        report = runner("smoke", settings=settings | more, resume=True)
+        said = [status[0] for status in report.status.values()]
+        assert said == [expected, "k"], number
 
 
 def test_real_sets_that_are_not_named_count_as_well(
@@ -635,6 +592,9 @@ def test_two_runs_at_once_get_folders_of_their_own(write, start, tmp_path):
 # The final print
 
 
+NAME = "03_comparison.csv"
+
+
 def test_comparison_is_printed_compactly(tmp_path):
     paper = comparison.published("acne_table2")
     measured = paper.loc[paper.index.repeat(5)].assign(
@@ -642,7 +602,7 @@ def test_comparison_is_printed_compactly(tmp_path):
     )
     table = comparison.compare(paper, measured, comparable=False)
     (tmp_path / "results").mkdir()
-    table.to_csv(tmp_path / "results" / "03_comparison.csv", index=False)
+    table.to_csv(tmp_path / "results" / NAME, index=False)
     report = Report(tmp_path, {"03_x": "done"}, {"03_x": 1.0})
     lines = summary(report).splitlines()
     rows = [line.split() for line in lines if "(Table 2)" in line]
@@ -654,52 +614,34 @@ def test_comparison_is_printed_compactly(tmp_path):
     assert lines[-1] == f"and {len(table) - len(rows)} more rows in {NAME}"
 
 
-NAME = "03_comparison.csv"
-
-
-@pytest.fixture
-def compared(tmp_path):
-    """Write a comparison and its provenance; returns the run's summary."""
-    (tmp_path / "results").mkdir()
-
-    def write(statuses, origin, status="done"):
-        table = comparison.published("acne_table2").head(len(statuses))
-        table = table.assign(mean=0.5, std=0.1, n=2, delta=0.1, low=0, high=1)
-        table = table.rename(columns={"value": "published"})
-        table.assign(status=statuses).to_csv(
-            tmp_path / "results" / NAME, index=False
-        )
-        facts = {"name": "mine", "origin": origin, "weights": "imagenet"}
-        facts |= {"backbone": "EfficientNet-Lite1"}
-        (tmp_path / "results" / "03_provenance.csv").write_text(
-            "what,provenance\n"
-            + "".join(f"{k},{v}\n" for k, v in facts.items())
-        )
-        return summary(Report(tmp_path, {"03_x": status}, {"03_x": 1.0}))
-
-    return write
-
-
-def test_the_summary_shows_what_was_measured_and_on_what(compared):
-    text = compared(["not measured", "not comparable", "within"], "drawn")
-    heading = "(mine, EfficientNet-Lite1, imagenet):"
-    assert f"Paper vs measured, {NAME} {heading}" in text
-    assert "not measured" not in text
-    assert "within" in text
-
-
 @pytest.mark.parametrize(
-    ("statuses", "origin", "status"),
+    ("statuses", "origin", "status", "shown"),
     [
-        (["not measured"] * 2, "drawn", "done"),
-        (["not comparable"] * 2, comparison.OWN_FOLDER, "done"),
-        (["not comparable"] * 2, "drawn", "failed in code cell 3"),
+        (["not measured", "not comparable", "within"], "drawn", "done", True),
+        (["not measured"] * 2, "drawn", "done", False),
+        (["not comparable"] * 2, comparison.OWN_FOLDER, "done", False),
+        (["not comparable"] * 2, "drawn", "failed in code cell 3", False),
     ],
 )
-def test_the_summary_leaves_out_what_says_nothing(
-    compared, statuses, origin, status
+def test_the_summary_shows_what_was_measured_and_on_what(
+    tmp_path, statuses, origin, status, shown
 ):
-    assert "vs measured" not in compared(statuses, origin, status)
+    """A comparison that says nothing is left out."""
+    folder = tmp_path / "results"
+    folder.mkdir()
+    table = comparison.published("acne_table2").head(len(statuses))
+    table = table.rename(columns={"value": "published"}).assign(
+        status=statuses, mean=0.5, std=0.1, n=2, delta=0.1, low=0, high=1
+    )
+    table.to_csv(folder / NAME, index=False)
+    facts = ["what,provenance", "name,mine", f"origin,{origin}"]
+    facts += ["weights,imagenet", "backbone,EfficientNet-Lite1"]
+    (folder / "03_provenance.csv").write_text("\n".join(facts))
+    text = summary(Report(tmp_path, {"03_x": status}, {"03_x": 1.0}))
+    heading = f"Paper vs measured, {NAME} (mine, EfficientNet-Lite1, imagenet)"
+    assert (heading in text) is ("within" in text) is shown
+    assert ("vs measured" in text) is shown
+    assert "not measured" not in text
 
 
 def test_own_images_are_told_by_their_origin(tmp_path):
@@ -710,7 +652,7 @@ def test_own_images_are_told_by_their_origin(tmp_path):
             Image.fromarray(image.astype(np.uint8)).save(
                 tmp_path / "mine" / name / f"{number}.png"
             )
-    ds = datasets.load("mine", tmp_path, 32)
+    ds = data.load("mine", tmp_path, 32)
     assert ds.provenance["origin"] == comparison.OWN_FOLDER
 
 
@@ -734,16 +676,12 @@ def test_a_terminal_without_utf8_does_not_end_a_run(
 
 
 @pytest.mark.parametrize("module", ["run", "data.download"])
-def test_help_and_errors_come_without_utf8(module):
+@pytest.mark.parametrize(("option", "status"), [("--help", 0), ("--ü", 2)])
+def test_help_and_errors_come_without_utf8(module, option, status):
+    command = [sys.executable, "-m", f"helpers.{module}", option]
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-    for options, status in (["--help"], 0), (["--ü"], 2):
-        done = subprocess.run(
-            [sys.executable, "-m", f"helpers.{module}", *options],
-            capture_output=True,
-            text=True,
-            env=environment,
-        )
-        assert done.returncode == status, done.stderr
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert done.returncode == status, done.stderr
 
 
 def test_a_closed_pipe_does_not_end_a_run(write, tmp_path):
