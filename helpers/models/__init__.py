@@ -10,6 +10,10 @@ from helpers.models.attention import (
     head_on_maps,
     small_base,
 )
+from helpers.models.augmentation import (
+    ACNE_AUGMENTATION,
+    augmentation_layers,
+)
 from helpers.models.backbones import (
     BACKBONES,
     PREPROCESSING,
@@ -22,14 +26,9 @@ from helpers.models.backbones import (
     trainable,
     weights_identity,
 )
-from helpers.models.features import (
-    AUGMENTATION,
-    augmentation_layers,
-    frozen_features,
-)
+from helpers.models.features import frozen_features
 from helpers.models.layers import (
     build_classifier,
-    compilable,
     freeze_batch_normalization,
     head_initializers,
     head_layers,

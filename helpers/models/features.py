@@ -15,29 +15,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from helpers.models import backbones, efficientnet_lite
+from helpers.models import augmentation, backbones, efficientnet_lite
+from helpers.models.augmentation import (
+    ACNE_AUGMENTATION,
+    augmentation_layers,
+)
 from helpers.models.backbones import extractor, preprocessed, weights_identity
-from helpers.models.layers import compilable
 from helpers.paths import CACHE_DIR, atomic_write
 
-# The paper names rotation, zoom and flip (section 2.2), not their strengths.
-AUGMENTATION = {"flip": "horizontal", "rotation": 0.08, "zoom": 0.15}
 BATCH_SIZE = 32
-
-
-def augmentation_layers(seed: int) -> list[keras.layers.Layer]:
-    """Rotation, zoom and flip (acne paper, section 2.2), seeded.
-
-    A horizontal flip, rotation by up to 0.08 turns (29 degrees) and zoom by
-    up to 15 %, both ways; what comes in from outside is mirrored.
-    """
-    layers = keras.layers
-    steps = [
-        layers.RandomFlip(AUGMENTATION["flip"], seed=seed),
-        layers.RandomRotation(AUGMENTATION["rotation"], seed=seed + 1),
-        layers.RandomZoom(AUGMENTATION["zoom"], seed=seed + 2),
-    ]
-    return [compilable(step) for step in steps]
 
 
 def frozen_features(
@@ -94,10 +80,8 @@ def frozen_features(
 
     found = []
     for view in range(views):
-        augmentation = (
-            {"view": view, "seed": seed, **AUGMENTATION} if view else {}
-        )
-        text = json.dumps({**origin, "augmentation": augmentation})
+        augmented = [view, seed, *ACNE_AUGMENTATION] if view else []
+        text = json.dumps({**origin, "augmentation": augmented})
         key = hashlib.sha256(text.encode()).hexdigest()[:32]
         path = folder / f"{key}.npy"
         if not path.is_file():
@@ -110,7 +94,8 @@ def frozen_features(
 
 
 def _code_hash():
-    files = (__file__, backbones.__file__, efficientnet_lite.__file__)
+    modules = (augmentation, backbones, efficientnet_lite)
+    files = [__file__, *(module.__file__ for module in modules)]
     texts = [Path(file).read_bytes() for file in files]
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
@@ -125,7 +110,8 @@ def compiled_network(identity: str, *arguments) -> keras.Model:
 
 
 def _extract(network, images, view, seed, feed):
-    steps = augmentation_layers(1000 * (seed + 1) + 10 * view) if view else []
+    names = ACNE_AUGMENTATION if view else ()
+    steps = augmentation_layers(names, 1000 * (seed + 1) + 10 * view)
     # A shorter last batch would cost a second tracing of the network.
     batches = -(-len(images) // BATCH_SIZE)
     rows = np.resize(np.arange(len(images)), (batches, BATCH_SIZE))

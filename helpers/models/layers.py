@@ -69,17 +69,6 @@ def set_batch_normalization_momentum(
         layer.momentum = momentum
 
 
-def compilable(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Let JAX compile a model that holds this augmentation layer.
-
-    Keras marks some of them as unfit because TensorFlow's XLA lacks an
-    operation; with JAX the whole model then runs operation by operation.
-    """
-    if keras.backend.backend() == "jax":
-        layer.supports_jit = True
-    return layer
-
-
 def _batch_normalizations(model):
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -4,17 +4,24 @@ Many heads or small networks in one compiled program, or one network after
 another; every trainer returns a `Trained`.
 """
 
-from helpers.training.end_to_end import network_of, train_one_by_one
-from helpers.training.fine_tuning import FineTuning, fine_tune
-from helpers.training.grid import train_grid
-from helpers.training.heads import HeadSettings, epoch_batches, train_heads
+from helpers.training.comparison import epoch_batches
 from helpers.training.recipe import (
-    PROTOCOLS,
+    FINE_TUNING,
+    RECIPES,
     CoupledSGD,
-    augmentation_layers,
-    protocol_of,
+    Recipe,
+    recipe_name,
 )
-from helpers.training.regression import train_by_hand
+from helpers.training.result import Trained
+from helpers.training.sequential import (
+    Job,
+    Program,
+    fine_tune,
+    movement,
+    network_of,
+    train_one_by_one,
+    two_at_a_time,
+)
 from helpers.training.severity_sketches import (
     against_vgg,
     compared,
@@ -24,10 +31,5 @@ from helpers.training.severity_sketches import (
     probe_rows,
     tuned_rows,
 )
-from helpers.training.severity_studies import (
-    Job,
-    Program,
-    Scored,
-    movement,
-    two_at_a_time,
-)
+from helpers.training.severity_studies import Scored
+from helpers.training.vectorized import train_grid, train_heads

@@ -1,21 +1,19 @@
-"""How whole networks are trained: optimiser, learning rates, augmentation.
+"""How networks are trained: optimizer, learning rates, augmentation, epochs.
 
 Sources: CEFL paper, doi:10.1109/ACCESS.2020.2991237, section IV.B and Table
-1; red-cell paper, doi:10.1007/s12652-020-01773-x, section 4.2.
+1; red-cell paper, doi:10.1007/s12652-020-01773-x, section 4.2; acne paper.
 """
 
 from dataclasses import dataclass, replace
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from helpers.methods.registry import Method
-from helpers.models.layers import compilable
-
-_PACKAGE = "imbalance_workbook"
+from helpers.models.augmentation import ACNE_AUGMENTATION
 
 
-@keras.saving.register_keras_serializable(package=_PACKAGE)
+@keras.saving.register_keras_serializable(package="imbalance_workbook")
 class CoupledSGD(keras.optimizers.SGD):
     """SGD with momentum and L2 decay *in the gradient*, as in PyTorch.
 
@@ -72,37 +70,58 @@ class CoupledSGD(keras.optimizers.SGD):
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """One of the paper's ways to train: no warm-up, the last epoch counts.
+class Recipe:
+    """All that a training needs beside data, methods and network.
+
+    The defaults are those of a head on frozen features, which the acne paper
+    leaves unsaid.
 
     Attributes
     ----------
-    networks : their names in the paper
-    pretrained : whether the paper's start from ImageNet's weights; what a
-        run loads is for `helpers.training.network_of` to say
-    image_size : pixels a side
-    epochs, batch_size : of the training
+    dense, dropout : of a Dense-Dropout-Dense head
     learning_rate : of the first epoch
-    drops : epochs after which the rate is divided by ten
-    augmentation : rows of the paper's Table 1 that change a picture at
-        random, see `augmentation_layers`
-    momentum, l2 : see `CoupledSGD`
-    source : where it is told
+    batch_size, epochs : of the training
+    drops : epochs after which the learning rate is divided by ten
+    optimizer : "adam" (Kingma and Ba, arXiv:1412.6980), without decay, or
+        "sgd", see `CoupledSGD`
+    momentum : of SGD, and beta 1 of Adam
+    l2 : of SGD
+    augmentation : see `helpers.models.augmentation_layers`
+    keep : the epoch whose weights count, "best" by macro-F1 on validation
+        (for a method with late weights, among the epochs that have them) or
+        "last", which needs no validation
+    batch_norm_momentum : in fine-tuning; None keeps BatchNorm's statistics
+        and scales as the weights give them; a number lets it train with that
+        momentum, which a network without pre-training needs
+    networks, pretrained, image_size, source : for a paper's recipe, its
+        networks, whether they start from ImageNet's weights, pixels a side,
+        and where it is told
     """
 
-    networks: tuple[str, ...]
-    pretrained: bool
-    image_size: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    drops: tuple[int, ...]
-    augmentation: tuple[str, ...]
+    dense: int = 128
+    dropout: float = 0.3
+    learning_rate: float = 1e-3
+    batch_size: int = 32
+    epochs: int = 20
+    drops: tuple[int, ...] = ()
+    optimizer: str = "adam"
     momentum: float = 0.9
-    l2: float = 1e-4
-    source: str = "CEFL paper, section IV.B, Table 1"
+    l2: float = 0.0
+    augmentation: tuple[str, ...] = ()
+    keep: str = "best"
+    batch_norm_momentum: float | None = None
+    networks: tuple[str, ...] = ()
+    pretrained: bool = False
+    image_size: int | None = None
+    source: str = "ours"
 
-    def shortened(self, epochs: int | None) -> "Protocol":
+    @property
+    def of_head(self) -> dict[str, float]:
+        """What a result names of a head's recipe."""
+        keys = ("dense", "dropout", "learning_rate", "batch_size", "epochs")
+        return {key: getattr(self, key) for key in keys}
+
+    def shortened(self, epochs: int | None) -> "Recipe":
         """The same over so many epochs, its drops at the same shares.
 
         None leaves it as it is.  The first epoch is never one of a drop.
@@ -120,7 +139,7 @@ class Protocol:
         learning rate in Cao et al., NeurIPS 2019, arXiv:1906.07413, section
         4: epoch 160 of 200.  Of 100 epochs with drops at 60 and 80 it starts
         at 60; weights that came at 80 would meet a rate that is a hundredth
-        of the first.  A method without late weights, and one in a protocol
+        of the first.  A method without late weights, and one in a recipe
         without drops, stays as it is.
         """
         if method.late_weights is None or not self.drops:
@@ -129,106 +148,83 @@ class Protocol:
         settings = {**method.settings, "late_from": share}
         return replace(method, late_from=share, settings=settings)
 
-    def rate(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0.
-
-        For ``keras.callbacks.LearningRateScheduler``, or to draw it.
-        """
+    def learning_rate_at(self, epoch: int) -> float:
+        """Learning rate of an epoch, counted from 0."""
         passed = sum(epoch >= drop for drop in self.drops)
         return self.learning_rate / 10**passed
 
-    def optimizer(self, steps_per_epoch: int) -> CoupledSGD:
-        """The optimiser with its schedule, ``steps_per_epoch`` batches each.
+    def new_optimizer(self, steps: int) -> keras.optimizers.Optimizer:
+        """The optimizer with its schedule, ``steps`` batches an epoch.
 
         Keras counts steps from 0 and keeps a rate up to *and with* its
         boundary: hence the minus one.
         """
-        schedule = self._schedule(steps_per_epoch)
+        schedule = self.learning_rate
+        if self.drops:
+            schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+                [drop * steps - 1 for drop in self.drops],
+                [self.learning_rate_at(epoch) for epoch in (0, *self.drops)],
+            )
+        if self.optimizer == "adam":
+            return keras.optimizers.Adam(schedule, self.momentum)
         return CoupledSGD(schedule, self.momentum, self.l2)
 
-    def _schedule(self, steps_per_epoch):
-        if not self.drops:
-            return self.learning_rate
-        return keras.optimizers.schedules.PiecewiseConstantDecay(
-            [drop * steps_per_epoch - 1 for drop in self.drops],
-            [self.rate(epoch) for epoch in (0, *self.drops)],
-        )
 
+FINE_TUNING = Recipe(
+    learning_rate=1e-4, epochs=30, augmentation=ACNE_AUGMENTATION
+)
+"""Of a whole pretrained network, which the acne paper leaves unsaid."""
 
-class AdamProtocol(Protocol):
-    """The same with Adam (Kingma and Ba, arXiv:1412.6980), without decay."""
-
-    def optimizer(self, steps_per_epoch: int) -> keras.optimizers.Adam:
-        """Adam with the schedule of `Protocol`; ``momentum`` is its beta 1."""
-        schedule = self._schedule(steps_per_epoch)
-        return keras.optimizers.Adam(schedule, self.momentum)
-
-
-_RESNETS = ("ResNet-18", "ResNet-34", "ResNet-50", "ResNet-101")
-_PHOTOGRAPHS = ("resized crop", "flip", "colour jitter", "rotation")
-
-PROTOCOLS = {
-    "cifar": Protocol(
-        networks=("ResNet-18",),
-        pretrained=False,
-        image_size=32,
-        epochs=100,
-        batch_size=128,
-        learning_rate=0.05,
-        drops=(60, 80),
-        augmentation=("padded crop", "flip"),
-    ),
-    "crops": Protocol(
-        networks=_RESNETS,
-        pretrained=True,
-        image_size=224,
-        epochs=60,
-        batch_size=64,
-        learning_rate=0.01,
-        drops=(30, 50),
-        augmentation=_PHOTOGRAPHS,
-    ),
-    "mushrooms": Protocol(
-        networks=_RESNETS,
-        pretrained=True,
-        image_size=224,
-        epochs=100,
-        batch_size=64,
-        learning_rate=0.01,
-        drops=(60, 80),
-        augmentation=_PHOTOGRAPHS,
-    ),
-    "digits": Protocol(
+_CIFAR = Recipe(
+    networks=("ResNet-18",),
+    image_size=32,
+    epochs=100,
+    batch_size=128,
+    optimizer="sgd",
+    learning_rate=0.05,
+    drops=(60, 80),
+    l2=1e-4,
+    augmentation=("padded crop", "flip"),
+    keep="last",
+    source="CEFL paper, section IV.B, Table 1",
+)
+_MUSHROOMS = replace(
+    _CIFAR,
+    networks=("ResNet-18", "ResNet-34", "ResNet-50", "ResNet-101"),
+    pretrained=True,
+    image_size=224,
+    batch_size=64,
+    learning_rate=0.01,
+    augmentation=("resized crop", "flip", "colour jitter", "rotation"),
+)
+RECIPES = {
+    "cifar": _CIFAR,
+    "crops": replace(_MUSHROOMS, epochs=60, drops=(30, 50)),
+    "mushrooms": _MUSHROOMS,
+    "digits": replace(
+        _CIFAR,
         networks=("small_resnet",),
-        pretrained=False,
         image_size=8,
         epochs=30,
         batch_size=32,
-        learning_rate=0.05,
         drops=(18, 24),
         augmentation=(),
         source="ours: the CIFAR protocol, shortened for the embedded digits",
     ),
-    "red cells": AdamProtocol(
+    "red cells": Recipe(
         networks=("ResNet-50", "DenseNet-121"),
-        pretrained=False,
         image_size=224,
         epochs=100,
-        batch_size=32,
-        learning_rate=0.001,
-        drops=(),
-        augmentation=(),
-        l2=0.0,
+        keep="last",
         source="red-cell paper, doi:10.1007/s12652-020-01773-x, which does "
         "not say what the networks start from",
     ),
 }
-"""The paper's protocols by data set, ours for the embedded digits, and that
-of the red-cell paper."""
+"""The papers' recipes by data set, and ours for the embedded digits."""
 
 
-def protocol_of(dataset: str, given: str | None = None) -> str:
-    """Name in `PROTOCOLS` of the protocol that a data set is trained by.
+def recipe_name(dataset: str, given: str | None = None) -> str:
+    """Name in `RECIPES` of the recipe that a data set is trained by.
 
     Parameters
     ----------
@@ -242,141 +238,14 @@ def protocol_of(dataset: str, given: str | None = None) -> str:
         For another given name, and for a data set that no paper trains on
         where none is given.
     """
-    if given is not None:
-        if given not in PROTOCOLS:
-            raise ValueError(f"PROTOCOL: {given!r} not in {sorted(PROTOCOLS)}")
-        return given
     usual = {"digits": "digits", "cifar10": "cifar", "cifar100": "cifar"}
-    if dataset in usual:
-        return usual[dataset]
-    for word, name in (("crop", "crops"), ("mushroom", "mushrooms")):
+    name = usual.get(dataset) if given is None else given
+    for word in ("crop", "mushroom") if name is None else ():
         if word in dataset.lower():
-            return name
-    raise ValueError(
-        f"PROTOCOL: the paper has none for the data set {dataset!r}; give "
-        f"one of {sorted(PROTOCOLS)}"
-    )
-
-
-def augmentation_layers(names: tuple[str, ...], seed: int) -> list:
-    """Layers for pictures 0-255, each drawing anew for every picture.
-
-    The paper's Table 1 names the kinds, not their strengths; these are the
-    usual ones:
-
-    padded crop : 4 black pixels around, then a crop of the old size
-    resized crop : 8 to 100 % of the area, sides 3:4 to 4:3, resized back
-    flip : left to right, every second picture
-    vertical flip : upside down, every second picture
-    colour jitter : brightness by up to 20 % of the range; contrast and
-        saturation times 0.8 to 1.2; hue by up to 2 % of the circle
-    rotation : by up to 15 degrees, black behind
-
-    Raises ValueError for another name.
-    """
-    made = {
-        "padded crop": lambda s: PaddedCrop(4, seed=s),
-        "resized crop": lambda s: ResizedCrop(seed=s),
-        "flip": lambda s: layers.RandomFlip("horizontal", seed=s),
-        # Not RandomFlip("horizontal_and_vertical"): it flips both or neither.
-        "vertical flip": lambda s: layers.RandomFlip("vertical", seed=s),
-        "colour jitter": lambda s: layers.RandomColorJitter(
-            value_range=(0, 255),
-            brightness_factor=0.2,
-            # One number would only raise the contrast, times 1 to 1.2.
-            contrast_factor=(0.2, 0.2),
-            # A factor f multiplies the saturation by f / (1 - f).
-            saturation_factor=(0.8 / 1.8, 1.2 / 2.2),
-            # Half of the factor is the share of the circle.
-            hue_factor=0.04,
-            seed=s,
-        ),
-        "rotation": lambda s: layers.RandomRotation(
-            15 / 360, fill_mode="constant", seed=s
-        ),
-    }
-    if unknown := sorted(set(names) - set(made)):
-        raise ValueError(f"names: {unknown} not in {sorted(made)}")
-    return [
-        compilable(made[name](seed + place))
-        for place, name in enumerate(names)
-    ]
-
-
-class _Window(layers.Layer):
-    """Shows each picture through a window of its own, while training.
-
-    Keras' ``RandomCrop`` draws one place for a whole batch.
-    """
-
-    interpolation, fill_mode = "bilinear", "nearest"
-
-    def __init__(self, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        self.seed = keras.random.SeedGenerator(seed)
-
-    def call(self, pictures, training=False):
-        if not training:
-            return pictures
-        count = ops.shape(pictures)[0]
-        height, width = pictures.shape[1:3]
-        scale_y, top, scale_x, left = self.windows(count, height, width)
-        none = ops.zeros((count,))
-        # Pixels are squares: the first one's centre is half a pixel in.
-        moves = (
-            (scale_x, none, left + (scale_x - 1) / 2)
-            + (none, scale_y, top + (scale_y - 1) / 2)
-            + (none, none)
+            name = f"{word}s"
+    if name not in RECIPES:
+        raise ValueError(
+            f"PROTOCOL: {name!r} for the data set {dataset!r}; give one of "
+            f"{sorted(RECIPES)}"
         )
-        return ops.image.affine_transform(
-            pictures,
-            ops.stack(moves, axis=-1),
-            interpolation=self.interpolation,
-            fill_mode=self.fill_mode,
-            data_format="channels_last",
-        )
-
-    def uniform(self, count, low, high):
-        return keras.random.uniform((count,), low, high, seed=self.seed)
-
-
-class PaddedCrop(_Window):
-    """Moves each picture by whole pixels, black coming in.
-
-    The same as padding on all sides, then cropping to the old size at random
-    (He et al. 2016, arXiv:1512.03385, section 4.2: four pixels).
-    """
-
-    interpolation, fill_mode = "nearest", "constant"
-
-    def __init__(self, padding, seed=None, **kwargs):
-        super().__init__(seed, **kwargs)
-        self.padding = padding
-
-    def windows(self, count, height, width):
-        ones = ops.ones((count,))
-        top, left = (
-            ops.floor(self.uniform(count, 0, 2 * self.padding + 1))
-            - self.padding
-            for _ in range(2)
-        )
-        return ones, top, ones, left
-
-
-class ResizedCrop(_Window):
-    """Takes a random part of each picture, resized to the old size.
-
-    8 to 100 % of the area, sides in a ratio of 3:4 to 4:3, evenly on a
-    logarithmic scale (Szegedy et al. 2015, arXiv:1409.4842, section 6).  A
-    part that is too long for the picture is cut off there.
-    """
-
-    def windows(self, count, height, width):
-        area = self.uniform(count, 0.08, 1)
-        log = ops.log(ops.convert_to_tensor(4 / 3))
-        ratio = ops.exp(log * self.uniform(count, -1, 1))
-        scale_y = ops.minimum(1.0, ops.sqrt(area / ratio))
-        scale_x = ops.minimum(1.0, ops.sqrt(area * ratio))
-        top = self.uniform(count, 0, 1) * (1 - scale_y) * height
-        left = self.uniform(count, 0, 1) * (1 - scale_x) * width
-        return scale_y, top, scale_x, left
+    return name

@@ -55,13 +55,13 @@ from helpers.models.layers import (
 )
 from helpers.paths import atomic_write
 from helpers.session import device
-from helpers.training.fine_tuning import predicted_logits
-from helpers.training.severity_studies import (
+from helpers.training.sequential import (
     Job,
     Program,
-    Scored,
+    predicted_logits,
     two_at_a_time,
 )
+from helpers.training.severity_studies import Scored
 
 RATES = (1e-4, 1e-3)
 WHOLE = "average, all trained"

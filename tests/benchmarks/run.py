@@ -41,13 +41,11 @@ from helpers.models.layers import (
     head_layers,
 )
 from helpers.models.resnet import small_resnet
-from helpers.training.grid import train_grid
-from helpers.training.heads import HeadSettings, train_heads
-from helpers.training.recipe import PROTOCOLS
+from helpers.training import RECIPES, Recipe, train_grid, train_heads
 
 B1, LITE_1 = "EfficientNetB1", "EfficientNet-Lite1"
 FEATURE_ROUNDS, HEAD_ROUNDS, LITE_ROUNDS, GRID_ROUNDS = 7, 3, 5, 3
-SETTINGS = HeadSettings(dense=128, dropout=0.3, batch_size=32, epochs=20)
+SETTINGS = Recipe(dense=128, dropout=0.3, batch_size=32, epochs=20)
 N_TRAIN, N_VALIDATION, DEPTH, N_CLASSES = 3200, 160, 704, 5
 N_HEADS, N_PLAIN = 50, 10
 
@@ -169,7 +167,7 @@ def bench_lite() -> None:
 
 def bench_grid() -> None:
     """The digits grid against one plain Keras compile/fit per cell."""
-    digits, protocol = load_digits(8), PROTOCOLS["digits"]
+    digits, recipe = load_digits(8), RECIPES["digits"]
     images, labels = digits.images[..., :1], digits.labels  # grey
     runs = []
     for rho in (10, 50):
@@ -182,23 +180,23 @@ def bench_grid() -> None:
     count = len(runs) * len(PAPER_LOSSES)
 
     def grid():
-        train_grid(images, labels, runs, list(PAPER_LOSSES), protocol)
+        train_grid(images, labels, runs, list(PAPER_LOSSES), recipe)
 
     def plain():
         for run, name in cells:
-            steps = -(-len(run.train) // protocol.batch_size)
+            steps = -(-len(run.train) // recipe.batch_size)
             model = small_resnet(10, images.shape[1:], run.seed)
             counts = np.bincount(labels[run.train], minlength=10)
             model.compile(
-                protocol.optimizer(steps),
+                recipe.new_optimizer(steps),
                 METHODS[name].loss(counts),
                 metrics=["accuracy"],
             )
             model.fit(
                 images[run.train],
                 labels[run.train],
-                batch_size=protocol.batch_size,
-                epochs=protocol.epochs,
+                batch_size=recipe.batch_size,
+                epochs=recipe.epochs,
                 verbose=0,
             )
             model.predict(images[run.test], verbose=0)

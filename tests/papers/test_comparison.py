@@ -7,7 +7,7 @@ import pytest
 from helpers.papers import comparison
 from helpers.papers.comparison import conditions, same_conditions
 from helpers.papers.results import readable
-from helpers.training.recipe import PROTOCOLS
+from helpers.training.recipe import RECIPES
 
 
 def rows(values, **columns):
@@ -184,7 +184,7 @@ def test_conditions_are_those_of_the_published_text(dataset, protocol, key):
     own = conditions("cefl", dataset)
     for metric, name in names.items():
         assert float(own[name]) == told[metric]
-    assert told["epochs"] == PROTOCOLS[protocol].epochs
+    assert told["epochs"] == RECIPES[protocol].epochs
     start = "imagenet" if told["pretrained"] else "random"
     assert own["weights at the start"] == start
     if dataset == "mushrooms":
