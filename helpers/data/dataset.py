@@ -164,26 +164,59 @@ def content_hash(rows: Iterable[Iterable[str]]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def described(
+def from_arrays(
     name: str,
-    images: np.ndarray,
-    labels: np.ndarray,
+    images,
+    labels,
     class_names: Sequence[str],
-    files: np.ndarray,
-    found: pd.DataFrame,
-    sha256: str,
     *,
+    published_split=None,
     groups: np.ndarray | None = None,
-    published_split: np.ndarray | None = None,
+    files: np.ndarray | None = None,
+    found: pd.DataFrame | None = None,
     facts: pd.DataFrame | None = None,
     group_rule: str | None = None,
+    sha256: str | None = None,
     **known,
 ) -> ImageDataset:
-    """Build an ``ImageDataset`` whose provenance counts what was found.
+    """Build an ``ImageDataset``, whose provenance counts what was found.
 
-    known: what else belongs into provenance (origin, licence, ...); the
-    other arguments are described in ``ImageDataset``.
+    images: (N, H, W, 3) uint8; labels: (N,) integers into class_names; known:
+    what else belongs into provenance (origin, licence, ...); the rest is
+    described in ``ImageDataset``.
+
+    Images that are in no file are named by their set and their place in it
+    ("train/17"), ``found`` lists them with the SHA-256 of their pixels, and
+    the data set's is over all pixels and labels; what only a file has
+    (format, mode, perceptual hash) is "" or <NA>.
     """
+    images = np.ascontiguousarray(images)
+    labels = np.asarray(labels).astype(np.int64)
+    class_names = tuple(class_names)
+    split = published_split
+    if split is not None:
+        split = np.asarray(split, dtype=str)
+    if files is None:
+        part = pd.Series(name if split is None else split, range(len(labels)))
+        place = part.groupby(part).cumcount().astype(str)
+        files = (part + "/" + place).to_numpy(str)
+    if found is None:
+        hashes = [hashlib.sha256(image).hexdigest() for image in images]
+        columns = {
+            "file": files,
+            "class": np.array(class_names)[labels],
+            "split": "" if split is None else split,
+            "source": "" if groups is None else groups,
+            "used": True,
+            "width": images.shape[2],
+            "height": images.shape[1],
+            "sha256": hashes,
+        }
+        found = found_table(columns)
+    if sha256 is None:
+        digest = hashlib.sha256(images)
+        digest.update(labels.astype("<i8").tobytes())
+        sha256 = digest.hexdigest()
     images.flags.writeable = False
     n_used = int(found["used"].sum())
     provenance = {
@@ -197,67 +230,14 @@ def described(
         "sha256": sha256,
     }
     return ImageDataset(
-        name,
-        images,
-        labels,
-        tuple(class_names),
-        groups,
-        published_split,
-        files,
-        found,
-        facts,
-        provenance,
-    )
-
-
-def from_arrays(
-    name: str,
-    images,
-    labels,
-    class_names: Sequence[str],
-    published_split=None,
-    **known,
-) -> ImageDataset:
-    """Build an ``ImageDataset`` without groups from arrays in memory.
-
-    images: (N, H, W, 3) uint8; labels: (N,) integers into class_names;
-    published_split: (N,) "train" / "val" / "test", or None; known: see
-    ``described``.
-
-    An image is named by its set and its place in it ("train/17"), and
-    ``found`` lists it under that name with the SHA-256 of its pixels; what
-    only a file has (format, mode, perceptual hash) is "" or <NA>.
-    """
-    images = np.ascontiguousarray(images)
-    labels = np.asarray(labels).astype(np.int64)
-    split = published_split
-    if split is not None:
-        split = np.asarray(split, dtype=str)
-    part = (
-        pd.Series(name, range(len(labels)))
-        if split is None
-        else pd.Series(split)
-    )
-    files = part + "/" + part.groupby(part).cumcount().astype(str)
-    found = {
-        "file": files,
-        "class": np.array(class_names)[labels],
-        "split": "" if split is None else split,
-        "used": True,
-        "width": images.shape[2],
-        "height": images.shape[1],
-        "sha256": [hashlib.sha256(image).hexdigest() for image in images],
-    }
-    digest = hashlib.sha256(images)
-    digest.update(labels.astype("<i8").tobytes())
-    return described(
-        name,
-        images,
-        labels,
-        class_names,
-        files.to_numpy(str),
-        found_table(found),
-        digest.hexdigest(),
+        name=name,
+        images=images,
+        labels=labels,
+        class_names=class_names,
+        groups=groups,
         published_split=split,
-        **known,
+        files=files,
+        found=found,
+        facts=facts,
+        provenance=provenance,
     )

@@ -23,8 +23,8 @@ import pandas as pd
 from helpers.data.dataset import (
     ImageDataset,
     content_hash,
-    described,
     found_table,
+    from_arrays,
 )
 from helpers.data.image_file import (
     BAD_NAME,
@@ -105,14 +105,16 @@ def load_folder(
     split = used["split"].to_numpy(str)
     name = name or root.name
     origin, licence = ORIGINS.get(name, ("an image folder", "not stated"))
-    return described(
+    return from_arrays(
         name,
         images,
         np.searchsorted(class_names, used["class"].to_numpy(str)),
         class_names,
-        used["file"].to_numpy(str),
-        found,
-        content_hash(sorted(used[["file", "sha256"]].itertuples(index=False))),
+        files=used["file"].to_numpy(str),
+        found=found,
+        sha256=content_hash(
+            sorted(zip(used["file"], used["sha256"], strict=True))
+        ),
         groups=None if group_rule is None else used["source"].to_numpy(str),
         published_split=split if split[0] else None,
         facts=_facts(root, used["file"]),

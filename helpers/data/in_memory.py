@@ -108,7 +108,7 @@ def load_cifar(name: str, data_dir: Path | str | None = None) -> ImageDataset:
         np.concatenate([x_train, x_test]),
         np.concatenate([y_train.ravel(), y_test.ravel()]),
         CIFAR_CLASSES[name],
-        ["train"] * len(y_train) + ["test"] * len(y_test),
+        published_split=["train"] * len(y_train) + ["test"] * len(y_test),
         origin=f"{origin} (cs.toronto.edu/~kriz/cifar.html)",
         licence="not stated; research use",
         citation="Krizhevsky 2009, Learning Multiple Layers of Features",

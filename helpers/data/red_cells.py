@@ -23,8 +23,8 @@ from helpers import paths
 from helpers.data.dataset import (
     ImageDataset,
     content_hash,
-    described,
     found_table,
+    from_arrays,
 )
 from helpers.data.image_file import (
     HIDDEN,
@@ -124,14 +124,16 @@ def load_cells(
     groups = photograph.map({row["number"]: row["source"] for row in used})
     if group_rule == "cell":
         groups = "cell " + cells.index.astype(str)
-    return described(
+    return from_arrays(
         CHULA,
         np.concatenate([c for row, _, c in photographs if row["used"]]),
         cells["type"].to_numpy(),
         CHULA_CLASSES,
-        ("Dataset/" + photograph.astype(str) + ".jpg").to_numpy(str),
-        found_table(rows + others),
-        content_hash((r["file"], r["sha256"], r["labels"]) for r in used),
+        files=("Dataset/" + photograph.astype(str) + ".jpg").to_numpy(str),
+        found=found_table(rows + others),
+        sha256=content_hash(
+            (row["file"], row["sha256"], row["labels"]) for row in used
+        ),
         groups=groups.to_numpy(str),
         facts=cells[["photograph", "x", "y", "mirrored"]],
         group_rule=group_rule,

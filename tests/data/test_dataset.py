@@ -63,7 +63,7 @@ def test_arrays_with_a_published_split():
     images[2:] = 9
     split = ["train", "test", "train", "test"]
     ds = from_arrays(
-        "toy", images, [1, 0, 1, 1], ("a", "b"), split, origin="x"
+        "toy", images, [1, 0, 1, 1], "ab", published_split=split, origin="x"
     )
     assert ds.files.tolist() == ["train/0", "test/0", "train/1", "test/1"]
     assert ds.published_split.tolist() == split

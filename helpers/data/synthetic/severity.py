@@ -121,25 +121,21 @@ def load_severity(
         )
     facts = pd.DataFrame(facts)
     files, groups = plan["file"].to_numpy(str), facts["person"].to_numpy(str)
-    data = from_arrays(
+    return from_arrays(
         NAME,
         reduced(np.stack(images), image_size),
         plan["label"],
         GRADES,
+        groups=groups,
+        files=files,
+        facts=facts,
+        group_rule="person",
         origin="drawn by helpers/data/synthetic/severity.py",
         licence="MIT",
         scale=scale,
         seed=seed,
         lesion_size=lesion_size,
         light=light,
-    )
-    return replace(
-        data,
-        groups=groups,
-        files=files,
-        found=data.found.assign(file=files, source=groups),
-        facts=facts,
-        provenance=data.provenance | {"group_rule": "person"},
     )
 
 

@@ -16,7 +16,7 @@ haematology.
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -203,24 +203,20 @@ def load_smears(
     groups = cells["smear"].to_numpy(str)
     place = (cells.index + 1).astype(str)
     files = (cells["smear"] + "/" + place).to_numpy(str)
-    made = from_arrays(
+    return from_arrays(
         NAME,
         np.stack(images),
         cells["label"].map(CLASS_NAMES.index),
         CLASS_NAMES,
+        groups=groups,
+        files=files,
+        facts=cells[["smear", "x", "y", "radius"]].reset_index(drop=True),
+        group_rule="smear",
         origin="drawn by helpers/data/synthetic/smears.py",
         licence="MIT",
         crop=CROP,
         scale=scale,
         seed=seed,
-    )
-    return replace(
-        made,
-        groups=groups,
-        files=files,
-        found=made.found.assign(file=files, source=groups),
-        facts=cells[["smear", "x", "y", "radius"]].reset_index(drop=True),
-        provenance=made.provenance | {"group_rule": "smear"},
     )
 
 
