@@ -20,35 +20,22 @@ _MEANINGS = {
     "files found": "used + left out",
     "used": "what the study sees",
     **{f"left out: {reason}": means for reason, means in REASONS.items()},
-    "used, mis-typed": "content of another format than the extension says; "
-    "rename",
+    "used, mis-typed": "of another format than the extension says; rename",
     "exact duplicates": "second and further copies, the same to the byte",
-    "exact duplicates with two classes": "one content, two labels: one is "
-    "wrong",
-    "near duplicates": "images that look like another (hash and thumbnail) "
-    "and differ in bytes",
-    "near duplicates in another class": "images that look like one with "
-    "another label",
-    "near duplicates of another source": "sources that may be one: a split "
-    "by source may still leak",
-    "exact duplicates across the published split": "contents that lie in two "
-    "sets",
+    "exact duplicates with two classes": "one content, two labels",
+    "near duplicates": "look like another one and differ in bytes",
+    "near duplicates in another class": "look like one with another label",
+    "near duplicates of another source": "a split by source may still leak",
+    "exact duplicates across the published split": "contents in two sets",
     "near duplicates within a published part": "no leak, but not independent",
-    "near duplicates across the published split": "images that look like one "
-    "in another set: a leak",
+    "near duplicates across the published split": "a leak",
     "sources": "the originals that the images come from",
-    "sources in two or more published parts": "copies of one original on "
-    "both sides: split by source",
-    "validation images with a sibling in train": "the network has seen their "
-    "source: scores are optimistic",
-    "test images with a sibling in train": "the network has seen their "
-    "source: scores are optimistic",
-    "classes with fewer than 10 pictures": "a 10 % test would hold none or "
-    "one",
-    "classes with fewer than 10 sources": "use folds by source, not a single "
-    "10 % test",
-    "classes missing from a published part": "no score there, or nothing to "
-    "learn from",
+    "sources in two or more published parts": "a leak: split by source",
+    "validation images with a sibling in train": "scores are optimistic",
+    "test images with a sibling in train": "scores are optimistic",
+    "classes with fewer than 10 pictures": "a 10 % test holds none or one",
+    "classes with fewer than 10 sources": "use folds by source, not one test",
+    "classes missing from a published part": "no score, or nothing to learn",
 }
 """What each check of ``audit_report`` means, or what to do about it."""
 
@@ -186,43 +173,37 @@ def audit_report(ds: ImageDataset) -> pd.DataFrame:
             "near duplicates across the published split": (files(~same), n),
         }
 
-    lists = {
-        f"classes with fewer than {TOO_FEW} pictures": ds.counts() < TOO_FEW
-    }
     if groups is not None:
-        n_sources = len(np.unique(groups))
-        rows["sources"] = (n_sources, none)
-        sources = pd.Series(groups).groupby(ds.labels).nunique().to_numpy()
-        lists[f"classes with fewer than {TOO_FEW} sources"] = sources < TOO_FEW
-    if split is not None:
-        table = pd.crosstab(ds.labels, split)
-        lists["classes missing from a published part"] = (table == 0).any(
-            axis=1
-        )
-        if groups is not None:
+        sources = len(np.unique(groups))
+        rows["sources"] = (sources, none)
+        if split is not None:
             shared = (pd.Series(split).groupby(groups).nunique() > 1).sum()
-            rows["sources in two or more published parts"] = (
-                shared,
-                n_sources,
-            )
+            rows["sources in two or more published parts"] = (shared, sources)
             trained = np.isin(groups, groups[split == "train"])
             for part, words in (("val", "validation"), ("test", "test")):
                 inside = split == part
                 seen = (inside & trained).sum(), inside.sum() or none
                 rows[f"{words} images with a sibling in train"] = seen
-    rows |= {
-        check: (which.sum(), ds.n_classes) for check, which in lists.items()
-    }
+
+    few = f"classes with fewer than {TOO_FEW}"
+    classes = {f"{few} pictures": ds.counts() < TOO_FEW}
+    if groups is not None:
+        n_sources = pd.Series(groups).groupby(ds.labels).nunique()
+        classes[f"{few} sources"] = n_sources.to_numpy() < TOO_FEW
+    if split is not None:
+        absent = (pd.crosstab(ds.labels, split) == 0).any(axis=1).to_numpy()
+        classes["classes missing from a published part"] = absent
+    meanings = dict(_MEANINGS)
+    for check, which in classes.items():
+        rows[check] = (which.sum(), ds.n_classes)
+        if which.any():
+            named = ", ".join(np.asarray(ds.class_names)[which])
+            meanings[check] = f"{named}: {meanings[check]}"
 
     table = pd.DataFrame.from_dict(rows, "index", columns=["count", "of"])
     table = table.rename_axis("check").reset_index()
     table["share"] = table["count"] / table.pop("of")
-    table["meaning"] = table["check"].map(_MEANINGS)
-    for check, which in lists.items():
-        if named := ", ".join(np.asarray(ds.class_names)[np.asarray(which)]):
-            table.loc[table["check"] == check, "meaning"] = (
-                f"{named}: " + _MEANINGS[check]
-            )
+    table["meaning"] = table["check"].map(meanings)
     return table
 
 

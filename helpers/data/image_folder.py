@@ -96,9 +96,15 @@ def load_folder(
         )
     if not isinstance(image_size, int) or image_size < 1:
         raise ValueError(f"image_size: expected pixels, got {image_size!r}")
+    pattern = isinstance(group_rule, str) and group_rule != "roboflow"
+    if pattern and (n := re.compile(group_rule).groups) != 1:
+        raise ValueError(
+            f"group_rule {group_rule!r}: expected a regular expression with "
+            f"one (group), it has {n}"
+        )
     layout = _layout(root)
     _check_folders(root, layout)
-    found, images = _read(root, layout, image_size, _group_of(group_rule))
+    found, images = _read(root, layout, image_size, group_rule)
     class_names = sorted({name for _, name in layout.values()})
     _check_classes(root, class_names, found)
     used = found[found["used"]].reset_index(drop=True)
@@ -263,7 +269,7 @@ def _files(root: Path) -> Iterator[PurePosixPath]:
             yield PurePosixPath((here / name).relative_to(root).as_posix())
 
 
-def _read(root, layout, image_size, group) -> tuple[pd.DataFrame, np.ndarray]:
+def _read(root, layout, image_size, rule) -> tuple[pd.DataFrame, np.ndarray]:
     """Read all files, in the order of their names, by a few threads."""
 
     def read(file: PurePosixPath) -> tuple[np.ndarray | None, dict]:
@@ -292,44 +298,29 @@ def _read(root, layout, image_size, group) -> tuple[pd.DataFrame, np.ndarray]:
         for image, row in pool.map(read, files):
             rows.append(row)
             if image is not None:
-                row["source"] = group(row["class"], row["below"])
+                row["source"] = _source(rule, row["class"], row["below"])
                 row["used"] = True
                 images[n_used] = image
                 n_used += 1
     return found_table(rows), images[:n_used]
 
 
-def _group_of(rule: GroupRule) -> Callable[[str, str], str]:
-    """Turn a group rule into a function of the class and the path below."""
+def _source(rule: GroupRule, class_name: str, below: str) -> str:
+    """Return the source of a file by a rule of ``load_folder``."""
     if rule is None:
-        return lambda class_name, below: ""
+        return ""
     if callable(rule):
-        return lambda class_name, below: str(rule(below))
+        return str(rule(below))
     if rule == "roboflow":
-        return _roboflow
-    pattern = re.compile(rule)
-    if pattern.groups != 1:
+        name, tag, _ = below.partition(".rf.")
+        return f"{class_name}/{name if tag else below.rpartition('.')[0]}"
+    match = re.search(rule, below)
+    if match is None or match[1] is None:
         raise ValueError(
-            f"group_rule {rule!r}: expected a regular expression with one "
-            f"(group), it has {pattern.groups}"
+            f"group_rule {rule!r} matches nothing in '{below}' of class "
+            f"'{class_name}'; widen the rule or remove the file"
         )
-
-    def group(class_name: str, below: str) -> str:
-        match = pattern.search(below)
-        if match is None or match[1] is None:
-            raise ValueError(
-                f"group_rule {rule!r} matches nothing in '{below}' of class "
-                f"'{class_name}'; widen the rule or remove the file"
-            )
-        return match[1]
-
-    return group
-
-
-def _roboflow(class_name: str, below: str) -> str:
-    if ".rf." in below:
-        return f"{class_name}/{below.split('.rf.')[0]}"
-    return f"{class_name}/{PurePosixPath(below).with_suffix('')}"
+    return match[1]
 
 
 def _check_classes(root, names: tuple[str, ...], found: pd.DataFrame) -> None:

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 SIDE = 224
 """Diameter in pixels to which the paper enlarges a cell: the side of the
-pictures that ResNet-50 and DenseNet-121 take by default."""
+images that ResNet-50 and DenseNet-121 take by default."""
 
 PIXEL_LIMIT = 200_000_000
 """Width × height above which a photograph is not enlarged: 1 GB is needed."""
@@ -59,11 +59,11 @@ class Search:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Every picture between a photograph and its cells (Figs 5 to 7).
+    """Every image between a photograph and its cells (Figs 5 to 7).
 
     photograph: (H, W, 3) uint8; ratio: the enlargement; enlarged: (h, w, 3)
     uint8; grey, equalised: (h, w) uint8; circles: columns ``CIRCLE``, in
-    pixels of the enlarged picture; side: of a padded cell.
+    pixels of the enlarged image; side: of a padded cell.
     """
 
     photograph: np.ndarray
@@ -108,7 +108,7 @@ def segment(
 
     photograph: (H, W, 3) uint8, RGB. cell_diameter: of a cell in it, in
     pixels; None measures it (``typical_diameter``). side: the diameter to
-    which cells are enlarged, and the side of the padded pictures.
+    which cells are enlarged, and the side of the padded images.
 
     A photograph without contrast, or smaller than a cell, has no circles:
     that is an empty result, not an error. Where a diameter cannot be
@@ -214,7 +214,7 @@ def enlarge(photograph: np.ndarray, ratio: float) -> np.ndarray:
 
 
 def to_grey(photograph: np.ndarray) -> np.ndarray:
-    """Luma of an RGB picture (Rec. 601): (H, W) uint8."""
+    """Luma of an RGB image (Rec. 601): (H, W) uint8."""
     _check(photograph)
     return cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY)
 
@@ -239,9 +239,9 @@ def find_circles(
     equalised: (H, W) uint8, in which a cell has ``diameter`` pixels. Every
     edge pixel votes for the centres that lie along its gradient, which is
     OpenCV's form of the transform (H. K. Yuen et al. 1990,
-    doi:10.1016/0262-8856(90)90059-E). The picture is first resampled so that
+    doi:10.1016/0262-8856(90)90059-E). The image is first resampled so that
     a cell has 40 pixels: the parameters then mean the same at any size.
-    Empty where the picture is smaller than a cell, or has no edge.
+    Empty where the image is smaller than a cell, or has no edge.
     """
     none = pd.DataFrame(np.empty((0, 3)), columns=CIRCLE)
     if min(equalised.shape) < 2 * search.smallest * diameter:
@@ -266,17 +266,15 @@ def find_circles(
     return pd.DataFrame(circles / zoom, columns=CIRCLE)
 
 
-def cut_square(
-    picture: np.ndarray, x: float, y: float, side: int
-) -> np.ndarray:
+def cut_square(image: np.ndarray, x: float, y: float, side: int) -> np.ndarray:
     """Cut a square around (x, y): (side, side, 3), black beyond the border."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     rows = round(y) - side // 2 + np.arange(side)
     cols = round(x) - side // 2 + np.arange(side)
     inside = np.outer(
         (rows >= 0) & (rows < height), (cols >= 0) & (cols < width)
     )
-    square = picture[np.ix_(rows.clip(0, height - 1), cols.clip(0, width - 1))]
+    square = image[np.ix_(rows.clip(0, height - 1), cols.clip(0, width - 1))]
     square[~inside] = 0
     return square
 
