@@ -1,15 +1,13 @@
 """Every data set by its name."""
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from image_files import draw, folder_with
 
 from helpers.data import catalog
 from helpers.data.catalog import load, load_three
@@ -46,15 +44,11 @@ def test_cifar(tmp_path):
 
 
 def test_red_cells_come_by_block(tmp_path):
-    folder = tmp_path / "chula-rbc-12"
-    (folder / "Dataset").mkdir(parents=True)
-    (folder / "Label").mkdir()
     for number in (1, 2, 30):
-        noise = np.random.default_rng(number).integers(0, 256, (480, 640, 3))
-        picture = Image.fromarray(noise.astype(np.uint8))
-        picture.save(folder / "Dataset" / f"{number}.jpg")
-        labels = "100 100 0\n200 200 1\n"
-        (folder / "Label" / f"{number}.txt").write_text(labels)
+        draw(tmp_path / f"chula-rbc-12/Dataset/{number}.jpg", number, 300)
+        label = tmp_path / f"chula-rbc-12/Label/{number}.txt"
+        label.parent.mkdir(exist_ok=True)
+        label.write_text("100 100 0\n200 200 1\n")
     ds = load("chula-rbc-12", tmp_path)
     assert ds.images.shape == (6, 64, 64, 3)
     assert len(np.unique(ds.groups)) == 2
@@ -80,9 +74,7 @@ def test_embedded_small(tmp_path, monkeypatch):
 
 @pytest.mark.real
 def test_public_acne_set():
-    data = os.environ.get("WORKBOOK_DATA")
-    if not data or not (Path(data) / "acne5").is_dir():
-        pytest.skip("WORKBOOK_DATA names no folder with acne5 in it")
+    data = folder_with("acne5")
     ds = load("acne5", data, image_size=16)
     assert ds.counts().tolist() == [1240, 1030, 1032, 1006, 299]
     assert len(np.unique(ds.groups)) == 221
@@ -109,13 +101,14 @@ def cells(names, counts, rule="block"):
     labels = np.repeat(np.arange(len(names)), counts)
     numbers = np.arange(len(labels), dtype=np.uint8)
     images = np.tile(numbers[:, None, None, None], (1, 8, 8, 3))
-    ds = from_arrays("cells", images, labels, names)
-    groups = np.char.add("block ", (numbers % 7).astype(str))
-    return replace(
-        ds,
-        groups=groups,
+    return from_arrays(
+        "cells",
+        images,
+        labels,
+        names,
+        groups=np.char.add("block ", (numbers % 7).astype(str)),
         facts=pd.DataFrame({"number": numbers}),
-        provenance=ds.provenance | {"group_rule": rule},
+        group_rule=rule,
     )
 
 
@@ -184,15 +177,11 @@ def test_a_folder_needs_the_classes_and_the_sources(given):
 
 
 def test_an_image_folder_on_disk(tmp_path):
-    rng = np.random.default_rng(0)
     for name, count in (("Normal", 20), ("Codocyte", 4), ("Hypochromia", 4)):
-        (tmp_path / "own" / name).mkdir(parents=True)
         for k in range(count):
-            pixels = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
-            file = tmp_path / "own" / name / f"{name}{k}.png"
-            Image.fromarray(pixels).save(file)
+            draw(tmp_path / "own" / name / f"{name}{k}.png", k)
     ds, counts = load_three("own", tmp_path, 16)
     assert ds.class_names == ("Codocyte", "Hypochromia", "Normal")
-    # 345 : 356 : 2,691, by one factor, within 4, 4 and 20 pictures.
+    # 345 : 356 : 2,691, by one factor, within 4, 4 and 20 images.
     assert counts["used"].tolist() == [3, 3, 20]
     assert len(np.unique(ds.groups)) == 26

@@ -1,24 +1,15 @@
 """The image-folder loader: layouts, bad files told by name, clear errors."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from image_files import draw
 from PIL import Image
 
 from helpers.data import image_folder
 from helpers.data.image_folder import load_folder
-
-SIDE = 20
-
-
-def draw(path: Path, seed: int = 0, side: int = SIDE) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3))
-    Image.fromarray(pixels.astype(np.uint8)).save(path)
-    return path
 
 
 @pytest.fixture
@@ -57,7 +48,7 @@ def test_flat_layout(flat):
 def test_images_labels_and_files_belong_together(flat):
     draw(flat / "Cyst" / "tiny.png", side=8)
     (flat / "Cyst" / "a.png").write_text("no image")
-    ds = load_folder(flat, image_size=SIDE)
+    ds = load_folder(flat, image_size=20)
     for image, label, file in zip(ds.images, ds.labels, ds.files, strict=True):
         with Image.open(flat / file) as stored:
             assert np.array_equal(image, np.asarray(stored))
