@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
 CAUSES = ("distractor", "border", "overlap", "other")
 """Why a circle is false or a cell missed; the first that applies counts."""
@@ -104,16 +105,16 @@ def scores(comparisons: Sequence[Comparison]) -> pd.Series:
     found = pd.concat([c.found for c in comparisons])
     cells = pd.concat([c.cells for c in comparisons])
     hits, n_found, n_cells = int(found["hit"].sum()), len(found), len(cells)
-    shares = {
-        "precision": (hits, n_found),
-        "recall": (hits, n_cells),
-        "f1": (2 * hits, n_found + n_cells),
-    }
     return pd.Series(
-        {"cells": n_cells, "circles": n_found}
-        | {k: part / n if n else np.nan for k, (part, n) in shares.items()}
-        | {"centre_error_px": found["distance"].median()}
-        | {"radius_error_px": found["grown"].median()}
+        {
+            "cells": n_cells,
+            "circles": n_found,
+            "precision": hits / (n_found or np.nan),
+            "recall": hits / (n_cells or np.nan),
+            "f1": 2 * hits / ((n_found + n_cells) or np.nan),
+            "centre_error_px": found["distance"].median(),
+            "radius_error_px": found["grown"].median(),
+        }
     )
 
 
@@ -164,15 +165,12 @@ def labelled_share(
 
 def _gaps(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:
     """Distances between the centres of a and b: (n, m) float."""
-    a, b = (t[["x", "y"]].to_numpy(float)[:, :, None] for t in (a, b))
-    return np.hypot(*(a - b.T).transpose(1, 0, 2))
+    return cdist(*(table[["x", "y"]].to_numpy(float) for table in (a, b)))
 
 
 def _cut(circles: pd.DataFrame, shape) -> np.ndarray:
     x, y, r = circles[_CIRCLE].to_numpy(float).T
-    return (np.minimum(x, y) < r) | (
-        np.minimum(shape[1] - x, shape[0] - y) < r
-    )
+    return np.min([x, y, shape[1] - x, shape[0] - y], axis=0) < r
 
 
 def _reasons(found, gaps, radius, crowded, distractors):
