@@ -271,32 +271,32 @@ def _resample(
         n_classes = int(y_true.max()) + 1
     group, strata = _groups_by_class(y_true, groups, n_classes, within)
     n_groups = int(group.max()) + 1
-    by_seed, tables, multinomial = {}, {}, not within
+    by_seed, tables, correct = {}, {}, {}
     for method, run in predictions.items():
         run = np.atleast_2d(run)
         if run.dtype == bool:
-            # Correct ones, and images; this draws from another stream, to
-            # which older results belong.
-            by_seed[method], multinomial = run.mean(axis=1), True
-            sums = np.bincount(group, run.mean(axis=0)), np.bincount(group)
-            tables[method] = np.stack(sums, axis=1), None
+            by_seed[method] = run.mean(axis=1)
+            correct[method] = np.bincount(group, run.mean(axis=0))
         else:
             run = checked_classes(y_true, run, n_classes)[1]
-            table = confusion_of_groups(y_true, run, group, n_classes)
-            by_seed[method] = metric(table.sum(axis=0))
-            flat = table.reshape(n_groups, -1).astype(float)
-            tables[method] = flat, (-1, *table.shape[1:])
+            tables[method] = confusion_of_groups(y_true, run, group, n_classes)
+            by_seed[method] = metric(tables[method].sum(axis=0))
+    flat = {
+        m: t.reshape(n_groups, -1).astype(float) for m, t in tables.items()
+    }
+    counted = np.column_stack([*correct.values(), np.bincount(group)])
     draws = {method: [] for method in predictions}
     # A resample is a row of how often it holds each group, so its confusion
-    # matrices are that row times the matrices of the groups.
+    # matrices are that row times the matrices of the groups. Two older
+    # bootstraps, whose results are kept, drew multinomial numbers.
+    multinomial = bool(correct) or not within
     for times in _resamples(strata, n_boot, seed, multinomial):
-        for method, (table, shape) in tables.items():
-            drawn = times @ table
-            if shape is None:
-                draws[method].append(drawn[:, 0] / drawn[:, 1])
-            else:
-                drawn = metric(drawn.reshape(shape))
-                draws[method].append(drawn.mean(axis=1))
+        for method, table in tables.items():
+            drawn = (times @ flat[method]).reshape(-1, *table.shape[1:])
+            draws[method].append(metric(drawn).mean(axis=1))
+        *hits, images = (times @ counted).T
+        for method, drawn in zip(correct, hits, strict=True):
+            draws[method].append(drawn / images)
     resampled = {m: np.concatenate(blocks) for m, blocks in draws.items()}
     return _Resamples(by_seed, resampled, n_groups, min(map(len, strata)))
 
