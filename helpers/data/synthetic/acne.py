@@ -23,7 +23,7 @@ from PIL import Image
 
 from helpers.data.synthetic import drawing, skin
 
-CLASS_NAMES = ("Blackheads", "Cyst", "Papules", "Pustules", "Whiteheads")
+CLASS_NAMES = tuple(skin.LESIONS)
 VIEW = 150
 """Side of an image in pixels, as in the acne paper."""
 
