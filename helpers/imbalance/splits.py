@@ -91,8 +91,7 @@ def stratified(
     without them a class is called by its number. Raises Impossible for a
     class with fewer images than sets.
     """
-    dealt = _deal_three(labels, None, fractions, seed, class_names)
-    return _split("random", dealt, seed)
+    return _three("random", labels, None, fractions, seed, class_names)
 
 
 def by_group(
@@ -114,8 +113,7 @@ def by_group(
     """
     if groups is None:
         raise Impossible("this data set does not tell the sources")
-    dealt = _deal_three(labels, groups, fractions, seed, class_names)
-    return _split("by source", dealt, seed)
+    return _three("by source", labels, groups, fractions, seed, class_names)
 
 
 def published(published_split, labels, class_names) -> Split:
@@ -127,7 +125,8 @@ def published(published_split, labels, class_names) -> Split:
     to choose a model on, and one carved out of it would no longer be the
     published split. Raises ValueError for another word.
     """
-    dealt = np.array([list(SETS).index(key) for key in published_split])
+    keys = list(SETS)
+    dealt = np.array([keys.index(key) for key in published_split])
     split = _split("published", dealt, None)
     if missing := [key for key, rows in split.sets().items() if not len(rows)]:
         sets = " and no ".join(f"{SETS[key]} set" for key in missing)
@@ -310,7 +309,7 @@ def _split(name: str, dealt: np.ndarray, seed: int | None) -> Split:
     return Split(name, *(np.flatnonzero(dealt == k) for k in range(3)), seed)
 
 
-def _deal_three(labels, groups, fractions, seed, class_names) -> np.ndarray:
+def _three(name, labels, groups, fractions, seed, class_names) -> Split:
     fractions = np.asarray(fractions, float)
     right = fractions.shape == (3,) and (fractions > 0).all()
     if not right or not np.isclose(fractions.sum(), 1):
@@ -318,7 +317,8 @@ def _deal_three(labels, groups, fractions, seed, class_names) -> np.ndarray:
             "fractions: expected three positive numbers that add up to 1 "
             f"(train, val, test), got {fractions.tolist()}"
         )
-    return _deal(labels, groups, fractions, seed, class_names)
+    dealt = _deal(labels, groups, fractions, seed, class_names)
+    return _split(name, dealt, seed)
 
 
 def _deal(labels, groups, fractions, seed: int, class_names) -> np.ndarray:
