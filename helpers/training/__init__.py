@@ -22,14 +22,5 @@ from helpers.training.sequential import (
     train_one_by_one,
     two_at_a_time,
 )
-from helpers.training.severity_sketches import (
-    against_vgg,
-    compared,
-    compared_probes,
-    frozen_rows,
-    networks,
-    probe_rows,
-    tuned_rows,
-)
 from helpers.training.severity_studies import Scored
 from helpers.training.vectorized import train_grid, train_heads

@@ -16,43 +16,18 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import keras
 import numpy as np
 import pandas as pd
+from keras import ops
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from helpers.evaluation.metrics import (
-    Metric,
-    accuracy_from,
-    balanced_accuracy_from,
-    confusion,
-    macro_f1_from,
-    mean_grade_error_from,
-    quadratic_kappa_from,
-)
+from helpers import evaluation, models
 from helpers.imbalance import splits
 from helpers.imbalance.splits import Split
-from helpers.models.attention import head_on_maps
-from helpers.models.backbones import (
-    BACKBONES,
-    PREPROCESSING,
-    backbone,
-    base_network,
-    preprocessed,
-    title,
-    weights_identity,
-)
-from helpers.models.features import frozen_features
-from helpers.models.layers import (
-    freeze_batch_normalization,
-    head_layers,
-    set_batch_normalization_momentum,
-)
 from helpers.paths import atomic_write
 from helpers.session import device
 from helpers.training.sequential import (
@@ -61,10 +36,34 @@ from helpers.training.sequential import (
     predicted_logits,
     two_at_a_time,
 )
-from helpers.training.severity_studies import Scored
+
+Network = tuple[str, str]
+"""A backbone by name, and the weights it starts from."""
 
 RATES = (1e-4, 1e-3)
 WHOLE = "average, all trained"
+VGG, STAND_INS = "VGG16", ("EfficientNetB0", "EfficientNet-Lite0")
+"""The note's two networks, the second with what can stand in for it."""
+
+TO_VGG = (
+    ("better", "average, 0.001", "average, 0.001"),
+    ("", "average, 0.0001", "average, 0.0001"),
+    ("as written", "average, 0.001", "average, 0.0001"),
+    ("", "attention, 0.001", "attention, 0.001"),
+    ("better, whole", f"{WHOLE}, 0.0001", f"{WHOLE}, 0.0001"),
+    ("", f"{WHOLE}, 0.001", f"{WHOLE}, 0.001"),
+)
+"""Claim ("" for none), what is trained on another network, and on VGG16."""
+TO_ITSELF = (
+    ("rate, VGG16's head", "average, 0.0001", "average, 0.001"),
+    ("gate, VGG16", "attention, 0.0001", "average, 0.0001"),
+    ("", "attention, 0.001", "average, 0.001"),
+    ("scaling, VGG16", "average, 0.001", "average, 0.001, none"),
+    ("", "average, 0.001", "average, 0.001, divide_by_255"),
+    ("rate, whole VGG16", f"{WHOLE}, 0.0001", f"{WHOLE}, 0.001"),
+)
+"""The same, twice on one network; the claims are about VGG16."""
+
 PENALTIES = (1.0, 0.1, 0.01)
 """Of a probe: the weight of half the squared norm of its coefficients beside
 the mean loss; validation chooses."""
@@ -72,57 +71,38 @@ the mean loss; validation chooses."""
 VERSION = 1
 """Of what `tuned_rows` does; a higher one makes kept trainings stale."""
 
-
-class Network(NamedTuple):
-    """A backbone by name, and the weights it starts from."""
-
-    name: str
-    weights: str
-
-
-class Trained(NamedTuple):
-    """What was trained on a network: the key of its grades."""
-
-    network: Network
-    preprocessing: str
-    pooling: str
-    rate: float
+COMPARED = ["claim", "after", "before", "number", "low", "high", "seeds"]
+_RENAMED = {"method": "after", "reference": "before", "delta": "number"}
+# Intervals are over persons, who belong to no grade, and over seeds.
+_OVER_BOTH = {"within_classes": False, "over_seeds": True}
+_KAPPA = {"metric": evaluation.quadratic_kappa_from, **_OVER_BOTH}
 
 
 def networks(
-    names: list[str],
-    untrained: list[str],
-    backbone_name: str,
-    weights: str,
+    names: list[str], untrained: list[str], backbone: str, weights: str
 ) -> list[Network]:
     """Networks with the weights of a run, then some with random ones.
 
     names, untrained : of `helpers.models.BACKBONES`
-    backbone_name, weights : those of the run; a weights file is that
-        backbone's own, and the other networks take ImageNet's instead
+    backbone, weights : those of the run; a weights file is that backbone's
+        own, and the other networks take ImageNet's instead
     """
-    own = []
-    for name in names:
-        file = weights not in ("imagenet", "random") and name != backbone_name
-        own.append(Network(name, "imagenet" if file else weights))
-    return own + [
-        Network(name, "random")
-        for name in untrained
-        if Network(name, "random") not in own
-    ]
+    others = weights if weights in ("imagenet", "random") else "imagenet"
+    own = [(name, weights if name == backbone else others) for name in names]
+    return list(dict.fromkeys(own + [(name, "random") for name in untrained]))
 
 
 def frozen_rows(
     chosen: list[Network],
     images: np.ndarray,
     labels: np.ndarray,
-    run: Split,
+    split: Split,
     seeds: list[int],
-    units: np.ndarray | None,
+    groups: np.ndarray | None,
     epochs: int = 50,
     poolings: tuple[str, ...] = ("average", "attention"),
-    preprocessing: tuple[str, ...] = PREPROCESSING,
-) -> tuple[pd.DataFrame, dict[Trained, np.ndarray]]:
+    preprocessing: tuple[str, ...] = models.PREPROCESSING,
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Train the sketches' heads on each backbone, and score them on test.
 
     With the preprocessing that the weights expect: each pooling, at both of
@@ -134,8 +114,8 @@ def frozen_rows(
     ----------
     chosen : see `networks`
     images, labels : uint8 (N, side, side, 3), int (N,)
-    run : whose sets count; ``seeds`` draw initial weights and batches
-    units : (T,), whom each test image shows, or None
+    split : whose sets count; ``seeds`` draw initial weights and batches
+    groups : (T,), whom each test image shows, or None
     epochs : of each head
     poolings : of `helpers.models.POOLINGS`
     preprocessing : of `helpers.models.PREPROCESSING`, "keras" among them
@@ -143,62 +123,56 @@ def frozen_rows(
     Returns
     -------
     A row a trained head (means over seeds, κ with its interval, seconds of
-    all seeds); and the grades of the test set of each, int (S, T).
+    all seeds); and the grades of the test set of each, int (S, T), by name,
+    such as "VGG16, average, 0.001".
     """
-    jobs = {
-        rate: [Job(replace(run, seed=seed), rate) for seed in seeds]
-        for rate in RATES
+    n_classes = int(labels.max()) + 1
+    # One after another, as random weights come from Keras' global seed.
+    maps = {
+        network: _maps(network, images, split.train, preprocessing)
+        for network in chosen
     }
+
+    def head(shape, pooling, seed):
+        return models.head_on_maps(n_classes, shape, seed, pooling)
 
     def trained(network):
         """What was trained on a network, each with its outcome."""
-        made, maps = {}, all_maps.pop(network)
+        outcomes, own = {}, maps.pop(network)
         for pooling in poolings:
-            usual = maps["keras"]
-            usual = _pooled(usual) if pooling == "average" else usual
-            program = Program(partial(_head, labels, usual, pooling))
-            for rate, own in jobs.items():
-                key = Trained(network, "keras", pooling, rate)
-                made[key] = program.train(
-                    usual, labels, own, epochs, 32, False
-                )
-            if pooling != "average":
-                continue
-            for other in [name for name in maps if name != "keras"]:
-                key = Trained(network, other, pooling, RATES[1])
-                wrong, own = _pooled(maps[other]), jobs[RATES[1]]
-                made[key] = program.train(
-                    wrong, labels, own, epochs, 32, False
-                )
-        return made
+            given = {"keras": own["keras"]}
+            if pooling == "average":  # of one place, on which a head is cheap
+                given = {
+                    k: x.mean((1, 2), keepdims=True) for k, x in own.items()
+                }
+            shape = given["keras"].shape[1:]
+            program = Program(partial(head, shape, pooling))
+            for name, x in given.items():
+                for rate in RATES if name == "keras" else RATES[1:]:
+                    jobs = [Job(replace(split, seed=s), rate) for s in seeds]
+                    fitted = program.train(x, labels, jobs, epochs, 32, False)
+                    outcomes[*network, name, pooling, rate] = (
+                        fitted.logits,
+                        {"seconds": fitted.seconds},
+                    )
+        return outcomes
 
-    # One after another, as random weights come from Keras' global seed.
-    all_maps = {
-        network: _maps(network, images, run, preprocessing)
-        for network in chosen
-    }
-    rows, graded = [], {}
-    for made in two_at_a_time(trained, chosen):
-        for key, fitted in made.items():
-            graded[key] = fitted.logits[:, run.test].argmax(-1)
-            rows.append(
-                _about(key, epochs, images)
-                | _scores(graded[key], labels[run.test], units)
-                | {"seconds": fitted.seconds}
-            )
-    return pd.DataFrame(rows), graded
+    outcomes = {}
+    for own in two_at_a_time(trained, chosen):
+        outcomes |= own
+    return _rows(outcomes, images, labels, split, groups, epochs)
 
 
 def tuned_rows(
     chosen: list[Network],
     images: np.ndarray,
     labels: np.ndarray,
-    run: Split,
+    split: Split,
     seeds: list[int],
-    units: np.ndarray | None,
+    groups: np.ndarray | None,
     epochs: int = 20,
     keep_dir: Path | None = None,
-) -> tuple[pd.DataFrame, dict[Trained, np.ndarray]]:
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Train whole networks at both of `RATES`; as `frozen_rows` has it.
 
     The head is example 1's; images are flipped both ways at random; the last
@@ -209,188 +183,99 @@ def tuned_rows(
         it follows from, so that a study that was stopped goes on there, on
         another machine too; None keeps nothing
     """
-    rows, graded = [], {}
+    found, program, of = {}, None, None
     jobs = [
-        (Trained(network, "keras", WHOLE, rate), replace(run, seed=seed))
+        (network, Job(replace(split, seed=seed), rate))
         for network in chosen
         for rate in RATES
         for seed in seeds
     ]
-    programs, each = {}, {}
-    for number, (key, own) in enumerate(jobs, 1):
-        path = None
-        if keep_dir is not None:
-            name = _key(key, images, labels, own, epochs)
-            path = Path(keep_dir) / f"{name}.npz"
+    for number, (network, job) in enumerate(jobs, 1):
+        path = _path(keep_dir, network, images, labels, job, epochs)
         kept = path is not None and path.is_file()
         if kept:
             with np.load(path, allow_pickle=False) as file:
                 one = dict(file)
         else:
-            if key.network not in programs:
-                programs.clear()  # one network at a time in memory
-                whole = partial(_whole, key.network, images, labels)
-                programs[key.network] = Program(whole)
-            program = programs[key.network]
-            fitted = program.train(
-                images, labels, [Job(own, key.rate)], epochs
-            )
+            if network != of:  # one network at a time in memory
+                whole = partial(_whole, network, images, labels)
+                program, of = Program(whole), network
+            fitted = program.train(images, labels, [job], epochs)
             one = {"logits": fitted.logits[0], "seconds": fitted.seconds}
             one["device"] = device()
             if path is not None:
                 buffer = io.BytesIO()
                 np.savez(buffer, **one)
                 atomic_write(path, buffer.getvalue())
-        each.setdefault(key, []).append(one)
+        key = (*network, "keras", WHOLE, job.rate)
+        found.setdefault(key, []).append(one)
         print(
-            f"{number} of {len(jobs)}: {title(*key.network)}, "
-            f"{key.rate:g}, seed {own.seed}{', kept' if kept else ''}",
+            f"{number} of {len(jobs)}: {models.title(*network)}, "
+            f"{job.rate:g}, seed {job.run.seed}{', kept' * kept}",
             flush=True,
         )
-    for key, found in each.items():
-        logits = np.stack([one["logits"] for one in found])
-        graded[key] = logits[:, run.test].argmax(-1)
-        rows.append(
-            _about(key, epochs, images)
-            | _scores(graded[key], labels[run.test], units)
-            | {"seconds": sum(float(one["seconds"]) for one in found)}
-            | {"device": "; ".join(sorted({str(f["device"]) for f in found}))}
-        )
-    return pd.DataFrame(rows), graded
-
-
-COMPARED = ["claim", "after", "before", "number", "low", "high", "seeds"]
-
-VGG, STAND_INS = "VGG16", ("EfficientNetB0", "EfficientNet-Lite0")
-"""The note's two networks, the second with what can stand in for it."""
+    outcomes = {}
+    for key, own in found.items():
+        facts = {"seconds": sum(float(one["seconds"]) for one in own)}
+        devices = sorted({str(one["device"]) for one in own})
+        facts["device"] = "; ".join(devices)
+        outcomes[key] = np.stack([one["logits"] for one in own]), facts
+    return _rows(outcomes, images, labels, split, groups, epochs)
 
 
 def compared(
-    graded: dict[Trained, np.ndarray], scored: Scored
+    graded: dict[str, np.ndarray],
+    y_true: np.ndarray,
+    groups: np.ndarray | None,
 ) -> pd.DataFrame:
     """The differences of κ that the claims on ImageNet weights are about.
 
-    Networks with ImageNet weights only.  Each EfficientNet against VGG16 and
-    each network against itself; see `helpers.papers.CLAIMS` for the
-    claims that are decided.
+    Networks with ImageNet weights only: each other one against VGG16
+    (`TO_VGG`; the first of `STAND_INS` decides claims), and each against
+    itself (`TO_ITSELF`).
+
+    Parameters
+    ----------
+    graded : predicted grades, int (S, T), by name, see `frozen_rows`
+    y_true, groups : (T,), true grades, and whom each image shows, or None
 
     Returns
     -------
     A row a difference: claim ("" where it decides none), after, before,
-    number, low, high (over persons and seeds), seeds.  No row where nothing
-    can be compared.
+    number, low, high (over groups and over seeds), seeds.  No row where
+    nothing can be compared.
     """
-    names = dict.fromkeys(
-        key.network.name for key in graded if key.network.weights == "imagenet"
-    )
+    names = dict.fromkeys(key.partition(",")[0] for key in graded)
     stand_in = next((name for name in STAND_INS if name in names), None)
-    rows = []
-
-    def add(claim, after, before):
-        if after in graded and before in graded:
-            number = scored.gain(
-                graded[before], graded[after], quadratic_kappa_from
-            )
-            rows.append(
-                {
-                    "claim": claim,
-                    "after": _named(after),
-                    "before": _named(before),
-                    "number": number.value,
-                    "low": number.low,
-                    "high": number.high,
-                    "seeds": len(graded[after]),
-                }
-            )
-
-    def at(name, pooling, rate, preprocessing="keras"):
-        return Trained(Network(name, "imagenet"), preprocessing, pooling, rate)
-
-    small, large = RATES
-    for name in names:
-        if name != VGG:
-            best = name == stand_in
-            for claim, pooling, rate, before in (
-                ("better", "average", large, large),
-                ("", "average", small, small),
-                ("as written", "average", large, small),
-                ("", "attention", large, large),
-                ("better, whole", WHOLE, small, small),
-                ("", WHOLE, large, large),
-            ):
-                add(
-                    claim if best else "",
-                    at(name, pooling, rate),
-                    at(VGG, pooling, before),
-                )
-    for name in names:
-        vgg = name == VGG
-        add(
-            "rate, VGG16's head" if vgg else "",
-            at(name, "average", small),
-            at(name, "average", large),
-        )
-        add(
-            "gate, VGG16" if vgg else "",
-            at(name, "attention", small),
-            at(name, "average", small),
-        )
-        add("", at(name, "attention", large), at(name, "average", large))
-        for wrong in ("none", "divide_by_255"):
-            add(
-                "scaling, VGG16" if vgg and wrong == "none" else "",
-                at(name, "average", large),
-                at(name, "average", large, wrong),
-            )
-        add(
-            "rate, whole VGG16" if vgg else "",
-            at(name, WHOLE, small),
-            at(name, WHOLE, large),
-        )
-    return pd.DataFrame(rows, columns=COMPARED)
-
-
-def against_vgg(pairs: pd.DataFrame) -> pd.DataFrame:
-    """What of `compared` sets another network against VGG16.
-
-    Networks with random weights are left out, and intervals that are wider
-    than the score's own range, as of a training that fails for some seeds.
-
-    Returns label, delta, low and high, as `helpers.figures.interval_plot`
-    takes them; a label names VGG16's learning rate where it is another.
-    """
-    rivals = pairs[
-        pairs["before"].str.startswith(VGG)
-        & ~pairs["after"].str.startswith(VGG)
-        & ~pairs["after"].str.contains("(random)", regex=False)
-        & (pairs["high"] - pairs["low"] <= 1)
-    ]
-    labels = []
-    for after, before in zip(rivals["after"], rivals["before"], strict=True):
-        network = after.split(",")[0]
-        same = after == before.replace(VGG, network, 1)
-        rate = before.rsplit(", ", 1)[1]
-        labels.append(after + ("" if same else f" ({VGG}: {rate})"))
-    return pd.DataFrame(
-        {
-            "label": labels,
-            "delta": rivals["number"].to_numpy(float),
-            "low": rivals["low"].to_numpy(float),
-            "high": rivals["high"].to_numpy(float),
-        }
-    )
+    asked = [(n, VGG, TO_VGG, n == stand_in) for n in names if n != VGG]
+    asked += [(n, n, TO_ITSELF, n == VGG) for n in names]
+    pairs = {
+        (f"{name}, {after}", f"{other}, {before}"): claim if decides else ""
+        for name, other, table, decides in asked
+        for claim, after, before in table
+        if "(" not in name
+    }
+    pairs = {pair: pairs[pair] for pair in pairs if set(pair) <= set(graded)}
+    if not pairs:
+        return pd.DataFrame(columns=COMPARED)
+    table = evaluation.differences(
+        y_true, graded, groups=groups, pairs=[*pairs], **_KAPPA
+    ).rename(columns=_RENAMED)
+    seeds = [len(graded[name]) for name in table["after"]]
+    return table.assign(claim=pairs.values(), seeds=seeds)[COMPARED]
 
 
 def probe_rows(
     chosen: list[Network],
+    dataset: str,
     images: np.ndarray,
     labels: np.ndarray,
-    units: np.ndarray | None,
+    groups: np.ndarray | None,
     seeds: list[int],
     ordered: bool,
     n_folds: int = 5,
-) -> pd.DataFrame:
-    """Logistic regression on frozen features, in folds by unit.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Logistic regression on frozen features, in folds by group.
 
     Features are those of the ends of the last four stages, averaged over
     space and standardised; validation chooses one of `PENALTIES`.  Seeds are
@@ -399,203 +284,165 @@ def probe_rows(
     Parameters
     ----------
     chosen : see `networks`
+    dataset : its name
     images, labels : uint8 (N, side, side, 3), int (N,)
-    units : (N,), whom or what each image shows, or None: each its own
+    groups : (N,), whom or what each image shows, or None: each its own
     seeds : of the folds
     ordered : the score is κ where classes are grades, else macro-F1
 
     Returns
     -------
     A row a network: network, weights, score, value with its interval, and
-    its difference to the first network ("minus first"), with its own.
+    its difference to the first network ("minus first"), with its own.  And
+    these differences in the form of `compared`, where the first network is
+    VGG16 with ImageNet weights.
     """
-    name, metric = "macro-F1", macro_f1_from
+    metric = evaluation.macro_f1_from
     if ordered:
-        name, metric = "kappa", quadratic_kappa_from
-    scored, rows, first = Scored(labels, units), [], None
-    runs = [run for s in seeds for run in _folds(labels, units, n_folds, s)]
-    for network in chosen:
-        features = frozen_features(images, *network)[0]
-        said = _probed(features, labels, runs, seeds, metric)
-        first = said if first is None else first
-        value, low, high, _ = scored.score(said, metric)
-        less, less_low, less_high, _ = scored.gain(first, said, metric)
-        rows.append(
-            {
-                "network": network.name,
-                "weights": weights_identity(*network),
-                "features": features.shape[1],
-                "score": name,
-                "value": value,
-                "low": low,
-                "high": high,
-                "minus first": less,
-                "minus first low": less_low,
-                "minus first high": less_high,
-                "reshuffles": len(seeds),
-                "images": len(labels),
-                "image_size": images.shape[1],
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def compared_probes(table: pd.DataFrame) -> pd.DataFrame:
-    """Differences of probes to VGG16's, in the form of `compared`.
-
-    table : `probe_rows` of data sets, with the column dataset; one whose
-        first network is not VGG16 with ImageNet weights has no row
-    """
-    rows = []
-    for dataset, own in table.groupby("dataset", sort=False):
-        known = own.assign(random=own.weights.str.contains(", random"))
-        trained = set(known.network[~known.random])
-        if known.network.iloc[0] != VGG or known.random.iloc[0]:
-            continue
-        best = next((name for name in STAND_INS if name in trained), None)
-        for row in known[1:].to_dict("records"):
-            decides = row["network"] == best and not row["random"]
-            decides &= row["score"] == "macro-F1"
-            random = " (random)" * row["random"]
-            rows.append(
-                {
-                    "claim": "better, lesions" if decides else "",
-                    "after": f"{row['network']}{random}, probe, {dataset}",
-                    "before": f"{VGG}, probe, {dataset}",
-                    "number": row["minus first"],
-                    "low": row["minus first low"],
-                    "high": row["minus first high"],
-                    "seeds": row["reshuffles"],
-                }
-            )
-    return pd.DataFrame(rows, columns=COMPARED)
-
-
-def _folds(labels, units, n_folds, seed):
-    return [
+        metric = evaluation.quadratic_kappa_from
+    runs = [
         replace(run, seed=seed)
-        for run in splits.folds(labels, units, n_folds, seed)
+        for seed in seeds
+        for run in splits.folds(labels, groups, n_folds, seed)
     ]
+    predicted, facts = {}, []
+    for network in chosen:
+        features = models.frozen_features(images, *network)[0]
+        name = f"{_name(*network)}, probe, {dataset}"
+        predicted[name] = _probed(features, labels, runs, metric)
+        facts.append(
+            (network[0], models.weights_identity(*network), features.shape[1])
+        )
+    how = {"groups": groups, "metric": metric, **_OVER_BOTH}
+    pairs = [(name, next(iter(predicted))) for name in predicted]
+    value = evaluation.bootstrap(labels, predicted, **how)
+    minus = evaluation.differences(labels, predicted, pairs=pairs, **how)
+    table = pd.DataFrame(facts, columns=["network", "weights", "features"])
+    table["score"] = "kappa" if ordered else "macro-F1"
+    table[["value", "low", "high"]] = value[["mean", "low", "high"]]
+    of_first = ["minus first", "minus first low", "minus first high"]
+    table[of_first] = minus[["delta", "low", "high"]]
+    table["reshuffles"], table["images"] = len(seeds), len(labels)
+    table["image_size"], table["dataset"] = images.shape[1], dataset
+    names = {name for name, weights in chosen if weights != "random"}
+    best = next((name for name in STAND_INS if name in names), None)
+    decides = (minus["method"] == f"{best}, probe, {dataset}") & (not ordered)
+    claims = np.where(decides, "better, lesions", "")
+    pairs = minus.rename(columns=_RENAMED)
+    pairs = pairs.assign(claim=claims, seeds=len(seeds))[COMPARED]
+    return table, pairs[1:] if chosen[0] == (VGG, "imagenet") else pairs[:0]
 
 
-def _probed(features, labels, runs, seeds, metric: Metric) -> np.ndarray:
+def _name(name, weights):
+    """A network in a result, one with other than ImageNet's weights so."""
+    known = {"imagenet": "", "random": " (random)"}
+    return name + known.get(weights, " (file)")
+
+
+def _probed(features, labels, runs, metric) -> np.ndarray:
     """Predicted classes of all images, int (S, N), a row a reshuffle."""
     # An untrained network's features are of the order of 1e-6.
     features, n_classes = features.astype(np.float64), labels.max() + 1
-    said = np.empty((len(seeds), len(labels)), np.int64)
 
-    def predicted(run):
-        best, found = -np.inf, None
+    def predict(run):
+        best = -np.inf, None
         for penalty in PENALTIES:
+            strength = 1 / (penalty * len(run.train))
             model = make_pipeline(
                 StandardScaler(),
-                LogisticRegression(
-                    C=1 / (penalty * len(run.train)), max_iter=1000, tol=1e-3
-                ),
+                LogisticRegression(C=strength, max_iter=1000, tol=1e-3),
             ).fit(features[run.train], labels[run.train])
-            own = model.predict(features[run.val])
-            score = metric(confusion(labels[run.val], own, n_classes))
-            if score > best:
-                best, found = score, model.predict(features[run.test])
-        return found
+            chosen = model.predict(features[run.val])
+            score = metric(
+                evaluation.confusion(labels[run.val], chosen, n_classes)
+            )
+            if score > best[0]:
+                best = score, model.predict(features[run.test])
+        return best[1]
 
     # More threads than cores would wait for each other most of the time.
     with threadpool_limits(1):
-        each = two_at_a_time(predicted, runs)
+        each = two_at_a_time(predict, runs)
+    pooled = {run.seed: np.empty(len(labels), np.int64) for run in runs}
     for run, found in zip(runs, each, strict=True):
-        said[seeds.index(run.seed), run.test] = found
-    return said
+        pooled[run.seed][run.test] = found
+    return np.stack([*pooled.values()])
 
 
-def _maps(network, images, run, preprocessing):
-    """Standardised maps by preprocessing; one network for all of them."""
-    base = base_network(*network, images.shape[1:])
-    unpooled = keras.Model(base.input, base.layers[-1].input)
-    pixels, maps = images.astype("float32"), {}
-    # EfficientNet scales inside: "none" is what it expects.
-    inside = BACKBONES[network.name].mode is None
+def _maps(network, images, training_rows, preprocessing):
+    """Maps by preprocessing, each feature standardised by training rows."""
+    base = models.backbone(*network, images.shape[1], "none", pooled=False)
+    maps = {}
     for name in preprocessing:
-        if name == "none" and inside:
-            continue
-        fed = preprocessed(pixels, *network, name)
-        found = predicted_logits(unpooled, keras.ops.convert_to_numpy(fed))
-        maps[name] = _standardised(found, run.train)
+        if name == "none" and models.BACKBONES[network[0]].mode is None:
+            continue  # it is what "keras" is
+        fed = models.preprocessed(images.astype("float32"), *network, name)
+        own = predicted_logits(base, ops.convert_to_numpy(fed))
+        known = own[training_rows]
+        mean, std = known.mean(axis=(0, 1, 2)), known.std(axis=(0, 1, 2))
+        # A feature may be the same everywhere.
+        maps[name] = (own - mean) / np.where(std > 0, std, 1)
     return maps
-
-
-def _pooled(maps):
-    """The average as maps of one place, on which a head costs little."""
-    return maps.mean(axis=(1, 2), keepdims=True)
-
-
-def _head(labels, maps, pooling, seed):
-    return head_on_maps(int(labels.max()) + 1, maps.shape[1:], seed, pooling)
 
 
 def _whole(network, images, labels, seed):
     """Backbone and the head of example 1, all of it trained."""
-    base = backbone(*network, images.shape[1], seed=seed)
+    base = models.backbone(*network, images.shape[1], seed=seed)
     base.trainable = True
-    if network.weights == "random":
-        set_batch_normalization_momentum(base, 0.9)
+    if network[1] == "random":
+        models.set_batch_normalization_momentum(base, 0.9)
     else:
-        freeze_batch_normalization(base)
-    head = head_layers(int(labels.max()) + 1, 128, 0.0, seed)
-    return keras.Sequential([keras.Input(images.shape[1:]), base, *head])
+        models.freeze_batch_normalization(base)
+    return models.build_classifier(base, int(labels.max()) + 1, 128, 0.0, seed)
 
 
-def _key(key, images, labels, run, epochs):
-    """Hash of all that a training follows from, but for the machine."""
-    arrays = [images, labels, run.train]
+def _path(keep_dir, network, images, labels, job, epochs):
+    """Where a training is kept: a hash of what it follows from."""
+    if keep_dir is None:
+        return None
     made_of = {
         "version": VERSION,
         "arrays": [
             [array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
-            for array in arrays
+            for array in (images, labels, job.run.train)
         ],
-        "network": weights_identity(*key.network, run.seed),
-        "rate": key.rate,
-        "seed": run.seed,
+        "network": models.weights_identity(*network, job.run.seed),
+        "rate": job.rate,
+        "seed": job.run.seed,
         "epochs": epochs,
     }
     text = json.dumps(made_of, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    name = hashlib.sha256(text.encode()).hexdigest()[:32]
+    return Path(keep_dir) / f"{name}.npz"
 
 
-def _standardised(maps, rows):
-    known = maps[rows]
-    mean = known.mean(axis=(0, 1, 2))
-    # A feature that is the same everywhere has no spread to divide by.
-    std = known.std(axis=(0, 1, 2))
-    return (maps - mean) / np.where(std > 0, std, 1)
-
-
-def _named(key):
-    wrong = "" if key.preprocessing == "keras" else f", {key.preprocessing}"
-    return f"{key.network.name}, {key.pooling}, {key.rate:g}{wrong}"
-
-
-def _about(key, epochs, images):
-    return {
-        "network": key.network.name,
-        "weights": weights_identity(*key.network),
-        "preprocessing": key.preprocessing,
-        "pooling": key.pooling,
-        "rate": key.rate,
-        "epochs": epochs,
-        "image_size": images.shape[1],
-    }
-
-
-def _scores(said, truth, units):
-    scored = Scored(truth, units)
-    kappa = scored.score(said, quadratic_kappa_from)
-    return {
-        "seeds": len(said),
-        "kappa": kappa.value,
-        "low": kappa.low,
-        "high": kappa.high,
-        "accuracy": scored.score(said, accuracy_from).value,
-        "mean recall": scored.score(said, balanced_accuracy_from).value,
-        "mean grade error": scored.score(said, mean_grade_error_from).value,
-    }
+def _rows(outcomes, images, labels, split, groups, epochs):
+    """Rows and grades of logits (S, N, C) and facts, by what was trained."""
+    if not outcomes:
+        return pd.DataFrame(), {}
+    graded = {}
+    for key, (logits, _) in outcomes.items():
+        name, weights, preprocessing, pooling, rate = key
+        wrong = "" if preprocessing == "keras" else f", {preprocessing}"
+        text = f"{_name(name, weights)}, {pooling}, {rate:g}{wrong}"
+        graded[text] = logits[:, split.test].argmax(-1)
+    y_true = labels[split.test]
+    kappas = evaluation.bootstrap(y_true, graded, groups, **_KAPPA)
+    columns = ["network", "weights", "preprocessing", "pooling", "rate"]
+    table = pd.DataFrame([*outcomes], columns=columns)
+    table["weights"] = [models.weights_identity(*key[:2]) for key in outcomes]
+    table["epochs"], table["image_size"] = epochs, images.shape[1]
+    table["seeds"] = kappas["n_seeds"]
+    table[["kappa", "low", "high"]] = kappas[["mean", "low", "high"]]
+    for name, metric in (
+        ("accuracy", evaluation.accuracy_from),
+        ("mean recall", evaluation.balanced_accuracy_from),
+        ("mean grade error", evaluation.mean_grade_error_from),
+    ):
+        tables = (
+            evaluation.confusion(y_true, own, y_true.max() + 1)
+            for own in graded.values()
+        )
+        table[name] = [metric(own).mean() for own in tables]
+    facts = pd.DataFrame([facts for _, facts in outcomes.values()])
+    return table.join(facts), graded

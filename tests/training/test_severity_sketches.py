@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
+from helpers import models
 from helpers.imbalance.splits import Split
-from helpers.papers.claims import read_claims
+from helpers.papers import read_claims
 from helpers.training import severity_sketches as sketches
-from helpers.training.severity_sketches import WHOLE, Network, Trained
-from helpers.training.severity_studies import Scored
+from helpers.training.severity_sketches import WHOLE
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(60) % 3
@@ -23,101 +23,95 @@ IMAGES[np.arange(60), ..., LABELS] += 150
 RUN = Split(
     "random", np.arange(36), np.arange(36, 40), np.arange(40, 60), None
 )
-VGG = Network("VGG16", "imagenet")
-LITE = Network("EfficientNet-Lite0", "imagenet")
-ASKED = []
+VGG = ("VGG16", "imagenet")
+LITE = ("EfficientNet-Lite0", "imagenet")
+RANDOM = ("VGG16", "random")
+GIVEN = IMAGES, LABELS, RUN
 
 
-def fake_base(name, weights, image_shape, seed=0):
+def fake_backbone(
+    name, weights, image_size, preprocessing=None, pooled=True, seed=0
+):
     """Means over blocks of the image, and a feature that never varies."""
-    ASKED.append((name, weights))
-    flat = keras.layers.Conv2D(1, 1, kernel_initializer="zeros")
-    inputs = keras.Input(image_shape)
-    maps = keras.layers.AveragePooling2D(8)(inputs)
-    maps = keras.layers.Concatenate()([maps, flat(maps)])
-    pooled = keras.layers.GlobalAveragePooling2D()(maps)
-    return keras.Model(inputs, pooled)
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((image_size, image_size, 3))
+    maps = keras.layers.Rescaling(1 / 255)(inputs)
+    maps = keras.layers.Conv2D(4, 1)(maps)
+    maps = keras.layers.BatchNormalization()(maps)
+    maps = keras.layers.AveragePooling2D(8)(maps)
+    flat = keras.layers.Conv2D(1, 1, kernel_initializer="zeros")(maps)
+    maps = keras.layers.Concatenate()([maps, flat])
+    pool = keras.layers.GlobalAveragePooling2D()
+    model = keras.Model(inputs, pool(maps) if pooled else maps)
+    model.trainable = False
+    return model
 
 
 @pytest.fixture(autouse=True, scope="module")
 def no_packages():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sketches, "base_network", fake_base)
+        patch.setattr(models, "backbone", fake_backbone)
         patch.setattr(
-            sketches, "weights_identity", lambda name, weights, seed=0: weights
+            models, "weights_identity", lambda name, weights, seed=0: weights
         )
         yield
 
 
 @pytest.fixture(scope="module")
 def made(no_packages):
-    ASKED.clear()
-    chosen = [VGG, LITE, Network("VGG16", "random")]
-    return sketches.frozen_rows(
-        chosen, IMAGES, LABELS, RUN, [0, 1], None, epochs=15
-    )
+    chosen = [VGG, LITE, RANDOM]
+    return sketches.frozen_rows(chosen, *GIVEN, [0, 1], None, epochs=15)
 
 
 def test_rows_are_the_sketches_and_other_preprocessing(made):
     table, graded = made
-    rows = [
-        (key.network, key.preprocessing, key.pooling, key.rate)
-        for key in graded
-    ]
-    rates = (1e-4, 1e-3)
-    average = [("keras", "average", rate) for rate in rates]
-    gate = [("keras", "attention", rate) for rate in rates]
+    average = [("keras", "average", rate) for rate in (1e-4, 1e-3)]
+    gate = [("keras", "attention", rate) for rate in (1e-4, 1e-3)]
     divided = ("divide_by_255", "average", 1e-3)
     vgg = [*average, divided, ("none", "average", 1e-3), *gate]
-    assert rows == [
-        *((VGG, *row) for row in vgg),
-        *((LITE, *row) for row in (*average, divided, *gate)),
-        *((Network("VGG16", "random"), *row) for row in vgg),
+    columns = ["network", "weights", "preprocessing", "pooling", "rate"]
+    assert list(table[columns].itertuples(index=False, name=None)) == [
+        *((*VGG, *row) for row in vgg),
+        *((*LITE, *row) for row in (*average, divided, *gate)),
+        *((*RANDOM, *row) for row in vgg),
     ]
-    assert list(table["network"]) == [key.network.name for key in graded]
-    assert list(table["preprocessing"]) == [
-        key.preprocessing for key in graded
-    ]
-    # One network for all that is trained on it.
-    assert ASKED[:3] == [VGG, LITE, ("VGG16", "random")]
+    names = list(graded)
+    assert len(names) == len(table) == 17
+    assert names[1] == "VGG16, average, 0.001"
+    assert names[3] == "VGG16, average, 0.001, none"
+    assert names[-1] == "VGG16 (random), attention, 0.001"
 
 
 def test_scores_are_those_of_the_grades(made):
     table, graded = made
-    said = graded[Trained(VGG, "keras", "average", 1e-3)]
-    assert said.shape == (2, 20)
-    truth = LABELS[RUN.test]
-    row = table.query(
-        "network == 'VGG16' and weights == 'imagenet' and rate == 1e-3"
-        " and preprocessing == 'keras' and pooling == 'average'"
-    ).iloc[0]
-    kappas = [cohen_kappa_score(truth, s, weights="quadratic") for s in said]
+    predicted = graded["VGG16, average, 0.001"]
+    assert predicted.shape == (2, 20)
+    row, truth = table.iloc[1], LABELS[RUN.test]
+    kappas = [
+        cohen_kappa_score(truth, own, weights="quadratic") for own in predicted
+    ]
     assert row["kappa"] == pytest.approx(np.mean(kappas))
-    hits = [accuracy_score(truth, s) for s in said]
-    assert row["accuracy"] == pytest.approx(np.mean(hits))
-    assert row["accuracy"] > 0.9
+    assert row["low"] <= row["kappa"] <= row["high"]
+    hits = np.mean([accuracy_score(truth, own) for own in predicted])
+    assert row["accuracy"] == pytest.approx(hits) and hits > 0.9
     assert (row["seeds"], row["epochs"], row["image_size"]) == (2, 15, 32)
 
 
 def test_gate_and_other_preprocessing_can_be_left_out(made):
-    some = IMAGES, LABELS, RUN, [0, 1], None, 15, ("average",), ("keras",)
-    table, graded = sketches.frozen_rows([LITE], *some)
+    table, graded = sketches.frozen_rows(
+        [LITE], *GIVEN, [0, 1], None, 15, ("average",), ("keras",)
+    )
     assert set(table.pooling) == {"average"} and len(graded) == 2
-    for key, own in graded.items():
-        np.testing.assert_array_equal(own, made[1][key])
+    for name, own in graded.items():
+        np.testing.assert_array_equal(own, made[1][name])
 
 
 def test_a_weights_file_is_one_networks_own():
-    chosen = sketches.networks(
-        ["VGG16", "EfficientNetB1"], ["VGG16"], "EfficientNetB1", "own.h5"
-    )
-    assert chosen == [
-        VGG,
-        ("EfficientNetB1", "own.h5"),
-        ("VGG16", "random"),
-    ]
+    both = ["VGG16", "EfficientNetB1"]
+    chosen = sketches.networks(both, ["VGG16"], "EfficientNetB1", "own.h5")
+    assert chosen == [VGG, ("EfficientNetB1", "own.h5"), RANDOM]
     twice = sketches.networks(["VGG16"], ["VGG16"], "EfficientNetB1", "random")
-    assert twice == [("VGG16", "random")]
+    assert twice == [RANDOM]
 
 
 def grades(accuracy, seed=0):
@@ -128,22 +122,21 @@ def grades(accuracy, seed=0):
 
 
 def test_differences_decide_the_claims_on_imagenet():
-    scored = Scored(np.arange(200) % 4, None)
-    graded = {
-        Trained(network, preprocessing, pooling, rate): grades(accuracy)
-        for network, preprocessing, pooling, rate, accuracy in (
-            (VGG, "keras", "average", 1e-4, 0.5),
-            (VGG, "keras", "average", 1e-3, 0.7),
-            (VGG, "keras", "attention", 1e-4, 0.5),
-            (VGG, "none", "average", 1e-3, 0.6),
-            (VGG, "keras", WHOLE, 1e-4, 0.9),
-            (VGG, "keras", WHOLE, 1e-3, 0.3),
-            (LITE, "keras", "average", 1e-3, 0.9),
-            (LITE, "keras", WHOLE, 1e-4, 0.8),
-            (Network("VGG16", "random"), "keras", "average", 1e-3, 1),
-        )
+    accuracies = {
+        "VGG16, average, 0.0001": 0.5,
+        "VGG16, average, 0.001": 0.7,
+        "VGG16, attention, 0.0001": 0.5,
+        "VGG16, average, 0.001, none": 0.6,
+        f"VGG16, {WHOLE}, 0.0001": 0.9,
+        f"VGG16, {WHOLE}, 0.001": 0.3,
+        "EfficientNet-Lite0, average, 0.001": 0.9,
+        f"EfficientNet-Lite0, {WHOLE}, 0.0001": 0.8,
+        "VGG16 (random), average, 0.001": 1,
+        "VGG16 (random), average, 0.0001": 1,
     }
-    table = sketches.compared(graded, scored)
+    graded = {name: grades(right) for name, right in accuracies.items()}
+    truth = np.arange(200) % 4
+    table = sketches.compared(graded, truth, None)
     number = table[table.claim != ""].set_index("claim")["number"]
     claims = read_claims("severity_claims")
     on_imagenet = claims.index[claims["needs"] != ""]
@@ -155,39 +148,20 @@ def test_differences_decide_the_claims_on_imagenet():
     assert better.after == "EfficientNet-Lite0, average, 0.001"
     assert better.before == "VGG16, average, 0.001"
     assert better.low <= better.number <= better.high
-    assert sketches.compared({}, scored).empty
-
-
-def test_a_network_of_b0_itself_is_no_stand_in():
-    b0 = Network("EfficientNetB0", "imagenet")
-    graded = {
-        Trained(network, "keras", "average", 1e-3): grades(0.8)
-        for network in (VGG, LITE, b0)
-    }
-    table = sketches.compared(graded, Scored(np.arange(200) % 4, None))
-    own = table[table.claim == "better"]
-    assert list(own.after) == ["EfficientNetB0, average, 0.001"]
-
-
-def fake_backbone(name, weights, image_size, seed=0):
-    keras.utils.set_random_seed(seed)
-    return keras.Sequential(
-        [
-            keras.Input((image_size, image_size, 3)),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(4, 3),
-            keras.layers.BatchNormalization(),
-            keras.layers.GlobalAveragePooling2D(),
-        ]
-    )
+    assert "VGG16, average, 0.001, none" in set(table.before)
+    assert not table.after.str.contains("random").any()
+    # Lite0 stands in for B0 only where there is none.
+    graded["EfficientNetB0, average, 0.001"] = grades(0.8)
+    table = sketches.compared(graded, truth, None)
+    better = table[table.claim == "better"]
+    assert list(better.after) == ["EfficientNetB0, average, 0.001"]
+    empty = sketches.compared({}, truth, None)
+    assert empty.empty and list(empty) == sketches.COMPARED
 
 
 def test_whole_networks_are_trained_and_kept(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(sketches, "backbone", fake_backbone)
-    made = IMAGES, LABELS, RUN
-    table, graded = sketches.tuned_rows(
-        [LITE], *made, [0, 1], None, 2, tmp_path
-    )
+    made = [LITE], *GIVEN, [0, 1], None
+    table, graded = sketches.tuned_rows(*made, 2, tmp_path)
     assert list(table["rate"]) == [1e-4, 1e-3]
     assert list(table["pooling"]) == [WHOLE] * 2
     assert table["kappa"].between(-1, 1).all()
@@ -198,24 +172,18 @@ def test_whole_networks_are_trained_and_kept(monkeypatch, tmp_path, capsys):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(sketches, "Program", refused)
-    again, said = sketches.tuned_rows([LITE], *made, [0, 1], None, 2, tmp_path)
+    again, kept = sketches.tuned_rows(*made, 2, tmp_path)
     pd.testing.assert_frame_equal(again, table)
     for key, own in graded.items():
-        np.testing.assert_array_equal(said[key], own)
+        np.testing.assert_array_equal(kept[key], own)
     assert capsys.readouterr().out.count("kept") == 4
     with pytest.raises(AssertionError, match="trained again"):
-        sketches.tuned_rows([LITE], *made, [0], None, 3, tmp_path)
-    assert sketches.tuned_rows([], *made, [0], None)[0].empty
+        sketches.tuned_rows(*made, 3, tmp_path)
+    assert sketches.tuned_rows([], *GIVEN, [0], None)[0].empty
 
 
-@pytest.mark.parametrize(
-    ("weights", "moves"), [("imagenet", 0), ("random", 1)]
-)
-def test_batch_norm_keeps_what_pre_training_gave_it(
-    monkeypatch, weights, moves
-):
-    monkeypatch.setattr(sketches, "backbone", fake_backbone)
-    network = Network("EfficientNet-Lite0", weights)
+@pytest.mark.parametrize(("network", "moves"), [(LITE, False), (RANDOM, True)])
+def test_batch_norm_keeps_what_pre_training_gave_it(network, moves):
     model = sketches._whole(network, IMAGES, LABELS, 0)
     norm = next(
         layer
@@ -226,9 +194,8 @@ def test_batch_norm_keeps_what_pre_training_gave_it(
     model.compile("sgd", "mse")
     target = np.zeros((60, 3))
     model.fit(IMAGES.astype("float32"), target, epochs=1, verbose=0)
-    assert bool(
-        (keras.ops.convert_to_numpy(norm.moving_mean) != before).any()
-    ) == bool(moves)
+    after = keras.ops.convert_to_numpy(norm.moving_mean)
+    assert (after != before).any() == moves
 
 
 def test_probes_score_every_image_once_a_reshuffle(monkeypatch):
@@ -236,51 +203,31 @@ def test_probes_score_every_image_once_a_reshuffle(monkeypatch):
     given = {
         VGG: rng.normal(size=(60, 5)),
         LITE: np.eye(3)[LABELS] + rng.normal(0, 0.1, (60, 3)),
+        RANDOM: rng.normal(size=(60, 5)),
     }
     monkeypatch.setattr(
-        sketches,
+        models,
         "frozen_features",
         lambda images, name, weights: given[name, weights][None],
     )
-    units = np.array([f"s{k // 3}" for k in range(60)])
-    table = sketches.probe_rows(
-        [VGG, LITE], IMAGES, LABELS, units, [0, 1], False
-    )
-    by_chance, easy = table.to_dict("records")
+    groups = np.array([f"s{k // 3}" for k in range(60)])
+    made = IMAGES, LABELS, groups, [0, 1]
+    table, pairs = sketches.probe_rows([*given], "acne5", *made, False)
+    by_chance, easy, _ = table.to_dict("records")
     assert by_chance["value"] < 0.6 and easy["value"] > 0.95
     assert by_chance["minus first"] == 0
-    assert easy["minus first"] == pytest.approx(
-        easy["value"] - by_chance["value"]
-    )
+    minus = easy["value"] - by_chance["value"]
+    assert easy["minus first"] == pytest.approx(minus)
     assert easy["minus first low"] > 0
     assert set(table.score) == {"macro-F1"}
-    pairs = sketches.compared_probes(table.assign(dataset="acne5"))
-    assert list(pairs.claim) == ["better, lesions"]
-    assert pairs.number[0] == easy["minus first"]
-    without = sketches.compared_probes(table[1:].assign(dataset="acne5"))
-    assert without.empty
-    graded = sketches.probe_rows(
-        [VGG], IMAGES, LABELS, None, [0], True
-    ).assign(dataset="skin")
-    assert set(graded.score) == {"kappa"}
-    assert sketches.compared_probes(graded).empty
-
-
-def test_labels_name_another_learning_rate_of_vgg16():
-    pairs = pd.DataFrame(
-        [
-            ["", "B0, average, 0.001", "VGG16, average, 0.001", 0.1, 0, 1, 2],
-            ["", "B0, average, 0.001", "VGG16, average, 0.0001", 2, 1, 2, 2],
-            ["", "VGG16, average, 0.01", "VGG16, average, 0.1", 0, 0, 0, 2],
-            ["", "B0 (random), probe, x", "VGG16, probe, x", 0, 0, 0, 2],
-            ["", "B0, probe, x", "VGG16, probe, x", 0, -2, 2, 2],
-        ],
-        columns=sketches.COMPARED,
-    )
-    table = sketches.against_vgg(pairs)
-    assert list(table.label) == [
-        "B0, average, 0.001",
-        "B0, average, 0.001 (VGG16: 0.0001)",
+    assert list(pairs.claim) == ["better, lesions", ""]
+    assert pairs.number.iloc[0] == easy["minus first"]
+    assert list(pairs.after) == [
+        "EfficientNet-Lite0, probe, acne5",
+        "VGG16 (random), probe, acne5",
     ]
-    assert list(table.delta) == [0.1, 2]
-    assert sketches.against_vgg(pairs[2:]).empty
+    assert set(pairs.before) == {"VGG16, probe, acne5"}
+    # κ where classes are grades; nothing to compare without trained VGG16.
+    table, pairs = sketches.probe_rows([VGG, LITE], "skin", *made, True)
+    assert set(table.score) == {"kappa"} and list(pairs.claim) == [""]
+    assert sketches.probe_rows([LITE, VGG], "skin", *made, True)[1].empty

@@ -27,6 +27,7 @@ import pandas as pd
 
 from helpers.data.dataset import ImageDataset, from_arrays
 from helpers.data.synthetic import skin
+from helpers.data.synthetic.drawing import check_settings
 
 NAME = "synthetic_severity"
 COUNTS = {"mild": 320, "moderate": 160, "severe": 80, "very severe": 40}
@@ -99,26 +100,22 @@ def load_severity(
 
     Raises ValueError for arguments outside these ranges.
     """
-    whole = isinstance(image_size, int) and 8 <= image_size <= SIDE
-    for name, given, fine, wanted in (
-        ("image_size", image_size, whole, f"8 to {SIDE} pixels"),
-        ("scale", scale, 0 < scale <= 1, "a share in (0, 1]"),
-        ("seed", seed, seed >= 0, "0 or more"),
-        ("lesion_size", lesion_size, 0 < lesion_size <= 3, "one in (0, 3]"),
-        ("light", light, light in LIGHTS, f"one of {', '.join(LIGHTS)}"),
-    ):
-        if not fine:
-            raise ValueError(f"{name}: expected {wanted}, got {given!r}")
-
+    check_settings(scale, seed)
+    if not isinstance(image_size, int) or not 8 <= image_size <= SIDE:
+        raise ValueError(
+            f"image_size: expected 8 to {SIDE} pixels, got {image_size!r}"
+        )
+    if not 0 < lesion_size <= 3:
+        raise ValueError(f"lesion_size={lesion_size} must lie in (0, 3]")
+    if light not in LIGHTS:
+        raise ValueError(f"light={light!r} is none of {', '.join(LIGHTS)}")
     plan = _plan(scale, seed)
     with ThreadPoolExecutor(2) as pool:
         each = pool.map(
             lambda own: _draw_person(own[1], seed, lesion_size, light),
             plan.groupby("person"),
         )
-        images, facts = zip(
-            *(v for visits in each for v in visits), strict=True
-        )
+        images, facts = zip(*sum(each, []), strict=True)
     facts = pd.DataFrame(facts)
     files, groups = plan["file"].to_numpy(str), facts["person"].to_numpy(str)
     return from_arrays(

@@ -281,12 +281,12 @@ def test_neither_colour_nor_distractors_give_the_grade_away():
         ({"image_size": 7}, "image_size: expected 8 to 224 pixels, got 7"),
         ({"image_size": 225}, "image_size: .* got 225"),
         ({"image_size": 64.0}, r"image_size: .* got 64\.0"),
-        ({"scale": 0}, r"scale: expected a share in \(0, 1\], got 0"),
-        ({"scale": 1.1}, r"scale: .* got 1\.1"),
-        ({"seed": -1}, "seed: expected 0 or more, got -1"),
-        ({"lesion_size": 0}, r"lesion_size: expected one in \(0, 3\], got 0"),
-        ({"lesion_size": 3.5}, r"lesion_size: .* got 3\.5"),
-        ({"light": "dim"}, "light: expected one of usual, shifted, got 'dim'"),
+        ({"scale": 0}, r"scale=0 must lie in \(0, 1\]"),
+        ({"scale": 1.1}, r"scale=1\.1"),
+        ({"seed": -1}, "seed=-1 must not be negative"),
+        ({"lesion_size": 0}, r"lesion_size=0 must lie in \(0, 3\]"),
+        ({"lesion_size": 3.5}, r"lesion_size=3\.5"),
+        ({"light": "dim"}, "light='dim' is none of usual, shifted"),
     ],
 )
 def test_wrong_arguments_are_named(wrong, match):
