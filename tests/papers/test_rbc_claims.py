@@ -13,7 +13,7 @@ TABLE_1 = wide("rbc_table1", ["method", "alpha"], ["network", "metric"])
 SETS = wide("rbc_table2", "imbalance_ratio", "class", metric="cells")
 TABLE_3 = wide(
     "rbc_table3", "imbalance_ratio", ["network", "metric", "method"]
-)
+).sort_index(axis=1)
 
 
 def both(of):
