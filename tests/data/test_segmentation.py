@@ -1,4 +1,4 @@
-"""Algorithm 1 step by step, on drawn smears and on bad pictures."""
+"""Algorithm 1 step by step, on synthetic smears and on bad images."""
 
 from itertools import product
 
@@ -33,7 +33,7 @@ def smear():
 # --- single steps ---------------------------------------------------------
 
 
-def test_a_lone_disc_is_measured():
+def test_lone_cells_are_measured(smear):
     photograph = discs((60, 50), (150, 120), (240, 70))
     assert smears.typical_diameter(photograph) == pytest.approx(40, abs=2)
     lone = smears.lone_cells(photograph)
@@ -43,21 +43,14 @@ def test_a_lone_disc_is_measured():
         [150, 120],
     ]
     assert lone["radius"].to_numpy() == pytest.approx(20, abs=1)
-
-
-def test_what_is_no_lone_cell():
     # A pair that touches, one at the border, and a speck.
     photograph = discs((60, 50), (98, 50), (0, 150), (200, 120))
     photograph[20:24, 250:254] = DARK
     assert len(smears.lone_cells(photograph)) == 1
     assert np.isnan(smears.typical_diameter(discs((60, 50), (98, 50))))
-
-
-def test_diameter_of_drawn_cells(smear):
     true = 2 * smear.cells["radius"].median()
-    assert smears.typical_diameter(smear.image) == pytest.approx(
-        true, rel=0.05
-    )
+    measured = smears.typical_diameter(smear.image)
+    assert measured == pytest.approx(true, rel=0.05)
 
 
 def test_foreground_fills_pale_centres():
@@ -153,40 +146,31 @@ def test_repeats_exactly(smear):
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
-def test_clean_smears_are_found():
-    clean = draw_smears(0.1, seed=5, overlap=0)
-    told = scores(
-        [
-            compare(segment(s.image, side=40).found, s.cells, s.image.shape)
-            for s in clean
-        ]
-    )
-    assert told["f1"] >= 0.95
-    assert told["centre_error_px"] < 2
-    assert abs(told["radius_error_px"]) < 1
-
-
-def test_overlap_costs_recall():
-    recall = {}
+def test_clean_cells_are_found_and_overlap_costs_recall():
+    told = {}
     for overlap in (0.0, 0.4, 0.8):
-        own = draw_smears(0.1, seed=5, overlap=overlap)
-        recall[overlap] = scores(
+        some = draw_smears(0.1, seed=5, overlap=overlap)
+        told[overlap] = scores(
             [
                 compare(
                     segment(s.image, DIAMETER, 40).found,
                     s.cells,
                     s.image.shape,
                 )
-                for s in own
+                for s in some
             ]
-        )["recall"]
-    assert recall[0.0] > recall[0.4] + 0.01 > recall[0.8] + 0.02
+        )
+    assert told[0.0]["f1"] >= 0.95
+    assert told[0.0]["centre_error_px"] < 2
+    assert abs(told[0.0]["radius_error_px"]) < 1
+    recall = [told[overlap]["recall"] for overlap in told]
+    assert recall[0] > recall[1] + 0.01 > recall[2] + 0.02
 
 
 # --- the whole algorithm --------------------------------------------------
 
 
-def test_every_picture_on_the_way(smear):
+def test_every_image_on_the_way(smear):
     steps = segment(smear.image[:120, :160], DIAMETER, side=84)
     assert steps.ratio == 2
     assert steps.enlarged.shape == (240, 320, 3)
@@ -202,6 +186,8 @@ def test_every_picture_on_the_way(smear):
     expected = cut_square(steps.enlarged, x, y, across)
     assert np.array_equal(steps.cut[0], expected)
     assert np.array_equal(steps.cells[0], pad(expected, 84))
+    papers = segment(smear.image[:80, :80], DIAMETER)
+    assert papers.side == 224 and papers.ratio == 224 / DIAMETER
 
 
 def test_the_result_does_not_depend_on_the_side(smear):
@@ -210,20 +196,15 @@ def test_the_result_does_not_depend_on_the_side(smear):
     assert scores([both])["f1"] > 0.95
 
 
-def test_the_default_side_is_the_papers(smear):
-    steps = segment(smear.image[:80, :80], DIAMETER)
-    assert steps.side == 224 and steps.ratio == 224 / DIAMETER
-
-
 def test_cut_square():
-    picture = np.arange(1, 61, dtype=np.uint8).reshape(6, 10)
-    assert np.array_equal(cut_square(picture, 4, 3, 3), picture[2:5, 3:6])
-    assert np.array_equal(cut_square(picture, 4, 3, 4), picture[1:5, 2:6])
-    corner = cut_square(picture, 0, 0, 4)
+    image = np.arange(1, 61, dtype=np.uint8).reshape(6, 10)
+    assert np.array_equal(cut_square(image, 4, 3, 3), image[2:5, 3:6])
+    assert np.array_equal(cut_square(image, 4, 3, 4), image[1:5, 2:6])
+    corner = cut_square(image, 0, 0, 4)
     assert (corner[:2] == 0).all() and (corner[:, :2] == 0).all()
-    assert np.array_equal(corner[2:, 2:], picture[:2, :2])
-    assert not cut_square(picture, -50, 3, 4).any()
-    assert not cut_square(picture, 90, 3, 4).any()
+    assert np.array_equal(corner[2:, 2:], image[:2, :2])
+    assert not cut_square(image, -50, 3, 4).any()
+    assert not cut_square(image, 90, 3, 4).any()
     assert cut_square(np.zeros((6, 10, 3)), 9, 5, 4).shape == (4, 4, 3)
 
 
@@ -253,12 +234,9 @@ def test_nothing_on_it(shape, known):
     assert steps.equalised.dtype == np.uint8
 
 
-def test_smaller_than_a_cell(smear):
+def test_smaller_than_a_cell_and_as_large_as_one(smear):
     part = smear.image[:20, :24]
     assert len(segment(part, 42.0, side=40).circles) == 0
-
-
-def test_one_cell_fills_the_picture():
     photograph = discs((25, 25), shape=(50, 50))
     assert len(segment(photograph, 40.0, side=40).circles) == 1
 
