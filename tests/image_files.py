@@ -18,6 +18,14 @@ def draw(
     return path
 
 
+def fill(root: Path, *folders: str) -> Path:
+    """Draw two images in each of some folders, all different."""
+    for k, folder in enumerate(folders):
+        for copy in range(2):
+            draw(root / folder / f"{copy}.png", 10 * k + copy)
+    return root
+
+
 def folder_with(name: str) -> Path:
     """Return the folder of real data, or skip where it lacks a data set."""
     data = os.environ.get("WORKBOOK_DATA")

@@ -113,7 +113,15 @@ def read_image(
             known["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             with _open(file) as opened:
-                known |= _header(opened, path)
+                # A phone's multi-picture JPEG ("MPO") is a JPEG to others.
+                kind = {"MPO": "JPEG"}.get(opened.format, opened.format)
+                known |= {
+                    "width": opened.width,
+                    "height": opened.height,
+                    "format": kind,
+                    "mode": opened.mode,
+                    "mistyped": kind != FORMATS[path.suffix.lower()],
+                }
                 if opened.width * opened.height > pixel_limit:
                     return None, known | {"reason": TOO_LARGE}
                 if min(opened.size) < MIN_SIDE:
@@ -166,18 +174,6 @@ def _open(file) -> Image.Image:
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return Image.open(file, formats=sorted(set(FORMATS.values())))
-
-
-def _header(image: Image.Image, path: Path) -> dict:
-    # A phone's multi-picture JPEG ("MPO") is a JPEG to every reader.
-    kind = "JPEG" if image.format == "MPO" else image.format
-    return {
-        "width": image.width,
-        "height": image.height,
-        "format": kind,
-        "mode": image.mode,
-        "mistyped": kind != FORMATS[path.suffix.lower()],
-    }
 
 
 def _upright(image: Image.Image) -> Image.Image:

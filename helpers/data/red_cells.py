@@ -87,11 +87,10 @@ def load_cells(
     photographs with no other type labelled, so that the slide gives it away.
 
     ``files`` repeats the photograph of each cell; ``facts`` has its number,
-    x, y and whether the crop is mirrored. ``found`` has one row for each file
-    in ``Dataset``, with the reason where none of its cells is used; its
-    source under "cell" is that of "photograph". ``found``, ``used`` and
-    ``left_out`` in provenance count these files; its SHA-256 is over the used
-    photographs and their labels.
+    x and y. ``found`` has one row for each file in ``Dataset``, with the
+    reason where none of its cells is used; its source under "cell" is that of
+    "photograph". ``found``, ``used`` and ``left_out`` in provenance count
+    these files; its SHA-256 is over the used photographs and their labels.
 
     Raises FileNotFoundError for an absent folder, photograph or label file;
     ValueError for a label that is not ``x y type``, of no known type or
@@ -135,7 +134,7 @@ def load_cells(
             (row["file"], row["sha256"], row["labels"]) for row in used
         ),
         groups=groups.to_numpy(str),
-        facts=cells[["photograph", "x", "y", "mirrored"]],
+        facts=cells[["photograph", "x", "y"]],
         group_rule=group_rule,
         origin="github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset",
         licence="MIT",
@@ -261,19 +260,17 @@ def _read(root: Path, number: int, crop: int, image_size: int) -> tuple:
     if not row["used"]:
         return row, None, None
     # The crop of label (x, y) covers x - crop // 2 … + crop - 1.
-    half, x, y = crop // 2, kept["x"], kept["y"]
+    half = crop // 2
     padded = np.pad(image, ((half, half), (half, half), (0, 0)), "reflect")
     squares = [
         Image.fromarray(padded[top : top + crop, left : left + crop])
-        for left, top in zip(x, y, strict=True)
+        for left, top in zip(kept["x"], kept["y"], strict=True)
     ]
     size = (image_size, image_size)
     bilinear = Image.Resampling.BILINEAR
-    beyond = np.minimum(row["width"] - x, row["height"] - y) < crop - half
-    mirrored = (np.minimum(x, y) < half) | beyond
     return (
         row,
-        kept.assign(photograph=number, mirrored=mirrored),
+        kept.assign(photograph=number),
         np.stack([square.resize(size, bilinear) for square in squares]),
     )
 

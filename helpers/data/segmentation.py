@@ -94,8 +94,8 @@ class Segmentation:
         (N, side, side, 3) uint8.
         """
         padded = [pad(cell, self.side) for cell in self.cut]
-        shape = (0, self.side, self.side, 3)
-        return np.stack(padded) if padded else np.empty(shape, np.uint8)
+        shape = (-1, self.side, self.side, 3)
+        return np.array(padded, np.uint8).reshape(shape)
 
 
 def segment(
@@ -133,9 +133,7 @@ def segment(
     enlarged = enlarge(photograph, ratio)
     grey = to_grey(enlarged)
     equalised = equalise(grey, side, search)
-    circles = find_circles(equalised, side, search)
-    if not known:
-        circles = circles.iloc[:0]
+    circles = find_circles(equalised, side, search)[: None if known else 0]
     return Segmentation(
         photograph, ratio, enlarged, grey, equalised, circles, side
     )
@@ -271,11 +269,9 @@ def cut_square(image: np.ndarray, x: float, y: float, side: int) -> np.ndarray:
     height, width = image.shape[:2]
     rows = round(y) - side // 2 + np.arange(side)
     cols = round(x) - side // 2 + np.arange(side)
-    inside = np.outer(
-        (rows >= 0) & (rows < height), (cols >= 0) & (cols < width)
-    )
     square = image[np.ix_(rows.clip(0, height - 1), cols.clip(0, width - 1))]
-    square[~inside] = 0
+    square[(rows < 0) | (rows >= height)] = 0
+    square[:, (cols < 0) | (cols >= width)] = 0
     return square
 
 

@@ -80,14 +80,6 @@ def test_crops_are_squares_mirrored_at_the_border_and_antialiased(root):
     assert np.array_equal(small, np.asarray(expected))
 
 
-def test_mirrored_crops_are_told(root):
-    inside = {(10, 10): False, (9, 10): True, (10, 9): True}
-    inside |= {(54, 10): False, (55, 10): True, (10, 39): True}
-    draw(root, 30, "\n".join(f"{x} {y} 0" for x, y in inside))
-    told = load_cells(root.parent, 20, 20).facts["mirrored"].tolist()[-6:]
-    assert told == list(inside.values())
-
-
 def test_group_rules(root):
     def groups(rule):
         return load_cells(root.parent, 8, 8, rule).groups.tolist()
