@@ -8,9 +8,15 @@ Two environment variables move things elsewhere:
     where drawn pictures and cached features are kept (default: ``data/``).
 """
 
+import hashlib
+import io
+import json
 import os
 import uuid
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,3 +57,40 @@ def atomic_write(path: Path | str, data: bytes | str) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def kept(
+    keep_dir: Path | str | None, made_of: dict, make: Callable[[], dict]
+) -> tuple[dict[str, np.ndarray], bool]:
+    """Arrays under a hash of what they follow from, made where not kept yet.
+
+    Parameters
+    ----------
+    keep_dir : the folder of the files; None keeps nothing
+    made_of : all that the arrays follow from, but for the machine: JSON
+        values and arrays
+    make : gives a dictionary of arrays, numbers and texts
+
+    Returns
+    -------
+    The dictionary, numbers and texts as arrays of no axis where they are
+    read, and whether it was kept.
+    """
+    if keep_dir is None:
+        return make(), False
+    text = json.dumps(made_of, sort_keys=True, default=_fingerprint)
+    key = hashlib.sha256(text.encode()).hexdigest()[:32]
+    path = Path(keep_dir) / f"{key}.npz"
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file), True
+    arrays, buffer = make(), io.BytesIO()
+    np.savez(buffer, **arrays)
+    atomic_write(path, buffer.getvalue())
+    return arrays, False
+
+
+def _fingerprint(array):
+    data = np.ascontiguousarray(array)
+    digest = hashlib.sha256(data).hexdigest()
+    return [data.shape, str(data.dtype), digest]

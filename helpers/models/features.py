@@ -7,9 +7,7 @@ and the backend.  A second run reads; a change of any of them computes anew.
 """
 
 import hashlib
-import io
-import json
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import keras
@@ -21,7 +19,7 @@ from helpers.models.augmentation import (
     augmentation_layers,
 )
 from helpers.models.backbones import extractor, preprocessed, weights_identity
-from helpers.paths import CACHE_DIR, atomic_write
+from helpers.paths import CACHE_DIR, kept
 
 BATCH_SIZE = 32
 
@@ -61,11 +59,10 @@ def frozen_features(
             "images: uint8 (N, size, size, 3) is needed, got "
             f"{images.dtype} {images.shape}"
         )
-    folder = Path(cache_dir or CACHE_DIR / "features")
+    cache_dir = cache_dir or CACHE_DIR / "features"
     identity = weights_identity(backbone, weights, seed)
     origin = {
-        "pixels": hashlib.sha256(np.ascontiguousarray(images)).hexdigest(),
-        "shape": images.shape,
+        "images": images,
         "weights": identity,
         "preprocessing": preprocessing,
         "depths": depths,
@@ -78,18 +75,16 @@ def frozen_features(
     def feed(pixels):
         return preprocessed(pixels, backbone, weights, preprocessing)
 
+    def extracted(view):
+        network = compiled_network(*of_network)
+        return {"features": _extract(network, images, view, seed, feed)}
+
     found = []
     for view in range(views):
         augmented = [view, seed, *ACNE_AUGMENTATION] if view else []
-        text = json.dumps({**origin, "augmentation": augmented})
-        key = hashlib.sha256(text.encode()).hexdigest()[:32]
-        path = folder / f"{key}.npy"
-        if not path.is_file():
-            buffer = io.BytesIO()
-            network = compiled_network(*of_network)
-            np.save(buffer, _extract(network, images, view, seed, feed))
-            atomic_write(path, buffer.getvalue())
-        found.append(np.load(path, allow_pickle=False))
+        made_of = {**origin, "augmentation": augmented}
+        arrays, _ = kept(cache_dir, made_of, partial(extracted, view))
+        found.append(arrays["features"])
     return np.stack(found)
 
 

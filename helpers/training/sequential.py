@@ -4,8 +4,6 @@ For networks that are too large for the one program of `training.vectorized`,
 and for recipes that augment.  Arguments and outcome are the same.
 """
 
-import hashlib
-import io
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -33,7 +31,7 @@ from helpers.models.layers import (
     freeze_batch_normalization,
     set_batch_normalization_momentum,
 )
-from helpers.paths import atomic_write
+from helpers.paths import kept
 from helpers.session import device
 from helpers.training.comparison import (
     chosen_methods,
@@ -185,19 +183,24 @@ def train_one_by_one(
     jobs = [(method, run) for method in chosen for run in runs]
     for number, (method, run) in enumerate(jobs, 1):
         batches = _Batches(images, labels, run, method, recipe)
+        made_of = {
+            "version": VERSION,
+            "images": images,
+            "labels": labels,
+            "batches": batches.rows,
+            "weights": batches.weights,
+            "scored": [run.val, run.test if test_curves else []],
+            "seed": run.seed,
+            "loss": batches.loss.get_config(),
+            "network": identity and identity(run.seed),
+            "recipe": asdict(recipe),
+        }
         job = (batches, run, method, recipe, network, test_curves, programs)
-        kept = False
-        if keep_dir is None:
-            one = _train(*job)
-        else:
-            key = _key(batches, run, recipe, test_curves, identity(run.seed))
-            path = Path(keep_dir) / f"{key}.npz"
-            kept = path.is_file()
-            one = _read(path) if kept else _write(path, _train(*job))
+        one, known = kept(keep_dir, made_of, lambda job=job: _train(*job))
         trained.append(one)
         print(
             f"{number} of {len(jobs)}: {method.name}, {run.name}, seed "
-            f"{run.seed}, best epoch {one['best_epoch']}{', kept' * kept}",
+            f"{run.seed}, best epoch {one['best_epoch']}{', kept' * known}",
             flush=True,
         )
     shape = (len(methods), len(runs))
@@ -208,7 +211,7 @@ def train_one_by_one(
         # A kept training knows neither the split's nor the method's name.
         {**row, "method": method.name, "split": run.name}
         for (method, run), one in zip(jobs, trained, strict=True)
-        for row in one["history"]
+        for row in json.loads(str(one["history"]))
     ]
     return Trained(
         methods=tuple(methods),
@@ -217,7 +220,7 @@ def train_one_by_one(
         best_epoch=np.reshape([one["best_epoch"] for one in trained], shape),
         history=pd.DataFrame(history),
         seconds=time.perf_counter() - start,
-        devices=tuple(sorted({one["device"] for one in trained})),
+        devices=tuple(sorted({str(one["device"]) for one in trained})),
     )
 
 
@@ -274,7 +277,7 @@ def _train(batches, run, method, recipe, network, test_curves, programs):
     return {
         "logits": predicted_logits(model, images),
         "best_epoch": int(epochs.best_epoch[0, 0]),
-        "history": epochs.history,
+        "history": json.dumps(epochs.history),
         "seconds": time.perf_counter() - start,
         "device": device(),
     }
@@ -361,38 +364,6 @@ class _Batches(keras.utils.PyDataset):
         labels = self.labels[rows]
         images = self.images[rows].astype("float32")
         return images, labels, self.weights[self.epoch, labels]
-
-
-def _key(batches, run, recipe, test_curves, identity):
-    """Hash of all that a training follows from, but for the machine."""
-    arrays = [batches.images, batches.labels, batches.rows, batches.weights]
-    arrays += [run.val, run.test] if test_curves else [run.val]
-    made_of = {
-        "version": VERSION,
-        "arrays": [
-            [array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
-            for array in arrays
-        ],
-        "seed": run.seed,
-        "loss": batches.loss.get_config(),
-        "network": identity,
-        "recipe": asdict(recipe),
-    }
-    text = json.dumps(made_of, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _write(path, one):
-    buffer = io.BytesIO()
-    about = {key: value for key, value in one.items() if key != "logits"}
-    np.savez_compressed(buffer, logits=one["logits"], about=json.dumps(about))
-    atomic_write(path, buffer.getvalue())
-    return one
-
-
-def _read(path):
-    with np.load(path, allow_pickle=False) as file:
-        return {"logits": file["logits"], **json.loads(str(file["about"]))}
 
 
 class Job(NamedTuple):

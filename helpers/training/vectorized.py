@@ -250,13 +250,14 @@ class Bank(keras.Model):
         """Note the weights of the networks that are better, bool (M, R)."""
         places = self.variables_of_networks()
         now = [np.asarray(variable) for variable, *_ in places]
-        best = self.best or now
-        for k, (_, axis, methods) in enumerate(places):
-            shape = np.ones(now[k].ndim, int)
+        self.best = self.best or [values.copy() for values in now]
+        for best, values, (_, axis, methods) in zip(
+            self.best, now, places, strict=True
+        ):
+            shape = np.ones(values.ndim, int)
             shape[[0, axis]] = better.shape[1], len(methods)
             mask = better[methods].T.reshape(shape)
-            best[k] = np.where(mask, now[k], best[k])
-        self.best = best
+            np.copyto(best, values, where=mask)
 
     def restore_best(self):
         """Load what was noted, if anything was."""

@@ -337,7 +337,7 @@ def test_a_network_of_the_grid_can_be_that_of_its_best_epoch(digits):
     job = (images, labels, [one, replace(one, seed=1)], GRID_NAMES)
     trained = train_grid(*job, replace(SMALL, keep="best"), network)
     history = trained.history.query("part == 'val' and metric == 'macro_f1'")
-    best = history.set_index(["method", "seed", "epoch"]).value
+    best = history.set_index(["method", "seed", "epoch"]).value.sort_index()
     for m, name in enumerate(GRID_NAMES):
         for r, own in enumerate(trained.runs):
             epoch = trained.best_epoch[m, r]
