@@ -6,6 +6,7 @@ tests, and the scores of a detector.
 
 from helpers.evaluation.intervals import (
     Interval,
+    TestSet,
     bootstrap,
     differences,
     half_width,

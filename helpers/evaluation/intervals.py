@@ -8,6 +8,7 @@ to the Bootstrap*, 1993, chapter 13); the second by a t interval over seeds.
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ LEVEL = 0.95
 
 Predictions = Mapping[Hashable, np.ndarray]
 
+_PERSONS = {"within_classes": False, "over_seeds": True}
 # Resamples are drawn in blocks of about this many numbers (32 MB).
 _BLOCK = 4_000_000
 
@@ -200,17 +202,21 @@ def half_width(values, strata=None):
 
 
 class Interval(NamedTuple):
-    """A number and its 95 % interval."""
+    """A number and its 95 % interval.
+
+    ``half_width`` is that of the t interval over seeds alone, NaN of one.
+    """
 
     value: float
     low: float
     high: float
+    half_width: float
 
 
 def t_interval(values) -> Interval:
     """The mean of n values with its t interval; NaN ends where n is 1."""
     mean, half = float(np.mean(values)), float(half_width(values))
-    return Interval(mean, mean - half, mean + half)
+    return Interval(mean, mean - half, mean + half, half)
 
 
 def mean_interval(values, groups=None) -> Interval:
@@ -228,9 +234,42 @@ def mean_interval(values, groups=None) -> Interval:
     groups = np.arange(len(known)) if groups is None else np.asarray(groups)
     group = np.unique(groups[known], return_inverse=True)[1]
     of_image = np.nanmean(values[:, known], axis=0)
-    mean, *ends = t_interval(np.bincount(group, of_image) / np.bincount(group))
-    by_seed = np.nanmean(values[:, known], axis=1)
-    return Interval(mean, *_widened(mean, *ends, half_width(by_seed)))
+    of_group = np.bincount(group, of_image) / np.bincount(group)
+    half = half_width(np.nanmean(values[:, known], axis=1))
+    mean, low, high, _ = t_interval(of_group)
+    return Interval(mean, *_widened(mean, low, high, half), half)
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """A test set of persons, on which one score after another is asked.
+
+    Persons are drawn whole and *not* within classes: one photographed on
+    several visits has images of several grades and belongs to none. The
+    intervals are over persons and over seeds (see `bootstrap`).
+
+    y_true : int (N,), true classes, with the last among them
+    groups : (N,), whom each image shows, or None: each its own
+    """
+
+    __test__ = False  # nothing for pytest to collect
+
+    y_true: np.ndarray
+    groups: np.ndarray | None = None
+
+    def score(self, predicted: np.ndarray, metric: Metric) -> Interval:
+        """A score of predicted classes, int (S, N), a row a seed."""
+        at = self.y_true, {"": predicted}, self.groups
+        row = bootstrap(*at, metric=metric, **_PERSONS).iloc[0]
+        return Interval(*row[["mean", "low", "high", "half_width"]])
+
+    def gain(
+        self, before: np.ndarray, after: np.ndarray, metric: Metric
+    ) -> Interval:
+        """How much ``after`` scores above ``before``, seed by seed."""
+        at = self.y_true, {"before": before, "after": after}, "before"
+        row = differences(*at, self.groups, metric=metric, **_PERSONS).iloc[0]
+        return Interval(*row[["delta", "low", "high", "half_width"]])
 
 
 def prediction_interval(values) -> tuple[float, float]:

@@ -22,5 +22,4 @@ from helpers.training.sequential import (
     train_one_by_one,
     two_at_a_time,
 )
-from helpers.training.severity_studies import Scored
 from helpers.training.vectorized import train_grid, train_heads

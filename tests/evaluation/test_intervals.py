@@ -237,7 +237,7 @@ def test_half_width_is_the_t_interval_of_the_seeds():
     low, high = stats.t.interval(0.95, 4, by_run.mean(), stats.sem(by_run))
     row = differences(LABELS, hits, "b").loc[0]
     assert row["half_width"] == pytest.approx((high - low) / 2)
-    expected = by_run.mean(), low, high
+    expected = by_run.mean(), low, high, (high - low) / 2
     assert ev.t_interval(by_run) == pytest.approx(expected)
     assert np.isnan(ev.t_interval([1.0])[1:]).all()
 
@@ -325,6 +325,17 @@ def test_over_seeds_adds_the_half_widths_as_squares():
         assert score[name] == pytest.approx(gain[name])
 
 
+def test_a_test_set_is_asked_over_persons_and_seeds():
+    fives = np.arange(100) // 5
+    persons = ev.TestSet(TRUTH, fives)
+    row = bootstrap(TRUTH, {"a": A}, fives, **BOTH).loc[0]
+    expected = [row[k] for k in ("mean", "low", "high", "half_width")]
+    assert list(persons.score(A, ev.accuracy_from)) == expected
+    row = differences(TRUTH, {"a": A, "b": B}, "a", fives, **BOTH).loc[0]
+    expected = [row[k] for k in ("delta", "low", "high", "half_width")]
+    assert list(persons.gain(A, B, ev.accuracy_from)) == expected
+
+
 def test_one_seed_leaves_the_groups():
     row = differences(TRUTH, {"a": A[0], "b": B[0]}, "a", **BOTH).loc[0]
     assert np.isnan(row["half_width"])
@@ -345,7 +356,7 @@ def test_mean_interval_counts_each_group_once():
     values = np.array([[1.0, 1, 1, 4, np.nan]] * 2)
     found = ev.mean_interval(values, np.array(["a", "a", "a", "b", "c"]))
     half = stats.t.ppf(0.975, 1) * 3 / 2
-    assert found == pytest.approx((2.5, 2.5 - half, 2.5 + half))
+    assert found == pytest.approx((2.5, 2.5 - half, 2.5 + half, 0))
 
 
 def test_prediction_interval_by_hand():
