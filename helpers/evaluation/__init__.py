@@ -18,7 +18,7 @@ from helpers.evaluation.metrics import (
     Metric,
     accuracy_from,
     balanced_accuracy_from,
-    confusion,
+    confusion_matrix,
     f1_from,
     macro_f1_from,
     macro_grade_error_from,

@@ -15,7 +15,7 @@ Metric = Callable[[np.ndarray], np.ndarray]
 """From confusion matrices (..., C, C) to scores (...) or (..., C)."""
 
 
-def confusion(y_true, y_pred, n_classes: int) -> np.ndarray:
+def confusion_matrix(y_true, y_pred, n_classes: int) -> np.ndarray:
     """Count the images of each true class given each predicted class.
 
     ``y_true`` is (N,), ``y_pred`` (N,) or, for S seeds, (S, N); both hold
@@ -120,7 +120,7 @@ def per_class(y_true, y_pred, class_names) -> pd.DataFrame:
 
     ``y_true`` and ``y_pred`` are (N,).
     """
-    table = confusion(y_true, y_pred, len(class_names))
+    table = confusion_matrix(y_true, y_pred, len(class_names))
     columns = {
         "precision": precision_from(table),
         "recall": recall_from(table),
@@ -132,7 +132,7 @@ def per_class(y_true, y_pred, class_names) -> pd.DataFrame:
 
 def scores(y_true, y_pred, n_classes: int) -> dict[str, float]:
     """The scores of one run, (N,) against (N,), by name."""
-    table = confusion(y_true, y_pred, n_classes)
+    table = confusion_matrix(y_true, y_pred, n_classes)
     values = {
         "accuracy": accuracy_from(table),
         "balanced_accuracy": balanced_accuracy_from(table),

@@ -6,7 +6,7 @@ is decided for.  Nothing is trained again.
 
 import numpy as np
 
-from helpers.evaluation.metrics import confusion, macro_f1_from
+from helpers.evaluation.metrics import confusion_matrix, macro_f1_from
 from helpers.imbalance.counts import class_counts
 
 # In logits: a class's odds move by a factor of at most e^3 = 20.
@@ -57,6 +57,6 @@ def tuned_offsets(logits, labels) -> np.ndarray:
             label,
             others.argmax(axis=-1),
         )
-        scores = macro_f1_from(confusion(labels, chosen, n_classes))
+        scores = macro_f1_from(confusion_matrix(labels, chosen, n_classes))
         offsets[label] = _STEPS[scores.argmax()]
     return offsets

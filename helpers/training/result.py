@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
-from helpers.evaluation.metrics import confusion, macro_f1_from
+from helpers.evaluation.metrics import confusion_matrix, macro_f1_from
 from helpers.imbalance.splits import Split
 
 
@@ -77,7 +77,7 @@ def epoch_scores(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
     """Plain cross-entropy ("loss"), accuracy and macro-F1 of logits (N, C)."""
     log_p = log_softmax(logits, axis=-1)[np.arange(len(labels)), labels]
     predicted = logits.argmax(axis=-1)
-    table = confusion(labels, predicted, logits.shape[-1])
+    table = confusion_matrix(labels, predicted, logits.shape[-1])
     return {
         "loss": float(-log_p.mean()),
         "accuracy": float((predicted == labels).mean()),

@@ -354,7 +354,7 @@ def _probed(features, labels, runs, metric) -> np.ndarray:
             ).fit(features[run.train], labels[run.train])
             chosen = model.predict(features[run.val])
             score = metric(
-                evaluation.confusion(labels[run.val], chosen, n_classes)
+                evaluation.confusion_matrix(labels[run.val], chosen, n_classes)
             )
             if score > best[0]:
                 best = score, model.predict(features[run.test])
@@ -440,7 +440,7 @@ def _rows(outcomes, images, labels, split, groups, epochs):
         ("mean grade error", evaluation.mean_grade_error_from),
     ):
         tables = (
-            evaluation.confusion(y_true, own, y_true.max() + 1)
+            evaluation.confusion_matrix(y_true, own, y_true.max() + 1)
             for own in graded.values()
         )
         table[name] = [metric(own).mean() for own in tables]

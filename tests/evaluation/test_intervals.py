@@ -63,7 +63,7 @@ def test_bootstrap_agrees_with_a_naive_loop():
 
 def test_bootstrap_describes_the_seeds():
     y_true, runs = random_case(4)
-    each = ev.macro_f1_from(ev.confusion(y_true, runs, 4))
+    each = ev.macro_f1_from(ev.confusion_matrix(y_true, runs, 4))
     table = bootstrap(y_true, {"a": runs, "one": runs[0]})
     many, one = table.iloc[0], table.iloc[1]
     assert many["mean"] == pytest.approx(each.mean())
@@ -90,7 +90,7 @@ def test_metrics_of_each_class_give_one_row_a_class():
     y_true, runs = random_case(6)
     table = bootstrap(y_true, {"a": runs}, metric=ev.f1_from)
     assert table["class"].tolist() == [0, 1, 2, 3]
-    each = ev.f1_from(ev.confusion(y_true, runs, 4))
+    each = ev.f1_from(ev.confusion_matrix(y_true, runs, 4))
     np.testing.assert_allclose(table["mean"], each.mean(axis=0))
     np.testing.assert_allclose(table["std"], each.std(axis=0, ddof=1))
     assert (table["low"] < table["mean"]).all()

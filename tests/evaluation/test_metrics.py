@@ -21,7 +21,7 @@ def random_case(seed, n=60, n_classes=4, n_seeds=3):
 @pytest.mark.parametrize("seed", range(5))
 def test_scores_agree_with_scikit_learn(seed):
     y_true, runs = random_case(seed)
-    tables = ev.confusion(y_true, runs, 4)
+    tables = ev.confusion_matrix(y_true, runs, 4)
     keys = {"labels": range(4), "average": "macro", "zero_division": 0}
     names = ("f1", "precision", "recall")
     for run, table in zip(runs, tables, strict=True):
@@ -47,7 +47,7 @@ def test_absent_classes_score_zero_as_in_scikit_learn():
     y_true = np.array([0, 0, 1, 1, 3])
     y_pred = np.array([0, 2, 1, 0, 1])
     keys = {"labels": range(5), "zero_division": 0}
-    table = ev.confusion(y_true, y_pred, 5)
+    table = ev.confusion_matrix(y_true, y_pred, 5)
     for ours, theirs in (
         (precision_from, metrics.precision_score),
         (ev.recall_from, metrics.recall_score),
@@ -74,7 +74,7 @@ def test_per_class_is_the_classification_report():
     expected = expected.rename(columns={"f1-score": "f1"})
     np.testing.assert_array_equal(table, expected[list(table)])
     assert table["support"].dtype == np.int64
-    of_tables = ev.f1_from(ev.confusion(y_true, runs[0], 4))
+    of_tables = ev.f1_from(ev.confusion_matrix(y_true, runs[0], 4))
     np.testing.assert_allclose(table["f1"], of_tables)
 
     rows = ev.score_rows(y_true, runs, names, [5, 6, 7])
@@ -97,7 +97,7 @@ def test_per_class_is_the_classification_report():
 )
 def test_bad_predictions_are_refused(y_true, y_pred, message):
     with pytest.raises(ValueError, match=message):
-        ev.confusion(np.array(y_true), np.array(y_pred), 2)
+        ev.confusion_matrix(np.array(y_true), np.array(y_pred), 2)
 
 
 def test_pareto_says_which_classes_lose():
@@ -127,7 +127,9 @@ def test_kappa_is_scikit_learns():
         expected = metrics.cohen_kappa_score(
             GRADES, predicted, weights="quadratic", labels=range(n)
         )
-        found = ev.quadratic_kappa_from(ev.confusion(GRADES, predicted, n))
+        found = ev.quadratic_kappa_from(
+            ev.confusion_matrix(GRADES, predicted, n)
+        )
         assert found == pytest.approx(expected)
 
 
@@ -146,7 +148,7 @@ def test_kappa_at_its_ends(table, kappa):
 
 
 def test_grade_errors_are_mean_absolute_errors():
-    tables = ev.confusion(GRADES, GRADED, 4)
+    tables = ev.confusion_matrix(GRADES, GRADED, 4)
     error = metrics.mean_absolute_error
     expected = [error(GRADES, run) for run in GRADED]
     np.testing.assert_allclose(ev.mean_grade_error_from(tables), expected)

@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from helpers.evaluation.metrics import confusion, macro_f1_from
+from helpers.evaluation.metrics import confusion_matrix, macro_f1_from
 from helpers.methods.post_hoc import prior_offsets, tuned_offsets
 
 
 def macro_f1(labels, logits):
-    table = confusion(labels, logits.argmax(axis=1), logits.shape[1])
+    table = confusion_matrix(labels, logits.argmax(axis=1), logits.shape[1])
     return macro_f1_from(table)
 
 
