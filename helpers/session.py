@@ -33,7 +33,8 @@ class Workspace:
     """Where one notebook writes, and with which versions it ran.
 
     ``notebook`` is its number ("03"), ``versions`` maps a package to its
-    version. The two folders are made when they are first asked for.
+    version. The folders of figures and result tables are made when they are
+    first asked for.
     """
 
     notebook: str
@@ -51,6 +52,10 @@ class Workspace:
         """The run's folder of result tables."""
         return self._made("results")
 
+    def _made(self, name: str) -> Path:
+        (self.run_dir / name).mkdir(parents=True, exist_ok=True)
+        return self.run_dir / name
+
     def provenance(
         self,
         facts: Mapping[str, object],
@@ -67,11 +72,6 @@ class Workspace:
         name = table or f"{self.notebook}_provenance"
         atomic_write(self.results / f"{name}.csv", shown.to_csv())
         return shown
-
-    def _made(self, name: str) -> Path:
-        folder = self.run_dir / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
 
 
 def begin(
@@ -210,9 +210,9 @@ def _check_keras() -> None:
     from keras import config
 
     for name, usual in _KERAS.items():
-        if (found := getattr(config, name)()) != usual:
+        if (actual := getattr(config, name)()) != usual:
             raise ValueError(
-                f"Keras is set to {name} = {found!r} and the workbook needs"
+                f"Keras is set to {name} = {actual!r} and the workbook needs"
                 f" {usual!r}: change it in ~/.keras/keras.json (or in the"
                 " folder that KERAS_HOME names), then restart the kernel"
             )
@@ -266,11 +266,9 @@ def device() -> str:
     "2 CPU cores, tensorflow 2.21.0, keras 3.15.1", or the GPUs' names.
     """
     versions = _versions()
-    backend = next(name for name in ("tensorflow", "jax") if name in versions)
-    return (
-        f"{_device(versions)}, {backend} {versions[backend]}, "
-        f"keras {versions['keras']}"
-    )
+    used = ("tensorflow", "jax", "keras")
+    told = [f"{name} {versions[name]}" for name in used if name in versions]
+    return ", ".join([_device(versions), *told])
 
 
 def _device(versions: dict[str, str]) -> str:
@@ -279,19 +277,20 @@ def _device(versions: dict[str, str]) -> str:
     if "tensorflow" in versions:
         from tensorflow import config
 
-        gpus = [
-            config.experimental.get_device_details(gpu)["device_name"]
-            for gpu in config.list_physical_devices("GPU")
-        ]
+        known = map(
+            config.experimental.get_device_details,
+            config.list_physical_devices("GPU"),
+        )
+        gpus = [details["device_name"] for details in known]
     elif "jax" in versions:
         import jax
 
         gpus = [d.device_kind for d in jax.devices() if d.platform == "gpu"]
     # In a container, fewer cores than the machine's may be used.
-    allowed = getattr(
-        os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1)
-    )
-    return ", ".join(gpus) or f"{len(allowed(0))} CPU cores"
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    return ", ".join(gpus) or f"{cores} CPU cores"
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
@@ -302,11 +301,10 @@ def say(text: str, stream: TextIO | None = None) -> None:
     cannot be written at all, for example because the reader of a pipe has
     gone, is dropped.
     """
+    any_text()
     stream = sys.stdout if stream is None else stream
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    shown = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
-        print(shown, file=stream, flush=True)
+        print(text, file=stream, flush=True)
     except BrokenPipeError:
         # Python would complain again when it flushes the stream at its end.
         with suppress(OSError), open(os.devnull, "w") as nowhere:

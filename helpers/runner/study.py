@@ -51,16 +51,17 @@ def read_study(name: str, there: list[Notebook], studies_dir: Path) -> dict:
     """
     known = sorted(path.stem for path in studies_dir.glob("*.yaml"))
     if name not in known:
-        known = ", ".join(known) or "none"
-        raise Refused(f"no study {name!r}; there are {known}")
+        names = ", ".join(known) or "none"
+        raise Refused(f"no study {name!r}; there are {names}")
     where = f"{name}.yaml"
     try:
         given = yaml.safe_load((studies_dir / where).read_text("utf-8"))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise Refused(f"{where} cannot be read: {error}") from error
     study = _filled(given, STUDY, where)
-    steps = [_filled(step, STEP, f"{where}, steps") for step in study["steps"]]
-    for step in steps:
+    steps = {}
+    for step in study["steps"]:
+        step = _filled(step, STEP, f"{where}, steps")
         step["name"] = step["name"] or "_".join(map(str, step["notebooks"]))
         at = f"{where}, step {step['name']}:"
         if step["profile"] not in PROFILES:
@@ -71,10 +72,10 @@ def read_study(name: str, there: list[Notebook], studies_dir: Path) -> dict:
             json.dumps(step["parameters"])
         except (Refused, TypeError) as error:
             raise Refused(f"{at} {error}") from error
-    names = [step["name"] for step in steps]
-    if len(set(names)) < len(names):
-        raise Refused(f"{where}: the steps' names are not different: {names}")
-    return study | {"steps": steps}
+        if step["name"] in steps:
+            raise Refused(f"{at} another step has the same name")
+        steps[step["name"]] = step
+    return study | {"steps": list(steps.values())}
 
 
 def _filled(given: object, usual: dict, where: str) -> dict:
@@ -123,8 +124,8 @@ def run_study(
         )
     numbers = [n for step in study["steps"] for n in step["notebooks"]]
     notebooks.check_settings(settings, notebooks.select(there, numbers))
-    folder = f"study-{name}-{profile}" if profile else f"study-{name}"
-    run_dir = paths.folder(run_dir or runs_dir / folder)
+    tail = f"-{profile}" if profile else ""
+    run_dir = paths.folder(run_dir or runs_dir / f"study-{name}{tail}")
     again = f"python -m helpers.run --study {name} --resume{option(run_dir)}"
     again += " --publish" * publish
     again += f" --profile {profile}" if profile else ""

@@ -684,17 +684,12 @@ def test_help_and_errors_come_without_utf8(module, option, status):
     assert done.returncode == status, done.stderr
 
 
-def test_a_closed_pipe_does_not_end_a_run(write, tmp_path):
+def test_a_closed_pipe_does_not_end_a_run(write, start, tmp_path):
     write("01_a", WRITE.format("01"))
-    code = """import sys; from pathlib import Path; from helpers import run
-sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "--profile=smoke", "--run-dir=runs/a"],
-        stdout=subprocess.PIPE,
-        cwd=tmp_path,
-    ) as process:
-        process.stdout.close()
-        assert process.wait(60) == 0
+    process = start("--profile=smoke", "--run-dir=runs/a")
+    process.stdout.close()
+    process.stdout = None
+    assert process.wait(60) == 0
     assert (tmp_path / "runs" / "a" / "results" / "01.csv").is_file()
 
 

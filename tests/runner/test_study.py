@@ -171,7 +171,7 @@ def test_all_tables_are_published_or_none(
         ({"steps": []}, "missing"),
         ({"steps": "01"}, "steps: a list is needed, not '01'"),
         ({"steps": ["01"]}, "steps: the keys are .*got '01'"),
-        ({"steps": [STEP, STEP]}, r"names are not different: \['01', '01'\]"),
+        ({"steps": [STEP, STEP]}, "step 01: another step has the same name"),
         ({"steps": [STEP | {"only": 1}]}, r"unknown: \['only'\]"),
         ({"steps": [STEP | {"notebooks": ["12"]}]}, r"12.*there are 01_a"),
         ({"steps": [STEP | {"notebooks": [1]}]}, r"\[1\]; there are 01_a"),
