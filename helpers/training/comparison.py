@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from helpers.imbalance.sampling import resample
-from helpers.imbalance.splits import Split
-from helpers.methods.losses import check_labels
-from helpers.methods.registry import METHODS, Method
+from helpers.imbalance import Split, class_counts, resample
+from helpers.methods import METHODS, Method, check_labels
 from helpers.training.recipe import Recipe
 
 
@@ -55,7 +53,7 @@ def training_counts(
 ) -> np.ndarray:
     """Samples a class in each run's training set, int (R, C)."""
     return np.stack(
-        [np.bincount(labels[run.train], minlength=n_classes) for run in runs]
+        [class_counts(labels[run.train], n_classes) for run in runs]
     )
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import keras
 from keras import ops
 
-from helpers.methods.registry import Method
-from helpers.models.augmentation import ACNE_AUGMENTATION
+from helpers.methods import Method
+from helpers.models import ACNE_AUGMENTATION
 
 
 @keras.saving.register_keras_serializable(package="imbalance_workbook")

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
-from helpers.evaluation.metrics import confusion_matrix, macro_f1_from
-from helpers.imbalance.splits import Split
+from helpers.evaluation import confusion_matrix, macro_f1_from
+from helpers.imbalance import Split
 
 
 @dataclass(frozen=True)

@@ -16,28 +16,12 @@ import keras
 import numpy as np
 import pandas as pd
 
-from helpers.imbalance.splits import Split
-from helpers.methods.losses import (
-    CrossEntropy,
-    WeightedCrossEntropy,
-    check_labels,
-)
-from helpers.models import resnet
-from helpers.models.augmentation import augmentation_layers
-from helpers.models.backbones import backbone as load_backbone
-from helpers.models.backbones import trainable, weights_identity
-from helpers.models.layers import (
-    build_classifier,
-    freeze_batch_normalization,
-    set_batch_normalization_momentum,
-)
+from helpers import models
+from helpers.imbalance import Split
+from helpers.methods import CrossEntropy, WeightedCrossEntropy, check_labels
 from helpers.paths import kept
 from helpers.session import device
-from helpers.training.comparison import (
-    chosen_methods,
-    decide,
-    epoch_batches,
-)
+from helpers.training.comparison import chosen_methods, decide, epoch_batches
 from helpers.training.recipe import Recipe
 from helpers.training.result import Epochs, Trained
 
@@ -84,15 +68,15 @@ def network_of(
                 f"WEIGHTS: {weights!r}, but {name} has no trained weights; "
                 f"give 'random', or one of {sorted(PRETRAINED)} as the network"
             )
-        return getattr(resnet, name), "random", random
+        return getattr(models, name), "random", random
     if name not in PRETRAINED:
         known = sorted((*UNTRAINED, *PRETRAINED))
         raise ValueError(f"NETWORK: {name!r} not in {known}")
     weights = weights or "imagenet"
     known = random
     if weights != "random":
-        known = weights_identity(PRETRAINED[name], weights)
-    return trainable(PRETRAINED[name], weights), weights, known
+        known = models.weights_identity(PRETRAINED[name], weights)
+    return models.trainable(PRETRAINED[name], weights), weights, known
 
 
 def fine_tune(
@@ -117,21 +101,21 @@ def fine_tune(
     """
 
     def network(n_classes, shape, seed):
-        base = load_backbone(
+        base = models.backbone(
             backbone, weights, shape[0], preprocessing, seed=seed
         )
         base.trainable = True
         if recipe.batch_norm_momentum is None:
-            freeze_batch_normalization(base)
+            models.freeze_batch_normalization(base)
         else:
             momentum = recipe.batch_norm_momentum
-            set_batch_normalization_momentum(base, momentum)
-        return build_classifier(
+            models.set_batch_normalization_momentum(base, momentum)
+        return models.build_classifier(
             base, n_classes, recipe.dense, recipe.dropout, seed
         )
 
     def identity(seed):
-        return weights_identity(backbone, weights, seed), preprocessing
+        return models.weights_identity(backbone, weights, seed), preprocessing
 
     job = (images, labels, runs, methods, recipe, network)
     return train_one_by_one(*job, keep_dir=keep_dir, identity=identity)
@@ -233,7 +217,7 @@ def _train(batches, run, method, recipe, network, test_curves, programs):
     model = keras.Sequential(
         [
             keras.Input(shape),
-            *augmentation_layers(recipe.augmentation, run.seed),
+            *models.augmentation_layers(recipe.augmentation, run.seed),
             network(n_classes, shape, run.seed),
         ]
     )

@@ -13,11 +13,9 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
-from helpers.imbalance.splits import Split
-from helpers.methods.losses import COSINE_SCALE, CrossEntropy
-from helpers.models.layers import head_initializers
-from helpers.models.resnet import small_resnet
-from helpers.models.stacked import stack
+from helpers.imbalance import Split
+from helpers.methods import COSINE_SCALE, CrossEntropy
+from helpers.models import head_initializers, small_resnet, stack
 from helpers.training.comparison import (
     chosen_methods,
     decide,

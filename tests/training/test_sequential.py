@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers import models
 from helpers.data.in_memory import load_digits
 from helpers.imbalance.sampling import subsample
 from helpers.imbalance.splits import Split
@@ -193,19 +194,19 @@ def small_backbone(monkeypatch):
             ]
         )
 
-    monkeypatch.setattr(sequential, "load_backbone", built)
+    monkeypatch.setattr(models, "backbone", built)
 
 
 @pytest.fixture
 def compiled(monkeypatch):
     """Models that are compiled in a test."""
-    models, real = [], sequential.compile_measured
+    seen, real = [], sequential.compile_measured
     monkeypatch.setattr(
         sequential,
         "compile_measured",
-        lambda model, *rest: (models.append(model), real(model, *rest))[1],
+        lambda model, *rest: (seen.append(model), real(model, *rest))[1],
     )
-    return models
+    return seen
 
 
 @pytest.fixture(scope="module")
