@@ -115,6 +115,14 @@ class Recipe:
     image_size: int | None = None
     source: str = "ours"
 
+    def __post_init__(self):
+        known = {"optimizer": ("adam", "sgd"), "keep": ("best", "last")}
+        for key, values in known.items():
+            if getattr(self, key) not in values:
+                raise ValueError(
+                    f"{key}: {getattr(self, key)!r}, not {values}"
+                )
+
     @property
     def of_head(self) -> dict[str, float]:
         """What a result names of a head's recipe."""

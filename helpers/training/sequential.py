@@ -29,10 +29,8 @@ VERSION = 2
 """Of what a training does; a higher one makes kept trainings stale."""
 
 UNTRAINED = ("small_resnet", "resnet18_cifar", "resnet18", "resnet34")
-"""Our own residual networks, of which there are no trained weights."""
-
 PRETRAINED = {"resnet50": "ResNet-50", "resnet101": "ResNet-101"}
-"""Networks that Keras has with ImageNet's weights."""
+"""Residual networks: our own, and those that Keras has ImageNet weights of."""
 
 # Of `Program`: bytes of inputs laid out at once, and steps without a return
 # to Python, which costs a tiny network a third more.
@@ -52,31 +50,26 @@ def network_of(
 
     Returns
     -------
-    What `train_one_by_one` takes as its network, the weights, one of
-    "imagenet", "random" and the file's name, and how these are told from
-    others in a result.
-
-    Raises
-    ------
-    ValueError
-        For another name, and for weights that a network does not have.
+    What `train_one_by_one` takes as its network; "imagenet", "random" or the
+    file's name; and how these weights are told from others in a result.
+    Raises ValueError for another name, and for weights that there are not.
     """
-    random = "random, drawn from each run's seed"
-    if name in UNTRAINED:
-        if weights not in (None, "random"):
-            raise ValueError(
-                f"WEIGHTS: {weights!r}, but {name} has no trained weights; "
-                f"give 'random', or one of {sorted(PRETRAINED)} as the network"
-            )
-        return getattr(models, name), "random", random
-    if name not in PRETRAINED:
+    if name not in (*UNTRAINED, *PRETRAINED):
         known = sorted((*UNTRAINED, *PRETRAINED))
         raise ValueError(f"NETWORK: {name!r} not in {known}")
-    weights = weights or "imagenet"
-    known = random
+    weights = weights or ("random" if name in UNTRAINED else "imagenet")
+    told = "random, drawn from each run's seed"
+    if name in PRETRAINED:
+        name = PRETRAINED[name]
+        if weights != "random":
+            told = models.weights_identity(name, weights)
+        return models.trainable(name, weights), weights, told
     if weights != "random":
-        known = models.weights_identity(PRETRAINED[name], weights)
-    return models.trainable(PRETRAINED[name], weights), weights, known
+        raise ValueError(
+            f"WEIGHTS: {weights!r}, but {name} has no trained weights; give "
+            f"'random', or one of {sorted(PRETRAINED)} as the network"
+        )
+    return getattr(models, name), weights, told
 
 
 def fine_tune(

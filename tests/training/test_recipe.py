@@ -8,7 +8,7 @@ import pytest
 
 from helpers.methods.registry import METHODS
 from helpers.models.augmentation import augmentation_layers
-from helpers.training.recipe import RECIPES, CoupledSGD, recipe_name
+from helpers.training.recipe import RECIPES, CoupledSGD, Recipe, recipe_name
 
 
 def walk(optimizer, gradients, start=1.0):
@@ -210,3 +210,9 @@ def test_table_1():
     }.items():
         assert set(RECIPES[name].augmentation) == kinds
         assert len(augmentation_layers(RECIPES[name].augmentation, 0)) > 1
+
+
+@pytest.mark.parametrize("wrong", [{"optimizer": "Adam"}, {"keep": "first"}])
+def test_what_is_no_recipe_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Recipe(**wrong)
