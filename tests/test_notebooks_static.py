@@ -1,13 +1,14 @@
 """What every committed notebook keeps to, read without running it."""
 
 import ast
+import copy
 import re
 
 import nbformat
 import pytest
 
 from helpers.paths import NOTEBOOKS_DIR
-from helpers.runner import blemishes, read_notebooks
+from helpers.runner import blemishes, clean, read_notebooks
 
 BOOK = read_notebooks(NOTEBOOKS_DIR)
 PARAMETERS = {"PROFILE", "DATASET", "DATA_DIR", "SEEDS", "RUN_DIR"}
@@ -43,17 +44,14 @@ def test_the_spine_is_there_and_the_runner_takes_it():
     assert [n.number for n in BOOK][:4] == ["00", "01", "02", "03"]
 
 
-def test_file_is_valid_and_small(path, nb):
+def test_file_is_small_and_as_the_runner_leaves_it(path, nb):
+    """Executed from the top, the usual kernel, nothing of papermill."""
     nbformat.validate(nb)
     ids = [cell.id for cell in nb.cells]
     assert len(set(ids)) == len(ids)
     assert path.stat().st_size < 1.5e6
-
-
-def test_kernel_is_python3(nb):
-    assert nb.metadata.kernelspec.name == "python3"
-    # Plain papermill asks for it.
-    assert nb.metadata.kernelspec.language == "python"
+    assert clean(copy.deepcopy(nb)) == nb
+    assert list(blemishes(nb)) == []
 
 
 def test_parameters_are_the_usual_ones(path, code):
@@ -105,18 +103,3 @@ def test_every_figure_is_shown(code):
     """A figure saved inside a loop or an if shows only by ``display``."""
     for cell in code:
         assert not re.search(r"^[ \t]+figures\.save\(", cell.source, re.M)
-
-
-def test_executed_from_the_top(code):
-    counts = [cell.execution_count for cell in code]
-    assert counts == list(range(1, len(code) + 1))
-
-
-def test_nothing_stored_that_must_not_be(nb):
-    assert list(blemishes(nb)) == []
-
-
-def test_nothing_of_papermill_is_stored(path):
-    text = path.read_text(encoding="utf-8")
-    assert "injected-parameters" not in text
-    assert '"papermill": {' not in text

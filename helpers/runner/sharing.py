@@ -65,13 +65,17 @@ def clean(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     own = {k: v for k, v in nb.metadata.items() if k == "workbook"}
     own |= {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     nb.metadata = nbformat.from_dict(own)
-    nb.cells = [c for c in nb.cells if INJECTED not in c.metadata.tags]
+    nb.cells = [
+        cell
+        for cell in nb.cells
+        if INJECTED not in cell.metadata.get("tags", [])
+    ]
     count = 0
     for cell in nb.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
-        if not cell.metadata.tags:
-            del cell.metadata["tags"]
+        if not cell.metadata.get("tags"):
+            cell.metadata.pop("tags", None)
         if cell.cell_type == "code" and cell.source.strip():
             cell.execution_count = count = count + 1
             for output in cell.outputs:
