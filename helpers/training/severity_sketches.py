@@ -10,11 +10,8 @@ Beside them, the whole networks trained at both learning rates, and linear
 probes of frozen features, which need no learning rate.
 """
 
-import hashlib
-import io
-import json
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from helpers import evaluation, models
 from helpers.imbalance import splits
 from helpers.imbalance.splits import Split
-from helpers.paths import atomic_write
+from helpers.paths import kept
 from helpers.session import device
 from helpers.training.sequential import (
     Job,
@@ -68,7 +65,7 @@ PENALTIES = (1.0, 0.1, 0.01)
 """Of a probe: the weight of half the squared norm of its coefficients beside
 the mean loss; validation chooses."""
 
-VERSION = 1
+VERSION = 2
 """Of what `tuned_rows` does; a higher one makes kept trainings stale."""
 
 COMPARED = ["claim", "after", "before", "number", "low", "high", "seeds"]
@@ -183,35 +180,34 @@ def tuned_rows(
         it follows from, so that a study that was stopped goes on there, on
         another machine too; None keeps nothing
     """
-    found, program, of = {}, None, None
     jobs = [
         (network, Job(replace(split, seed=seed), rate))
         for network in chosen
         for rate in RATES
         for seed in seeds
     ]
+
+    @lru_cache(maxsize=1)
+    def program(network):
+        return Program(partial(_whole, network, images, labels))
+
+    def train(network, job):
+        fitted = program(network).train(images, labels, [job], epochs)
+        facts = {"seconds": fitted.seconds, "device": device()}
+        return {"logits": fitted.logits[0], **facts}
+
+    found = {}
     for number, (network, job) in enumerate(jobs, 1):
-        path = _path(keep_dir, network, images, labels, job, epochs)
-        kept = path is not None and path.is_file()
-        if kept:
-            with np.load(path, allow_pickle=False) as file:
-                one = dict(file)
-        else:
-            if network != of:  # one network at a time in memory
-                whole = partial(_whole, network, images, labels)
-                program, of = Program(whole), network
-            fitted = program.train(images, labels, [job], epochs)
-            one = {"logits": fitted.logits[0], "seconds": fitted.seconds}
-            one["device"] = device()
-            if path is not None:
-                buffer = io.BytesIO()
-                np.savez(buffer, **one)
-                atomic_write(path, buffer.getvalue())
+        made_of = {"version": VERSION, "arrays": [images, labels]}
+        made_of |= {"rows": job.run.train, "seed": job.run.seed}
+        made_of["network"] = models.weights_identity(*network, job.run.seed)
+        made_of |= {"rate": job.rate, "epochs": epochs}
+        one, known = kept(keep_dir, made_of, partial(train, network, job))
         key = (*network, "keras", WHOLE, job.rate)
         found.setdefault(key, []).append(one)
         print(
             f"{number} of {len(jobs)}: {models.title(*network)}, "
-            f"{job.rate:g}, seed {job.run.seed}{', kept' * kept}",
+            f"{job.rate:g}, seed {job.run.seed}{', kept' * known}",
             flush=True,
         )
     outcomes = {}
@@ -394,26 +390,6 @@ def _whole(network, images, labels, seed):
     else:
         models.freeze_batch_normalization(base)
     return models.build_classifier(base, int(labels.max()) + 1, 128, 0.0, seed)
-
-
-def _path(keep_dir, network, images, labels, job, epochs):
-    """Where a training is kept: a hash of what it follows from."""
-    if keep_dir is None:
-        return None
-    made_of = {
-        "version": VERSION,
-        "arrays": [
-            [array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
-            for array in (images, labels, job.run.train)
-        ],
-        "network": models.weights_identity(*network, job.run.seed),
-        "rate": job.rate,
-        "seed": job.run.seed,
-        "epochs": epochs,
-    }
-    text = json.dumps(made_of, sort_keys=True)
-    name = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return Path(keep_dir) / f"{name}.npz"
 
 
 def _rows(outcomes, images, labels, split, groups, epochs):
