@@ -11,7 +11,6 @@ from helpers.evaluation.intervals import (
     differences,
     half_width,
     mean_interval,
-    prediction_interval,
     t_interval,
 )
 from helpers.evaluation.metrics import (

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
@@ -118,49 +117,11 @@ def scores(comparisons: Sequence[Comparison]) -> pd.Series:
     )
 
 
-def errors(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """Count false circles and missed cells by cause.
-
-    Returns a row for each of ``CAUSES``, with the columns "false circles"
-    and "missed cells".
-    """
-    tables = {
-        "false circles": [c.found for c in comparisons],
-        "missed cells": [c.cells for c in comparisons],
-    }
-    counts = {
-        k: pd.concat(t)["cause"].value_counts() for k, t in tables.items()
-    }
-    counted = pd.DataFrame(counts).reindex(CAUSES).fillna(0).astype(int)
-    return counted.rename_axis("cause")
-
-
 def overlapped(circles: pd.DataFrame) -> np.ndarray:
     """Whether another circle touches or overlaps each: (n,) bool."""
     r = circles["radius"].to_numpy(float)
     near = _gaps(circles, circles) <= r[:, None] + r
     return near.sum(axis=1) > 1
-
-
-def labelled_share(
-    foreground: np.ndarray, cells: pd.DataFrame, reach: float
-) -> float:
-    """Share of the dark pixels within reach (pixels) of a labelled centre.
-
-    foreground: (H, W) bool (``helpers.data.foreground``); cells: columns x
-    and y, within the photograph. An estimate of how many of a photograph's
-    cells carry a label that needs no detector. NaN without dark pixels.
-    """
-    if not foreground.any():
-        return float("nan")
-    away = np.ones(foreground.shape, bool)
-    x, y = cells[["x", "y"]].to_numpy(float).astype(int).T
-    away[y, x] = False
-    # Without a label there is no distance to one.
-    if away.all():
-        return 0.0
-    gaps = ndimage.distance_transform_edt(away)
-    return float((gaps[foreground] < reach).mean())
 
 
 def _gaps(a: pd.DataFrame, b: pd.DataFrame) -> np.ndarray:

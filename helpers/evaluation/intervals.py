@@ -272,18 +272,6 @@ class TestSet:
         return Interval(*row[["delta", "low", "high", "half_width"]])
 
 
-def prediction_interval(values) -> tuple[float, float]:
-    """Where one more run would fall, given n runs: mean ± t·s·√(1 + 1/n)."""
-    n = len(values)
-    if n < 2:
-        raise ValueError(
-            f"prediction_interval needs at least 2 runs to tell their "
-            f"spread, and got {n}: use more seeds"
-        )
-    mean, half = np.mean(values), half_width(values) * np.sqrt(n + 1)
-    return float(mean - half), float(mean + half)
-
-
 class _Resamples(NamedTuple):
     """Scores of each method by seed, (S, ...), and by resample, (B, ...)."""
 

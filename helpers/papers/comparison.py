@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers.evaluation import prediction_interval
+from helpers.evaluation import half_width
 from helpers.papers.results import readable
 from helpers.paths import PUBLISHED_DIR
 
@@ -78,37 +78,34 @@ def compare(
     }
     rows = []
     for row in published.to_dict("records"):
-        key = tuple(row[name] for name in keys)
-        number, found = float(row["value"]), values.get(key, np.array([]))
-        own = dict(zip(keys, key, strict=True)) | {"table": row["table"]}
-        rows.append(own | _beside(number, found, comparable))
+        key, number = tuple(row[name] for name in keys), float(row["value"])
+        found = values.get(key, np.array([]))
+        n, mean = len(found), found.mean() if len(found) else np.nan
+        half = half_width(found) * np.sqrt(n + 1) if n else np.nan
+        if n == 0:
+            status = "not measured"
+        elif not comparable:
+            status = "not comparable"
+        elif n < MIN_SEEDS:
+            status = "too few seeds"
+        else:
+            inside = abs(mean - number) <= half
+            status = "within" if inside else "outside"
+        rows.append(
+            {
+                **dict(zip(keys, key, strict=True)),
+                "table": row["table"],
+                "published": number,
+                "mean": mean,
+                "std": found.std(ddof=1) if n > 1 else np.nan,
+                "n": n,
+                "delta": mean - number,
+                "low": mean - half,
+                "high": mean + half,
+                "status": status,
+            }
+        )
     return pd.DataFrame(rows)
-
-
-def _beside(
-    number: float, values: np.ndarray, comparable: bool
-) -> dict[str, object]:
-    n = len(values)
-    mean = values.mean() if n else np.nan
-    low, high = prediction_interval(values) if n > 1 else (np.nan, np.nan)
-    if n == 0:
-        status = "not measured"
-    elif not comparable:
-        status = "not comparable"
-    elif n < MIN_SEEDS:
-        status = "too few seeds"
-    else:
-        status = "within" if low <= number <= high else "outside"
-    return {
-        "published": number,
-        "mean": mean,
-        "std": values.std(ddof=1) if n > 1 else np.nan,
-        "n": n,
-        "delta": mean - number,
-        "low": low,
-        "high": high,
-        "status": status,
-    }
 
 
 def conditions(paper: str, dataset: str, **others: str) -> dict[str, str]:

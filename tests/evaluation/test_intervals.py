@@ -357,12 +357,3 @@ def test_mean_interval_counts_each_group_once():
     found = ev.mean_interval(values, np.array(["a", "a", "a", "b", "c"]))
     half = stats.t.ppf(0.975, 1) * 3 / 2
     assert found == pytest.approx((2.5, 2.5 - half, 2.5 + half, 0))
-
-
-def test_prediction_interval_by_hand():
-    # n = 4, mean 5, s² = (9 + 1 + 1 + 9) / 3, t(0.975, 3) = 3.1824.
-    half = 3.182446 * np.sqrt(20 / 3) * np.sqrt(1.25)
-    found = ev.prediction_interval([2, 4, 6, 8])
-    assert found == pytest.approx((5 - half, 5 + half), rel=1e-6)
-    with pytest.raises(ValueError, match="at least 2 runs"):
-        ev.prediction_interval([0.8])
