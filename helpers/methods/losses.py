@@ -47,19 +47,18 @@ class CrossEntropy(keras.losses.Loss):
     name, reduction, dtype : see `keras.losses.Loss`
     parameters : the numbers of a subclass, which become its attributes
 
-    Shapes: labels integer (..., N) or (..., N, 1), or one-hot (..., N, C);
-    predictions float (..., N, C), C at least 2; result (..., N) before the
-    reduction.  Half-precision predictions are taken to float32 first.
-    For logits (0, 0) the loss is log 2 = 0.6931.
+    Shapes: labels integer (..., N), predictions float (..., N, C), C at least
+    2; result (..., N) before the reduction.  Half-precision predictions are
+    taken to float32 first.  For logits (0, 0) the loss is log 2 = 0.6931.
 
     Raises
     ------
     ValueError
-        Where the shapes of labels and predictions do not fit, there is one
-        output column only, class indices are floats (when called as Keras
-        calls a loss), a label is no class index or no one-hot row (soft
-        labels are none), or a probability is not in 0 to 1.  Compiled code
-        cannot look at values: there the loss of such a sample is NaN.
+        Where the shapes of labels and predictions do not fit, as those of
+        one-hot labels, there is one output column only, labels are floats
+        (when called as Keras calls a loss) or no class indices, or a
+        probability is not in 0 to 1.  Compiled code cannot look at values:
+        there the loss of such a sample is NaN.
     """
 
     def __init__(
@@ -75,12 +74,11 @@ class CrossEntropy(keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         # Keras turns labels into floats next: only here are theirs known.
         dtype = getattr(y_true, "dtype", None) or np.asarray(y_true).dtype
-        if keras.backend.is_float_dtype(dtype) and not _are_rows(
-            y_true, y_pred
-        ):
+        if keras.backend.is_float_dtype(dtype):
             raise ValueError(
                 "labels: class indices must be integers, got floats; cast "
-                'them, labels.astype("int32"), or give one-hot rows'
+                'them, labels.astype("int32"), or of one-hot rows take '
+                "labels.argmax(-1)"
             )
         return super().__call__(y_true, y_pred, sample_weight)
 
@@ -425,15 +423,9 @@ def _log_odds(truth, logits):
     return logit - others
 
 
-def _are_rows(labels, predictions):
-    """Whether labels are rows as long as those of the predictions."""
-    shape, wide = tuple(np.shape(labels)), tuple(np.shape(predictions))
-    return len(shape) == len(wide) and shape[-1:] == wide[-1:]
-
-
 def _one_hot(labels, logits):
     """One-hot labels (..., N, C), and what `_sound` says of each, (..., N)."""
-    n_classes = logits.shape[-1]
+    *wanted, n_classes = logits.shape
     if n_classes == 1:
         raise ValueError(
             "predictions: one output column; a column a class is needed, two "
@@ -441,29 +433,16 @@ def _one_hot(labels, logits):
         )
     if not ops.is_tensor(labels):
         labels = np.asarray(labels)
-    given, wanted = tuple(labels.shape), tuple(logits.shape)
-    shape, rows = given, _are_rows(labels, logits)
-    if not rows:
-        if len(shape) == len(wanted) and shape[-1] == 1:
-            labels, shape = labels[..., 0], shape[:-1]
-        wanted = wanted[:-1]
-    if len(shape) != len(wanted) or any(
+    if len(labels.shape) != len(wanted) or any(
         None not in pair and pair[0] != pair[1]  # None: of unknown length
-        for pair in zip(shape, wanted, strict=True)
+        for pair in zip(labels.shape, wanted, strict=True)
     ):
         raise ValueError(
-            "labels: integers without the class axis or one-hot rows are "
-            f"needed, got shape {given} for predictions {tuple(logits.shape)}"
+            "labels: a class index for each row of the predictions is needed, "
+            f"got shape {tuple(labels.shape)} for {tuple(logits.shape)}; of "
+            "one-hot rows take labels.argmax(-1)"
         )
     values = ops.cast(labels, logits.dtype)
-    if rows:
-        binary = ops.all((values == 0) | (values == 1), axis=-1)
-        return values, _sound(
-            binary & (ops.sum(values, axis=-1) == 1),
-            labels,
-            "labels: one-hot rows, a single 1 among zeros, are needed (soft "
-            "labels and several classes at once are not supported)",
-        )
     inside = (values >= 0) & (values < n_classes)
     sound = _sound(
         inside & (values == ops.floor(values)),
@@ -471,8 +450,8 @@ def _one_hot(labels, logits):
         f"labels: class indices 0 to {n_classes - 1} are needed for "
         f"{n_classes} output columns",
     )
-    values = ops.cast(values, "int32")
-    return ops.one_hot(values, n_classes, dtype=logits.dtype), sound
+    indices = ops.cast(values, "int32")
+    return ops.one_hot(indices, n_classes, dtype=logits.dtype), sound
 
 
 def _sound(sound, values, message):

@@ -363,27 +363,23 @@ def test_impossible_and_certain_probabilities_are_finite(pair):
 
 
 @every_loss
-def test_one_hot_and_column_labels_and_sample_weights(pair, batch):
+def test_sample_weights_multiply_the_losses(pair, batch):
     labels, logits = batch
-    plain = values(pair.loss, labels, logits)
-    for given in (np.eye(5)[labels], labels[:, None]):
-        np.testing.assert_array_equal(values(pair.loss, given, logits), plain)
-        assert value(pair.loss, given, logits) == pytest.approx(
-            plain.mean(), rel=1e-5
-        )
     weights = np.linspace(0, 2, len(labels)).astype("float32")
+    expected = (weights * values(pair.loss, labels, logits)).mean()
     assert value(
         pair.loss, labels, logits, sample_weight=weights
-    ) == pytest.approx((weights * plain).mean(), rel=1e-5)
+    ) == pytest.approx(expected, rel=1e-5)
 
 
 def test_labels_that_do_not_fit_are_refused(batch):
     labels, logits = batch
-    wrong = (np.eye(4)[labels % 4], labels[:, None, None], labels[:-1])
-    # These two would be broadcast without a word.
-    for given in (*wrong, labels[:1], np.eye(5)[labels[:1]]):
-        with pytest.raises(ValueError, match="labels: .* got shape"):
-            CrossEntropy().call(given, logits)
+    one_hot = np.eye(5, dtype=int)[labels]
+    # The last of these would be broadcast without a word.
+    for given in (one_hot, labels[:, None], labels[:-1], labels[:1]):
+        for called in (CrossEntropy(), CrossEntropy().call):
+            with pytest.raises(ValueError, match="labels: .* got shape"):
+                called(given, logits)
 
 
 ONE_OF_EACH = {
@@ -405,44 +401,26 @@ each_loss = pytest.mark.parametrize(
     "loss", ONE_OF_EACH.values(), ids=ONE_OF_EACH
 )
 THREE = np.array([[1, 2, 0.5], [0.2, 0.1, 3]], "float32")
-INDICES, ROWS = "labels: class indices 0 to", "labels: one-hot rows"
 
 
 def test_names_are_the_classes_in_words():
-    assert set(ONE_OF_EACH) >= {
-        "cross_entropy",
-        "cefl2",
-        "label_count_balance",
-    }
+    names = {"cross_entropy", "cefl2", "ldam", "label_count_balance"}
+    assert set(ONE_OF_EACH) >= names
 
 
 @each_loss
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ([-1, 0], INDICES),
-        ([3, 0], INDICES),
-        ([2**32, 0], INDICES),
-        ([[0.2, 0.3, 0.5], [0, 0, 1]], ROWS),
-        ([[1, 1, 0], [0, 0, 1]], ROWS),
-        ([[0, 0, 0], [0, 0, 1]], ROWS),
-        ([[1, 1, -1], [0, 0, 1]], ROWS),
-    ],
-)
-def test_what_is_no_index_or_one_hot_row_is_refused(loss, labels, message):
-    given = [np.array(labels)]
-    if message == INDICES:
-        given += [np.array(labels)[:, None], labels]
-    for one in given:
-        for called in (loss, loss.call):
-            with pytest.raises(ValueError, match=message):
-                called(one, THREE)
+def test_what_is_no_class_index_is_refused(loss):
+    for labels in ([-1, 0], [3, 0], [2**32, 0]):
+        for given in (labels, np.array(labels)):
+            for called in (loss, loss.call):
+                with pytest.raises(ValueError, match="class indices 0 to 2"):
+                    called(given, THREE)
 
 
 @each_loss
 def test_floats_are_no_class_indices(loss):
     """As Keras calls a loss; its `call` gets floats from Keras itself."""
-    for given in ([0.5, 1.0], [0.0, 1.0], [[0.0], [1.0]]):
+    for given in ([0.5, 1.0], [0.0, 1.0], np.eye(3)[:2]):
         with pytest.raises(ValueError, match="labels: .* must be integers"):
             loss(np.array(given), THREE)
     with pytest.raises(ValueError, match=r"labels: .* got 0\.5"):
@@ -454,9 +432,8 @@ def test_floats_are_no_class_indices(loss):
 
 @each_loss
 def test_one_output_column_is_refused(loss):
-    for labels in (np.array([0, 1]), np.array([[0], [1]])):
-        with pytest.raises(ValueError, match="one output column"):
-            loss(labels, THREE[:, :1])
+    with pytest.raises(ValueError, match="one output column"):
+        loss([0, 1], THREE[:, :1])
 
 
 @each_loss
@@ -471,8 +448,7 @@ def test_every_type_of_index_gives_the_same_number():
     """Logits log(1, 2, 5) and label 1: p = 2 / 8, the loss is log 4."""
     logits = np.log([[1, 2, 5], [1, 2, 5]]).astype("float32")
     kinds = [np.array([1, 1], dtype) for dtype in "bBhHiIlL"]
-    kinds += [np.array([True, True]), [1, 1], np.array([[1], [1]])]
-    kinds += [np.eye(3, dtype=dtype)[[1, 1]] for dtype in "?Bif"]
+    kinds += [np.array([True, True]), [1, 1]]
     kinds += [keras.ops.convert_to_tensor(kind) for kind in kinds[::2]]
     for labels in kinds:
         assert value(CrossEntropy(), labels, logits) == pytest.approx(
@@ -489,8 +465,7 @@ def test_in_compiled_code_a_bad_label_gives_nan(loss):
         return history.history["loss"][0]
 
     assert np.isfinite(loss_in_training([2, 0]))
-    for labels in ([3, 0], [[0.2, 0.3, 0.5], [0, 0, 1]]):
-        assert np.isnan(loss_in_training(labels))
+    assert np.isnan(loss_in_training([3, 0]))
     with pytest.raises(ValueError, match="labels: .* must be integers"):
         loss_in_training([2.0, 0.0])
 
