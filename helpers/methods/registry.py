@@ -11,6 +11,7 @@ while adds it by hand::
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -52,8 +53,6 @@ class Method:
     colour : hex colour, the same in every figure of the book
     source : paper and section or equation
     loss : training counts, int (..., C), to a Keras loss on logits
-    family : what methods that differ in ``settings`` only have in common;
-        the name in the papers' tables
     settings : its hyper-parameters
     sampler : None, "over" or "under", see `helpers.imbalance.resample`
     late_weights : None, or training counts (..., C) to class weights (..., C)
@@ -69,7 +68,6 @@ class Method:
     colour: str
     source: str
     loss: Callable[[np.ndarray], keras.losses.Loss]
-    family: str = ""
     settings: Mapping[str, float] = field(default_factory=dict)
     sampler: str | None = None
     late_weights: Callable[[np.ndarray], np.ndarray] | None = None
@@ -77,8 +75,10 @@ class Method:
     cosine: bool = False
     decision: Callable[..., np.ndarray] | None = None
 
-    def __post_init__(self):
-        object.__setattr__(self, "family", self.family or self.name)
+    @property
+    def family(self) -> str:
+        """The name without settings, as "focal" of "focal_a1_g2"."""
+        return re.sub(r"_[a-z]\d.*", "", self.name)
 
     @property
     def only_loss(self) -> bool:
@@ -103,20 +103,17 @@ def focal(gamma: float, alpha: float = 1.0) -> Method:
         shade if alpha == 1 else _mixed(shade, "#808080", 0.4),
         f"{_CEFL_PAPER}, eq. (6), (7)",
         lambda counts: Focal(gamma, alpha),
-        "focal",
         {"alpha": alpha, "gamma": gamma},
     )
 
 
 def _cefl(loss, colour, equation, gamma):
-    family = loss.__name__.lower()
     return Method(
-        f"{family}_g{gamma:g}",
+        f"{loss.__name__.lower()}_g{gamma:g}",
         f"{loss.__name__} (γ = {gamma:g})",
         _shade(colour, gamma),
         f"{_CEFL_PAPER}, eq. ({equation})",
         lambda counts: loss(gamma),
-        family,
         {"gamma": gamma},
     )
 
@@ -131,7 +128,6 @@ def class_balanced(beta: float) -> Method:
         lambda counts: WeightedCrossEntropy(
             effective_number_weights(counts, beta)
         ),
-        "class_balanced",
         {"beta": beta},
     )
 
@@ -144,7 +140,6 @@ def logit_adjusted(tau: float) -> Method:
         _mixed("#6D246D", "#FFFFFF", 0.25),
         f"{_MENON}, eq. (10)",
         lambda counts: LogitAdjusted(counts, tau),
-        "logit_adjusted",
         {"tau": tau},
     )
 
@@ -157,7 +152,6 @@ def logit_adjusted_post_hoc(tau: float) -> Method:
         "#006DED",
         f"{_MENON}, eq. (9)",
         _cross_entropy,
-        "logit_adjusted_post_hoc",
         {"tau": tau},
         decision=lambda logits, labels, counts: prior_offsets(counts, tau),
     )
@@ -177,7 +171,6 @@ def loss_balance_totals(cap: float | None = None) -> Method:
         "#00005B",
         f"{source}; the cap is ours",
         lambda counts: LossTotalBalance(cap),
-        name,
         {"cap": cap},
     )
 
@@ -193,7 +186,6 @@ def _deferred(method, name, label, colour):
         label=label,
         colour=colour,
         source=f"{_CAO}, algorithm 1",
-        family=name,
         settings={**method.settings, "beta": 0.9999, "late_from": 0.8},
         late_weights=lambda counts: effective_number_weights(counts, 0.9999),
         late_from=0.8,
@@ -255,7 +247,6 @@ _ROWS = (
         "#802449",
         _CUI,
         lambda counts: Focal(1, effective_number_weights(counts, 0.9999)),
-        "class_balanced_focal",
         {"beta": 0.9999, "gamma": 1},
     ),
     Method(

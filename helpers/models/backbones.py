@@ -16,11 +16,12 @@ import h5py
 import keras
 import numpy as np
 import pandas as pd
+import pooch
 from keras import layers
 
 from helpers.models.efficientnet_lite import efficientnet_lite
 from helpers.models.layers import set_batch_normalization_momentum
-from helpers.models.weights import PACKAGED, file_sha256, read_arrays
+from helpers.models.weights import PACKAGED, read_arrays
 
 PREPROCESSING = ("keras", "divide_by_255", "none")
 
@@ -107,13 +108,9 @@ def backbone(
     Returns
     -------
     A model from images (N, size, size, 3), 0-255, RGB, to features (N, F)
-    or, where not ``pooled``, to maps (N, h, w, F).
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        For another name or preprocessing, and where the weights cannot be
-        had; nothing else is used instead.
+    or, where not ``pooled``, to maps (N, h, w, F).  FileNotFoundError or
+    ValueError for another name or preprocessing, and where the weights cannot
+    be had; nothing else is used instead.
     """
     shape = (image_size, image_size, 3)
     base = base_network(name, weights, shape, seed)
@@ -263,7 +260,8 @@ def weights_identity(name: str, weights: str, seed: int = 0) -> str:
     if weights == "random":
         return f"{name}, random, seed {seed}"
     if weights != "imagenet":
-        return f"{name}, sha256:{file_sha256(_weights_file(name, weights))}"
+        digest = pooch.file_hash(_weights_file(name, weights))
+        return f"{name}, sha256:{digest}"
     if name not in PACKAGED:
         return f"{name}, imagenet (Keras)"
     PACKAGED[name].path()  # checks the file

@@ -46,12 +46,8 @@ def efficientnet_lite(
     Returns
     -------
     A model from images (N, height, width, 3), 0-255, RGB, which it scales to
-    (x - 127) / 128, to features (N, 1280) or logits (N, 1000).
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        Where the weights are missing, truncated or others.
+    (x - 127) / 128, to features (N, 1280) or logits (N, 1000).  Raises
+    FileNotFoundError or ValueError where the weights are missing or others.
     """
     inputs = keras.Input(image_shape)
     x = layers.Rescaling(1 / 128, -127 / 128, name="rescaling")(inputs)

@@ -21,10 +21,8 @@ def build_classifier(
     loss and at prediction, where it is exact.  The head's initial weights
     follow from ``seed`` alone.
     """
-    return keras.Sequential(
-        [backbone, *head_layers(n_classes, dense, dropout, seed)],
-        name="classifier",
-    )
+    head = head_layers(n_classes, dense, dropout, seed)
+    return keras.Sequential([backbone, *head], name="classifier")
 
 
 def head_layers(

@@ -23,10 +23,9 @@ def stack(
 
     Parameters
     ----------
-    networks : R functional models from images (N, H, W, K) to logits
-        (N, C), made of convolutions, BatchNorm, ReLU, sums, zero padding,
-        global average pooling and a Dense layer at the end, as those of
-        `models.resnet` are; each gives the initial weights of its M copies
+    networks : R functional models from images (N, H, W, K) to logits (N, C),
+        made as those of `models.resnet`; each gives the initial weights of
+        its M copies
     cosine : M entries, whether a copy's last layer is a cosine classifier:
         normalised features times normalised weights, no bias, times
         `helpers.methods.COSINE_SCALE`
@@ -88,14 +87,12 @@ class _Convolution(_Stacked):
         of = self.of
         self.side, self.step = of.kernel_size[0], of.strides[0]
         same = of.padding == "same"
+        plain = (of.dilation_rate, of.groups, of.use_bias, of.activation)
         if (
-            of.kernel_size != (self.side,) * 2
+            plain != ((1, 1), 1, False, "linear")
+            or of.kernel_size != (self.side,) * 2
             or of.strides != (self.step,) * 2
             or (same and (self.step > 1 or self.side % 2 == 0))
-            or of.dilation_rate != (1, 1)
-            or of.groups > 1
-            or of.use_bias
-            or of.activation != "linear"
         ):
             raise ValueError(
                 f"networks: convolution {self.name!r} is not a plain square "

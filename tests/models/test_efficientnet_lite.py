@@ -46,10 +46,10 @@ def logits(classifiers):
     }
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_a_palace_is_a_palace(logits, name):
-    assert logits[name].shape == (1, 1000)
-    assert logits[name].argmax() == PALACE
+def test_a_palace_is_a_palace(logits):
+    for found in logits.values():
+        assert found.shape == (1, 1000)
+        assert found.argmax() == PALACE
 
 
 def test_parameters_are_as_published(classifiers):
@@ -73,11 +73,7 @@ def test_stages_end_where_the_depths_say(classifiers, name):
         assert output.shape == (None, sides, sides, WIDTHS[stage - 1])
         last = "abcdefg"[REPEATS[name][stage - 1] - 1]
         assert layer.startswith(f"block{stage}{last}_")
-    added = {
-        layer.name
-        for layer in network.layers
-        if isinstance(layer, keras.layers.Add)
-    }
+    added = [x for x in network.layers if isinstance(x, keras.layers.Add)]
     assert len(added) == sum(REPEATS[name]) - len(WIDTHS)
     assert not any("_se_" in layer.name for layer in network.layers)
 

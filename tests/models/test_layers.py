@@ -12,13 +12,12 @@ from helpers.models.layers import (
 
 
 def test_head_is_the_papers_and_follows_from_its_seed():
-    inputs = keras.Input((7,))
-    base = keras.Model(inputs, keras.layers.ReLU()(inputs))
+    base = keras.Sequential([keras.Input((7,)), keras.layers.ReLU()])
     model, again, other = (
         build_classifier(base, 5, seed=seed) for seed in (1, 1, 2)
     )
-    kinds = [type(layer).__name__ for layer in model.layers[1:]]
-    assert kinds == ["Dense", "Dropout", "Dense"]
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds == ["Sequential", "Dense", "Dropout", "Dense"]
     assert model.layers[1].activation is keras.activations.relu
     assert model.output_shape == (None, 5)
     first, same, new = (m.get_weights() for m in (model, again, other))
