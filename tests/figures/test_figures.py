@@ -53,20 +53,11 @@ def with_ends(table, value="value"):
     return table.assign(low=table[value] - 0.05, high=table[value] + 0.05)
 
 
-HISTORY = grid(
-    method=(A, B),
-    seed=range(3),
-    epoch=range(1, 9),
-    part=("train", "val"),
-    metric=("loss", "accuracy"),
-)
-BY_SPLIT = grid(
-    method=LONGEST,
-    seed=[0],
-    epoch=[1, 2],
-    part=("train", "test"),
-    split=("ρ = 10", "ρ = 50"),
-)
+EPOCHS = {"method": (A, B), "seed": range(3), "epoch": range(1, 9)}
+METRICS = ("loss", "accuracy")
+HISTORY = grid(**EPOCHS, part=("train", "val"), metric=METRICS)
+EPOCHS = {"method": LONGEST, "seed": [0], "epoch": [1, 2]}
+BY_SPLIT = grid(**EPOCHS, part=("train", "test"), split=("ρ = 10", "ρ = 50"))
 SCORES = pd.DataFrame({"method": LOSSES, "mean": np.linspace(0.7, 0.8, 15)})
 SCORES = with_ends(SCORES, "mean")
 CHANGE = with_ends(
@@ -74,12 +65,8 @@ CHANGE = with_ends(
 )
 CHANGE.loc[CHANGE["origin"] == "published", ["low", "high"]] = np.nan
 EFFECTS = pd.DataFrame(
-    {
-        "label": ["Macro-F1", "F1 of Whiteheads"],
-        "delta": [0.012, -0.02],
-        "low": [-0.01, np.nan],
-        "high": [0.03, np.nan],
-    }
+    [["Macro-F1", 0.012, -0.01, 0.03], ["F1 of a", -0.02, np.nan, np.nan]],
+    columns=["label", "delta", "low", "high"],
 )
 NETWORKS = pd.DataFrame(
     np.linspace(0.5, 0.7, 16).reshape(4, 4),
@@ -95,12 +82,10 @@ KINDS = ["head alone, frozen base", "all of it, from trained weights"]
 RATES = grid(kind=KINDS, rate=(1e-5, 1e-4, 1e-3, 1e-2), seed=range(3))
 RATES["moved"] = np.where(RATES["kind"] == KINDS[0], 0, 20 * RATES["rate"])
 RHO = [37.0, 2, 8]
-GAINS = pd.concat(
-    [
-        grid(panel=["Published"], label=["A", "B"], rho=RHO),
-        with_ends(grid(panel=["Measured"], label=["A"], rho=RHO)),
-    ]
-)
+GAINS = [
+    grid(panel=["Published"], label=["A", "B"], rho=RHO),
+    with_ends(grid(panel=["Measured"], label=["A"], rho=RHO)),
+]
 BLOCKS = ["block 4", "block 3", "block 5"]
 DEPTHS = grid(
     dataset=["caltech PART", "ILSVRC PART1", "ILSVRC PART2"],
@@ -142,12 +127,11 @@ DRAWN = {
     "histories, long labels": given(BY_SPLIT, "History", "split", "Accuracy"),
     "curves": given(PANELS, P, "Losses", "p", log_y=["Ratio"], mark=0.5),
     "curves, four panels": given(
-        {f"Share {k}": {"head": np.arange(20)} for k in range(4)},
-        range(1, 21),
+        {f"Share {k}": {"head": np.arange(20)} for k in range(4)}, range(1, 21)
     ),
     "curves, both axes": given({"L": FOCAL}, P, log_x=True, log_y=["L"]),
     "curves, of tables": given(
-        {f"set {k}": pd.DataFrame({"f1": P}) + k for k in range(8)},
+        *({f"set {k}": pd.DataFrame({"f1": P}) + k for k in range(8)},),
         mark={f"set {k}": k for k in range(8)},
         columns=4,
     ),
@@ -185,7 +169,7 @@ DRAWN = {
         log_y=["Moved"],
     ),
     "scores_over, gains": given(
-        *(GAINS, "rho", "label", "Title", "ρ"),
+        *(pd.concat(GAINS), "rho", "label", "Title", "ρ"),
         panel="panel",
         log_x=True,
         zero=True,
