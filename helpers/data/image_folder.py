@@ -157,27 +157,31 @@ def _check_folders(root: Path, layout: _Layout) -> None:
                 f"the name of the folder '{shown}' in {root} is not in "
                 "UTF-8; rename it"
             )
-    _check_wrapping(root, layout)
+    if around := _around(root, layout):
+        raise ValueError(
+            f"the folders {', '.join(around)} in {root} hold only folders: if "
+            "those are the classes, put them directly into train, valid and "
+            "test"
+        )
     parts: dict[str, list[str]] = {}
     for part, name in layout.values():
         parts.setdefault(part, []).append(name)
-    if twins := _same_class(parts):
-        pairs = "; ".join(f"'{a}' and '{b}' ({why})" for a, b, why in twins)
+    if pairs := _same_class(parts):
         classes = "; ".join(
-            f"{part + ': ' if part else ''}{', '.join(sorted(set(names)))}"
+            f"{part + ': ' if part else ''}{', '.join(sorted(names))}"
             for part, names in parts.items()
         )
         raise ValueError(
             f"some class folders in {root} seem to be one class spelt in "
-            f"two ways: {pairs}. Classes: {classes}. Rename the folders "
-            "so that a class has the same name everywhere. (Where two are "
-            "different classes, add an empty folder of either name beside "
+            f"two ways: {'; '.join(pairs)}. Classes: {classes}. Rename the "
+            "folders so that a class has the same name everywhere. (Where two "
+            "are different classes, add an empty folder of either name beside "
             "the other.)"
         )
 
 
-def _check_wrapping(root: Path, layout: _Layout) -> None:
-    """Refuse a folder between a set and its class folders."""
+def _around(root: Path, layout: _Layout) -> list[str]:
+    """Find folders between the sets of a split and the class folders."""
 
     def inner(folder: tuple[str, ...]) -> list[str]:
         """Return the folders in one that holds no files, else nothing."""
@@ -185,68 +189,59 @@ def _check_wrapping(root: Path, layout: _Layout) -> None:
         files = (p.name for p in path.iterdir() if p.is_file())
         return _folders(path) if all(map(is_hidden, files)) else []
 
-    parts = [folder[0] for folder in layout]
-    alone = [folder for folder in layout if parts.count(folder[0]) == 1]
-    split = any(part for part, _ in layout.values())
-    if not split:
-        words = {name: re.split("[^a-z]+", name.lower()) for name in parts}
-        named = [name for name in parts if PARTS.keys() & words[name]]
-        meant = {PARTS[w] for name in named for w in words[name] if w in PARTS}
-        if len(meant) >= 2 and all(inner((name,)) for name in named):
-            raise ValueError(
-                f"the folders {', '.join(named)} in {root} look like the "
-                "sets of a published split, not like classes: name them "
-                "train, valid and test, with one folder of images for "
-                "each class directly in them"
-            )
-    several = {folder[-1] for folder in layout if folder not in alone}
-    for folder in alone if split else ():
-        if folder[1] not in several and len(inner(folder)) >= 2:
-            raise ValueError(
-                f"'{folder[0]}' in {root} holds only the folder "
-                f"'{folder[1]}', and that holds the folders "
-                f"{', '.join(inner(folder))}: if these are the classes, move "
-                f"them up into '{folder[0]}'"
-            )
+    if any(part for part, _ in layout.values()):
+        tops = [folder[0] for folder in layout]
+        alone = [folder for folder in layout if tops.count(folder[0]) == 1]
+        classes = {folder[1] for folder in layout if folder not in alone}
+        return [
+            "/".join(folder)
+            for folder in alone
+            if folder[1] not in classes and len(inner(folder)) >= 2
+        ]
+    # Names such as seg_train and seg_test, with nothing but folders in them.
+    sets = {}
+    for (name,) in layout:
+        for word in PARTS.keys() & re.split("[^a-z]+", name.lower()):
+            sets[name] = PARTS[word]
+    several = len(set(sets.values())) >= 2
+    return list(sets) if several and all(inner((n,)) for n in sets) else []
 
 
-def _same_class(parts: dict[str, list[str]]) -> list[tuple[str, str, str]]:
-    """Find pairs of class names that seem to mean one class, and why.
+def _same_class(parts: dict[str, list[str]]) -> list[str]:
+    """Find pairs of class names that seem to mean one class.
 
     parts: the class names of each set. Names that occur in one and the same
     set are different classes, unless they differ in how Unicode writes
-    their letters, which cannot be seen.
+    their letters, which cannot be seen; then their code is returned.
     """
     pairs = []
     for a, b in combinations(sorted(set().union(*parts.values())), 2):
-        together = any(a in names and b in names for names in parts.values())
-        why = _alike(a, b)
-        if why and (why == _UNICODE or not together):
-            pairs.append((a, b, why))
+        x, y = (unicodedata.normalize("NFC", name) for name in (a, b))
+        if x == y:
+            pairs.append(f"{a!a} and {b!a} (two Unicode forms)")
+        elif _alike(x, y) and not any(
+            a in names and b in names for names in parts.values()
+        ):
+            pairs.append(f"'{a}' and '{b}'")
     return pairs
 
 
-_UNICODE = "the same letters in two Unicode forms"
+def _alike(a: str, b: str) -> bool:
+    """Whether two names differ as little as two spellings of one do.
 
-
-def _alike(a: str, b: str) -> str | None:
-    """Say in what two names differ, where they are likely to be one."""
-    a, b = (unicodedata.normalize("NFC", name) for name in (a, b))
+    In upper and lower case, blanks and signs, singular and plural, or a
+    letter or two.
+    """
+    a, b = (re.sub(r"[\W_]+", "", name.casefold()) for name in (a, b))
     if a == b:
-        return _UNICODE
-    a, b = a.casefold(), b.casefold()
-    if a == b:
-        return "upper and lower case"
-    a, b = (re.sub(r"[\W_]+", "", name) for name in (a, b))
-    if a and a == b:
-        return "blanks and signs"
+        return bool(a)
     # "stage 1" and "stage 2" differ in one letter and are no misspelling.
     if re.findall(r"\d+", a) != re.findall(r"\d+", b):
-        return None
+        return False
     if any(x in (y + "s", y + "es") for x, y in ((a, b), (b, a))):
-        return "singular and plural"
+        return True
     near = difflib.SequenceMatcher(None, a, b).ratio() >= 0.85
-    return "spelling" if near and min(len(a), len(b)) >= 5 else None
+    return near and min(len(a), len(b)) >= 5
 
 
 def _files(root: Path) -> Iterator[PurePosixPath]:

@@ -280,26 +280,28 @@ def test_a_class_folder_whose_name_is_not_utf8(flat):
 
 
 @pytest.mark.parametrize(
-    ("train", "test", "why"),
+    ("train", "test"),
     [
-        ("whiteheads", "whitehead", "singular and plural"),
-        ("Whiteheads", "whiteheads", "upper and lower case"),
-        ("white_heads", "white heads", "blanks and signs"),
-        ("n\u00e9vus", "ne\u0301vus", "Unicode forms"),
-        ("blackheads", "blakcheads", "spelling"),
-        ("boxes", "box", "singular and plural"),
+        ("whiteheads", "whitehead"),
+        ("Whiteheads", "whiteheads"),
+        ("white_heads", "white heads"),
+        ("n\u00e9vus", "ne\u0301vus"),
+        ("blackheads", "blakcheads"),
+        ("boxes", "box"),
     ],
 )
-def test_a_class_spelt_in_two_ways(tmp_path, train, test, why):
+def test_a_class_spelt_in_two_ways(tmp_path, train, test):
     sets = ["train/cyst", f"train/{train}", "test/cyst", f"test/{test}"]
     root = fill(tmp_path, *sets)
-    with pytest.raises(ValueError, match=why) as raised:
+    with pytest.raises(ValueError, match="spelt in two ways: '") as raised:
         load_folder(root, image_size=8)
     words = str(raised.value)
     assert f"train: {', '.join(sorted(['cyst', train]))}" in words
     assert f"test: {', '.join(sorted(['cyst', test]))}" in words
     # An empty folder says that they are two classes.
-    if "Unicode" not in why:
+    if "\u00e9" in train:
+        assert r"'ne\u0301vus' and 'n\xe9vus' (two Unicode forms)" in words
+    else:
         (root / "test" / train).mkdir()
         assert load_folder(root, image_size=8).n_classes == 3
 
@@ -335,10 +337,16 @@ SEA = ("sea", "street")
     [
         (
             ["train/seg_train", "test/seg_test"],
-            "'test'.*only the folder 'seg_test'.*sea, street",
+            "test/seg_test, train/seg_train in .*hold only",
         ),
-        (["seg_train", "seg_test"], "seg_test, seg_train.*look like"),
-        (["train", "test/seg_test"], "'test'.*only the folder 'seg_test'"),
+        (
+            ["seg_train", "seg_test"],
+            "folders seg_test, seg_train in .*hold only",
+        ),
+        (
+            ["train", "test/seg_test"],
+            "folders test/seg_test in .*hold only",
+        ),
     ],
 )
 def test_a_folder_around_the_class_folders(tmp_path, wrapped, told):
