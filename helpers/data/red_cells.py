@@ -211,30 +211,29 @@ def _files(root: Path) -> tuple[list[int], list[dict]]:
                 "github.com/Chula-PIC-Lab/Chula-RBC-12-Dataset and put its "
                 f"folders Dataset and Label into {root}"
             )
-    numbers, others = set(), {}
-    for path in (root / "Dataset").iterdir():
-        if re.fullmatch(r"[1-9][0-9]*\.jpg", path.name):
-            numbers.add(int(path.stem))
-        else:
-            reason = (
-                HIDDEN if is_hidden(path.name) else "not a photograph N.jpg"
-            )
-            others[f"Dataset/{readable_name(path.name)}"] = reason
-    labelled = {
-        int(path.stem)
-        for path in (root / "Label").glob("*.txt")
-        if re.fullmatch("[1-9][0-9]*", path.stem)
-    }
-    for number in sorted(numbers ^ labelled):
-        gone, there = f"Label/{number}.txt", f"Dataset/{number}.jpg"
-        if number in labelled:
-            gone, there = there, gone
+
+    def numbers(folder: str, ending: str) -> set[int]:
+        names = (path.name for path in (root / folder).iterdir())
+        numbered = re.compile(rf"([1-9][0-9]*)\.{ending}").fullmatch
+        return {int(match[1]) for match in map(numbered, names) if match}
+
+    photographs = numbers("Dataset", "jpg")
+    for number in sorted(photographs ^ numbers("Label", "txt")):
+        labelled = number not in photographs
+        gone = f"Dataset/{number}.jpg" if labelled else f"Label/{number}.txt"
         raise FileNotFoundError(
-            f"{root} has {there} but no {gone}; get the missing file or "
-            "remove the other"
+            f"{root} has no {gone}; get it or remove the other file of that "
+            "number"
         )
-    rows = [{"file": f, "reason": r} for f, r in sorted(others.items())]
-    return sorted(numbers), rows
+    names = {path.name for path in (root / "Dataset").iterdir()}
+    others = sorted(names - {f"{number}.jpg" for number in photographs})
+    return sorted(photographs), [
+        {
+            "file": f"Dataset/{readable_name(name)}",
+            "reason": HIDDEN if is_hidden(name) else "not a photograph N.jpg",
+        }
+        for name in others
+    ]
 
 
 def _read(root: Path, number: int, crop: int, image_size: int) -> tuple:
@@ -311,9 +310,8 @@ def _add_sources(used: list[dict], rule: str) -> int:
         blocks = (numbers - 1) // BLOCK
         alike |= blocks[:, None] == blocks
     _, part = connected_components(alike)
-    for row, first in zip(
-        used, pd.Series(numbers).groupby(part).transform("min"), strict=True
-    ):
+    for row, label in zip(used, part, strict=True):
+        first = numbers[part == label].min()
         row["source"] = f"photograph {first}"
         if rule == "block":
             row["source"] = f"block {(first - 1) // BLOCK}"
