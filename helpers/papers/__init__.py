@@ -1,4 +1,7 @@
-"""Published tables beside measured ones, and what printed numbers allow."""
+"""Published tables beside measured ones, and what printed numbers allow.
+
+`results` keeps and shows a notebook's own tables.
+"""
 
 from helpers.papers.claims import decided, read_claims, readable_verdicts
 from helpers.papers.comparison import (
@@ -8,7 +11,6 @@ from helpers.papers.comparison import (
     published,
     same_conditions,
 )
-from helpers.papers.results import readable, save, show, tidy
 from helpers.papers.rounding import (
     fits_rounding,
     possible_errors,

@@ -147,19 +147,14 @@ def same_conditions(
 def overview(folder: Path, number: str, rows: int = 16) -> str:
     """A notebook's comparison with a paper as text for a terminal.
 
-    Parameters
-    ----------
     folder : a run's folder of result tables
     number : of the notebook, "03"
     rows : how many are shown at most
 
-    Returns
-    -------
-    str
-        Which data and network were used, and the scores over all classes
-        and each class's F1 that were measured. "" where there is no
-        comparison, where it has no measured row, and for a reader's own
-        images, to which no printed number belongs.
+    Returns which data and network were used, and the measured scores over
+    all classes and F1 of each class. "" where there is no comparison or no
+    measured row, and for a reader's own images, to which no printed number
+    belongs.
     """
     path = folder / f"{number}_comparison.csv"
     if not path.is_file():
