@@ -5,7 +5,6 @@ A misspelt name costs a second and not a run; papermill only warns of one.
 
 import ast
 import difflib
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,11 +53,6 @@ class Notebook:
     needs: tuple["Notebook", ...]
     datasets: tuple[str, ...]
     cells: str
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the cells."""
-        return hashlib.sha256(self.cells.encode()).hexdigest()
 
 
 def read_notebooks(folder: Path) -> list[Notebook]:

@@ -27,7 +27,7 @@ def made_of(
     given = {k: v for k, v in settings.items() if k in names}
     measured = sorted(paths.MEASURED_DIR.glob("*.csv"))
     return {
-        "cells": notebook.digest,
+        "cells": hashlib.sha256(notebook.cells.encode()).hexdigest(),
         "helpers or published tables": code_digest(),
         "parameters": given,
         "package versions": versions(),
