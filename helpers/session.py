@@ -87,12 +87,14 @@ def begin(
     and a relative one is taken from the current directory. ``threads`` is
     how many cores one of TensorFlow's operations may use, None for all; with
     1, small networks are best trained side by side. What is printed holds
-    neither a path nor a time, so that stored outputs repeat.
+    neither a path nor a time, so that stored outputs repeat. Tables show
+    their texts whole.
 
     Raises ``ValueError`` for an unknown profile, and where Keras is set up
     to compute in another way than the workbook expects.
     """
     check_profile(profile)
+    pd.set_option("display.max_colwidth", None)
     if threads:
         os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     with _quiet_start():
