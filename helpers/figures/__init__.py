@@ -1,7 +1,7 @@
-"""Figures: one style, one colour a method for the whole workbook.
+"""Figures: one style and one colour a method for the whole workbook.
 
-Functions return figures that a notebook shows once; `save` writes them. They
-take arrays or tables, never load data; titles describe, never name a winner.
+Functions take arrays or tables and return a figure, which a notebook shows
+once and `save` writes; there is a file for each kind of chart.
 """
 
 from helpers.figures.bars import (

@@ -8,7 +8,8 @@ the cell's last line::
     figures.save(fig, book, "class_counts")
 
 `save` writes the figure into the run's folder and returns it. There and in
-the notebook a chart is a PNG, and a sheet of images a JPEG.
+the notebook a chart is a PNG, and a sheet of images a JPEG. Titles describe
+and never name a winner.
 """
 
 import io
