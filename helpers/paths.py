@@ -5,7 +5,7 @@ Two environment variables move things elsewhere:
 ``WORKBOOK_DATA``
     the folder that holds real data sets (default: ``data/``);
 ``WORKBOOK_CACHE``
-    where drawn pictures and cached features are kept (default: ``data/``).
+    where synthetic images and cached features lie (default: ``data/``).
 """
 
 import hashlib

@@ -200,7 +200,7 @@ def test_bad_setting_is_refused(pair):
 def test_the_runner_knows_the_notebooks_texts_and_data_sets():
     book = read_notebooks(NOTEBOOKS_DIR)
     named = {name for notebook in book for name in notebook.parameters}
-    assert {"DATASET", "DATA_DIR", "PROFILE"} <= TEXTS & named
+    assert named >= TEXTS >= {"DATASET", "DATA_DIR", "PROFILE"}
     listed = {"SEEDS", "EPOCHS", "CLASSES", "METHODS_OF", "NETWORKS"}
     assert not TEXTS & listed
     for notebook in book:
