@@ -10,6 +10,9 @@ from helpers.data.in_memory import load_cifar, load_digits
 
 
 def test_fields_of_the_digits():
+    for size in (7, 0, 8.0, None):
+        with pytest.raises(ValueError, match="image_size: expected 8"):
+            load_digits(size)
     ds = load_digits()
     assert ds.images.shape == (1797, 16, 16, 3) and ds.images.dtype == np.uint8
     assert ds.class_names == tuple("0123456789")
@@ -47,22 +50,13 @@ def test_enlarged_digits_show_the_same():
     assert np.abs(large[:, 1::3, 2:-1:3, 0] - step).max() <= 1
 
 
-@pytest.mark.parametrize("size", [7, 0, 8.0, None])
-def test_digits_of_a_bad_size(size):
-    with pytest.raises(ValueError, match="image_size: expected 8"):
-        load_digits(size)
-
-
-def arrays(n_train=6, n_test=4, n_classes=10):
+def arrays(n_classes=10):
     rng = np.random.default_rng(0)
-
-    def part(n):
-        x = rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
-        return x, rng.integers(0, n_classes, n, dtype=np.uint8)
-
-    return dict(
-        zip(in_memory.ARRAYS, (*part(n_train), *part(n_test)), strict=True)
-    )
+    made = {}
+    for part, n in (("train", 6), ("test", 4)):
+        made[f"x_{part}"] = rng.integers(0, 256, (n, 32, 32, 3), np.uint8)
+        made[f"y_{part}"] = rng.integers(0, n_classes, n, np.uint8)
+    return made
 
 
 @pytest.fixture
@@ -75,55 +69,50 @@ def no_download(monkeypatch):
         monkeypatch.setattr(module, "load_data", load_data)
 
 
-def test_npz(tmp_path, no_download):
-    made = arrays()
-    np.savez(tmp_path / "cifar10.npz", **made)
-    ds = load_cifar("cifar10", tmp_path)
+@pytest.mark.parametrize("shape", [-1, (-1, 1)], ids=["flat", "columns"])
+@pytest.mark.parametrize(
+    ("name", "origin"),
+    [("cifar10", "cifar10.npz"), ("cifar100", "keras.datasets.cifar100")],
+)
+def test_cifar(tmp_path, no_download, monkeypatch, name, origin, shape):
+    """From a file or through Keras, whose labels are columns."""
+    made = arrays(100 if name == "cifar100" else 10)
+    stored = {
+        key: value.reshape(shape) if key[0] == "y" else value
+        for key, value in made.items()
+    }
+    if origin.endswith("npz"):
+        np.savez(tmp_path / origin, **stored)
+    else:
+        x_train, y_train, x_test, y_test = stored.values()
+        pairs = (x_train, y_train), (x_test, y_test)
+        module = getattr(keras.datasets, name)
+        monkeypatch.setattr(module, "load_data", lambda: pairs)
+    ds = load_cifar(name, tmp_path)
     assert ds.images.dtype == np.uint8 and ds.labels.dtype == np.int64
     assert np.array_equal(ds.images[:6], made["x_train"])
     assert np.array_equal(ds.images[6:], made["x_test"])
     assert ds.labels.tolist() == [*made["y_train"], *made["y_test"]]
     assert ds.published_split.tolist() == ["train"] * 6 + ["test"] * 4
-    assert ds.n_classes == 10 and ds.groups is None
-    assert ds.class_names[3] == "cat"
+    assert ds.class_names == in_memory.CIFAR_CLASSES[name]
     assert ds.files[[0, 6]].tolist() == ["train/0", "test/0"]
-    assert "cifar10.npz" in ds.provenance["origin"]
+    assert origin in ds.provenance["origin"] and ds.groups is None
     assert str(tmp_path) not in repr(ds.provenance)
 
 
-def test_npz_with_labels_as_columns(tmp_path, no_download):
-    made = arrays()
-    columns = {k: v[:, None] if k[0] == "y" else v for k, v in made.items()}
-    np.savez(tmp_path / "cifar10.npz", **columns)
-    labels = load_cifar("cifar10", tmp_path).labels
-    assert labels.tolist() == [*made["y_train"], *made["y_test"]]
-
-
-def test_through_keras(tmp_path, monkeypatch):
-    made = arrays(n_classes=100)
-
-    def load_data():
-        # Keras' labels are columns.
-        return (made["x_train"], made["y_train"][:, None]), (
-            made["x_test"],
-            made["y_test"][:, None],
-        )
-
-    monkeypatch.setattr(keras.datasets.cifar100, "load_data", load_data)
-    ds = load_cifar("cifar100", tmp_path)
-    assert ds.labels.tolist() == [*made["y_train"], *made["y_test"]]
-    assert ds.n_classes == 100
-    assert "keras.datasets.cifar100" in ds.provenance["origin"]
-
-
 def test_class_names():
-    fine = in_memory.CIFAR_CLASSES["cifar100"]
-    assert len(set(fine)) == 100 and list(fine) == sorted(fine)
-    assert len(set(in_memory.CIFAR_CLASSES["cifar10"])) == 10
+    ten, hundred = in_memory.CIFAR_CLASSES.values()
+    assert len(set(ten)) == 10 and ten[3] == "cat"
+    assert len(set(hundred)) == 100 and list(hundred) == sorted(hundred)
 
 
-def test_no_network(tmp_path, no_download):
+def test_without_a_file_a_network_or_the_right_name(tmp_path, no_download):
     with pytest.raises(OSError, match="URL fetch.*put cifar10.npz.*x_train"):
+        load_cifar("cifar10", tmp_path)
+    with pytest.raises(ValueError, match="cifar10 or cifar100, got 'cifar'"):
+        load_cifar("cifar", tmp_path)
+    (tmp_path / "cifar10.npz").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(ValueError, match="cifar10.npz: expected the arrays"):
         load_cifar("cifar10", tmp_path)
 
 
@@ -144,14 +133,3 @@ def test_other_arrays(tmp_path, no_download, change, told):
     np.savez(tmp_path / "cifar10.npz", **made)
     with pytest.raises(ValueError, match=f"cifar10.npz: .*{told}"):
         load_cifar("cifar10", tmp_path)
-
-
-def test_damaged_file(tmp_path, no_download):
-    (tmp_path / "cifar10.npz").write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(ValueError, match="cifar10.npz: expected the arrays"):
-        load_cifar("cifar10", tmp_path)
-
-
-def test_other_name(tmp_path):
-    with pytest.raises(ValueError, match="cifar10 or cifar100, got 'cifar'"):
-        load_cifar("cifar", tmp_path)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -110,26 +111,25 @@ def test_found_tells_every_file(root):
     draw(root, 7, "")
     draw(root, 8, "1 1 12\n2 2 12\n")
     draw(root, 9, "1 1 0\n")
-    (root / "Dataset/9.jpg").write_text("no picture")
+    (root / "Dataset/9.jpg").write_text("no image")
     (root / "Dataset/.DS_Store").touch()
     (root / "Dataset/notes.txt").touch()
-    ds = load_cells(root.parent, 8, 8)
-    assert ds.found["file"].tolist() == [
-        f"Dataset/{n}"
-        for n in (
-            *(f"{n}.jpg" for n in (2, 7, 8, 9, 10, 20, 21)),
-            ".DS_Store",
-            "notes.txt",
-        )
-    ]
-    left_out = ds.found[~ds.found["used"]]
-    assert dict(zip(left_out["file"], left_out["reason"], strict=True)) == {
+    left_out = {
         "Dataset/7.jpg": "no labelled cell",
         "Dataset/8.jpg": "only elliptocytes labelled",
         "Dataset/9.jpg": "unreadable",
         "Dataset/.DS_Store": "hidden",
         "Dataset/notes.txt": "not a photograph N.jpg",
     }
+    # Some file systems know no names outside UTF-8.
+    with suppress(OSError):
+        open(os.fsencode(root / "Dataset") + b"/caf\xe9.jpg", "wb").close()
+        left_out[r"Dataset/caf\xe9.jpg"] = "not a photograph N.jpg"
+    ds = load_cells(root.parent, 8, 8)
+    photographs = [f"Dataset/{n}.jpg" for n in (2, 7, 8, 9, 10, 20, 21)]
+    assert ds.found["file"].tolist()[:8] == [*photographs, "Dataset/.DS_Store"]
+    out = ds.found[~ds.found["used"]]
+    assert dict(zip(out["file"], out["reason"], strict=True)) == left_out
     used = ds.found[ds.found["used"]].set_index("file")
     assert (used["reason"] == "").all()
     # All but number 21 are PNG inside.
@@ -138,27 +138,23 @@ def test_found_tells_every_file(root):
     assert ds.found.dtypes.astype(str).to_dict() == FOUND
 
 
-def test_provenance(root):
+def test_provenance_and_its_hash_of_images_and_labels(root):
+    def known():
+        return load_cells(root.parent, 8, 10).provenance
+
+    first = known()["sha256"]
     draw(root, 8, "1 1 12\n2 2 12\n")
-    known = load_cells(root.parent, 8, 10).provenance
-    assert (known["found"], known["used"], known["left_out"]) == (5, 4, 1)
-    assert (known["cells"], known["elliptocytes_left_out"]) == (5, 3)
-    assert (known["image_size"], known["crop"]) == (8, 10)
-    assert known["licence"] == "MIT" and "2012.01321" in known["citation"]
-    assert str(root.parent) not in repr(known)
-
-
-def test_provenance_hash_is_of_pictures_and_labels(root):
-    def content():
-        return load_cells(root.parent, 8, 8).provenance["sha256"]
-
-    first = content()
-    draw(root, 8, "1 1 12\n")
-    assert content() == first
+    told = known()
+    assert (told["found"], told["used"], told["left_out"]) == (5, 4, 1)
+    assert (told["cells"], told["elliptocytes_left_out"]) == (5, 3)
+    assert (told["image_size"], told["crop"]) == (8, 10)
+    assert told["licence"] == "MIT" and "2012.01321" in told["citation"]
+    assert str(root.parent) not in repr(told)
+    assert told["sha256"] == first
     (root / "Label/2.txt").write_text("20 10 3\n30 40 1\n")
-    relabelled = content()
+    relabelled = known()["sha256"]
     copy(root, 2, 10, "20 10 3\n30 40 1\n")
-    assert len({first, relabelled, content()}) == 3
+    assert len({first, relabelled, known()["sha256"]}) == 3
 
 
 @pytest.mark.parametrize(
@@ -179,26 +175,7 @@ def test_bad_labels(root, line, told):
         load_cells(root.parent, 8, 8)
 
 
-def test_a_label_file_may_begin_with_a_byte_order_mark(root):
-    before = load_cells(root.parent)
-    path = root / "Label/2.txt"
-    path.write_text("\ufeff" + path.read_text(), "utf-8")
-    after = load_cells(root.parent)
-    assert np.array_equal(before.labels, after.labels)
-
-
-def test_a_file_name_that_is_not_utf8_is_listed(root):
-    stray = os.fsencode(root / "Dataset") + b"/caf\xe9.jpg"
-    try:
-        open(stray, "wb").close()
-    except OSError:
-        pytest.skip("this file system knows no such names")
-    found = load_cells(root.parent).found.set_index("file")
-    reason = found.loc[r"Dataset/caf\xe9.jpg", "reason"]
-    assert reason == "not a photograph N.jpg"
-
-
-def test_half_a_pair(root):
+def test_half_a_pair_and_absent_folders(root):
     (root / "Label/10.txt").unlink()
     with pytest.raises(FileNotFoundError, match="no Label/10.txt"):
         load_cells(root.parent)
@@ -206,24 +183,19 @@ def test_half_a_pair(root):
     (root / "Dataset/2.jpg").unlink()
     with pytest.raises(FileNotFoundError, match="no Dataset/2.jpg"):
         load_cells(root.parent)
-
-
-def test_absent_folder(root):
-    with pytest.raises(FileNotFoundError, match="get Chula RBC-12 from"):
-        load_cells(root.parent / "gone")
     shutil.rmtree(root / "Label")
     with pytest.raises(FileNotFoundError, match="Label; get"):
         load_cells(root.parent)
-
-
-def test_no_cell_left(tmp_path):
-    draw(tmp_path / CHULA, 1, "1 1 12\n")
+    with pytest.raises(FileNotFoundError, match="get Chula RBC-12 from"):
+        load_cells(root.parent / "gone")
+    draw(root.parent / "other" / CHULA, 1, "1 1 12\n")
     with pytest.raises(ValueError, match="no cell of types 0 to 11"):
-        load_cells(tmp_path)
+        load_cells(root.parent / "other")
 
 
 def test_one_photograph_with_its_labels(root):
-    pixels = draw(root, 2, "20 10 3\n30 40 12\n")
+    # A label file may begin with a byte-order mark.
+    pixels = draw(root, 2, "\ufeff20 10 3\n30 40 12\n")
     image, cells = read_photograph(2, root.parent)
     assert np.array_equal(image, pixels) and image.dtype == np.uint8
     assert cells.to_dict("list") == {
@@ -241,7 +213,7 @@ def test_no_such_photograph(root):
         read_photograph(3, root.parent)
     with pytest.raises(FileNotFoundError, match="get Chula RBC-12 from"):
         read_photograph(2, root.parent / "gone")
-    (root / "Dataset/2.jpg").write_text("no picture")
+    (root / "Dataset/2.jpg").write_text("no image")
     with pytest.raises(ValueError, match="2.jpg cannot be used: unreadable"):
         read_photograph(2, root.parent)
     draw(root, 2, "1 2\n")
