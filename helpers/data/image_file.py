@@ -16,10 +16,7 @@ PIXEL_LIMIT = 50_000_000
 """Width × height above which a file is not decoded (an image bomb)."""
 
 FORMATS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
     ".png": "PNG",
     ".webp": "WEBP",
     ".bmp": "BMP",

@@ -36,19 +36,16 @@ from helpers.data.image_file import (
 )
 
 PARTS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 """Folder names (in any case) of a published split, and the set of each."""
 
+_DRAWN = ("drawn by helpers/data/synthetic/acne.py", "MIT")
 ORIGINS = {
-    "synthetic_acne": ("drawn by helpers/data/synthetic/acne.py", "MIT"),
-    "synthetic_acne_small": ("drawn by helpers/data/synthetic/acne.py", "MIT"),
+    "synthetic_acne": _DRAWN,
+    "synthetic_acne_small": _DRAWN,
     "acne5": (
         "universe.roboflow.com/acnescan/acne-scanner-2qfa0, "
         "Kaggle tiswan14/acne-dataset-image",

@@ -35,44 +35,32 @@ _AT = 40.0
 class Search:
     """How circles are sought. Lengths are in cell diameters.
 
-    clip_limit, tile: contrast limit and side of a tile of the adaptive
-    equalisation (CLAHE; Zuiderveld 1994, Graphics Gems IV); blur: standard
-    deviation of the smoothing before the edges, which the paper does not
-    mention and the Hough transform needs; edge: upper threshold of Canny's
-    edge detector, in grey levels; votes: share of a circle's edge pixels that
-    must point at one centre; apart: the smallest distance between two
-    centres; smallest, largest: bounds of the radius.
-
     Chosen on one half of the blocks of Chula RBC-12 (the even ones): see
-    notebook 07.
+    notebook 07. The paper does not mention the smoothing before the edges,
+    which the Hough transform needs.
     """
 
-    clip_limit: float = 2.0
-    tile: float = 2.0
-    blur: float = 0.06
-    edge: float = 60.0
-    votes: float = 0.1
-    apart: float = 0.6
-    smallest: float = 0.35
+    clip_limit: float = 2.0  # contrast limit of the adaptive equalisation
+    tile: float = 2.0  # side of its tiles (CLAHE; Zuiderveld 1994)
+    blur: float = 0.06  # standard deviation of the smoothing
+    edge: float = 60.0  # upper threshold of Canny's edges, in grey levels
+    votes: float = 0.1  # share of a circle's edge that must vote for a centre
+    apart: float = 0.6  # smallest distance between two centres
+    smallest: float = 0.35  # bounds of the radius
     largest: float = 0.65
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Every image between a photograph and its cells (Figs 5 to 7).
+    """Every image between a photograph and its cells (Figs 5 to 7)."""
 
-    photograph: (H, W, 3) uint8; ratio: the enlargement; enlarged: (h, w, 3)
-    uint8; grey, equalised: (h, w) uint8; circles: columns ``CIRCLE``, in
-    pixels of the enlarged image; side: of a padded cell.
-    """
-
-    photograph: np.ndarray
-    ratio: float
-    enlarged: np.ndarray
-    grey: np.ndarray
+    photograph: np.ndarray  # (H, W, 3) uint8
+    ratio: float  # the enlargement
+    enlarged: np.ndarray  # (h, w, 3) uint8
+    grey: np.ndarray  # (h, w) uint8, like equalised
     equalised: np.ndarray
-    circles: pd.DataFrame
-    side: int
+    circles: pd.DataFrame  # columns CIRCLE, in pixels of the enlarged image
+    side: int  # of a padded cell
 
     @property
     def found(self) -> pd.DataFrame:
