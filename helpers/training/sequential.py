@@ -167,6 +167,7 @@ def train_one_by_one(
             "batches": batches.rows,
             "weights": batches.weights,
             "scored": [run.val, run.test if test_curves else []],
+            "first_epoch": method.late_epoch(recipe.epochs),
             "seed": run.seed,
             "loss": batches.loss.get_config(),
             "network": identity and identity(run.seed),
