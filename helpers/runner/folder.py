@@ -73,17 +73,14 @@ class RunFolder:
                 self.settings = self.settings if alone else state["settings"]
             self.settings.update(settings)
             self._save()
-            self._clear()
+            shutil.rmtree(self.path / ".staging", ignore_errors=True)
             yield
         finally:
-            self._clear()
+            shutil.rmtree(self.path / ".staging", ignore_errors=True)
             lock.release()
 
     def _refuse(self, reason: str) -> NoReturn:
         raise Refused(f"{self.path} {reason} choose another --run-dir")
-
-    def _clear(self) -> None:
-        shutil.rmtree(self.path / ".staging", ignore_errors=True)
 
     def _save(self) -> None:
         state = {"settings": self.settings, "done": self.records}
@@ -115,9 +112,12 @@ class RunFolder:
 
     def _needed(self, notebook: Notebook) -> set[str]:
         """The result tables of the notebooks that one needs."""
-        records = [self.record(need.name) for need in notebook.needs]
-        files = {file for r in records for file in r.get("files", [])}
-        return {file for file in files if file.startswith("results/")}
+        return {
+            file
+            for need in notebook.needs
+            for file in self.record(need.name).get("files", [])
+            if file.startswith("results/")
+        }
 
     def publish(self, notebook: Notebook, staged: Path, made_of: dict) -> None:
         """Record a finished notebook's files and move them to their places.
@@ -125,11 +125,9 @@ class RunFolder:
         In this order a runner that is killed between two moves leaves none
         that the next one would not find and remove.
         """
+        there = [p for f in PUBLISHED for p in sorted((staged / f).rglob("*"))]
         files = [
-            path.relative_to(staged).as_posix()
-            for folder in PUBLISHED
-            for path in sorted((staged / folder).rglob("*"))
-            if path.is_file()
+            p.relative_to(staged).as_posix() for p in there if p.is_file()
         ]
         shown = self._needed(notebook)
         files = [file for file in files if file not in shown]

@@ -209,11 +209,14 @@ def test_a_file_that_is_no_yaml_is_refused(places):
         ("--publish", "name a study with --study"),
         ("--study rbc_detection --only 07", "a study says itself which"),
         ("--study rbc_detection --in-place", "it goes with --only alone"),
+        ("--in-place --profile full", "it goes with --only alone"),
+        ("--only 99", "no notebook ['99']"),
+        ("--resume", "no run with the profile quick"),
     ],
 )
-def test_command_line_refuses(capsys, arguments, message):
+def test_command_line_refuses(capsys, tmp_path, arguments, message):
     try:
-        assert main(arguments.split()) == 2
+        assert main(arguments.split(), runs_dir=tmp_path) == 2
     except SystemExit as stop:  # argparse's own refusals
         assert stop.code == 2
     assert message in capsys.readouterr().err
