@@ -6,7 +6,6 @@
 from helpers.data.audit import (
     audit_report,
     duplicates,
-    left_out,
     near_duplicates,
     thumbnails,
     used_files,

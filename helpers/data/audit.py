@@ -54,12 +54,6 @@ def used_files(ds: ImageDataset) -> pd.DataFrame:
     return used
 
 
-def left_out(ds: ImageDataset) -> pd.DataFrame:
-    """List every file that was found and not used: file, class, reason."""
-    rows = ds.found[~ds.found["used"]]
-    return rows[["file", "class", "reason"]].reset_index(drop=True)
-
-
 def duplicates(ds: ImageDataset) -> pd.DataFrame:
     """List the used files that are the same to the byte as another one.
 

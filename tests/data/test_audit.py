@@ -66,10 +66,8 @@ def test_found_is_used_plus_left_out(folder):
         "unreadable",
         "broken link",
     }
-    ds = load_folder(folder, image_size=16)
-    listed = audit.left_out(ds)
-    assert len(listed) == 5
-    row = listed.set_index("file").loc["test/b/y.jpg"]
+    found = load_folder(folder, image_size=16).found
+    row = found.set_index("file").loc["test/b/y.jpg"]
     assert (row["class"], row["reason"]) == ("b", "unreadable")
 
 
