@@ -87,7 +87,7 @@ def ldam(labels, cosines, counts, max_margin, scale):
     return cross_entropy(labels, scale * moved)
 
 
-def balancing_weights(labels, logits, kind, cap):
+def balancing_weights(labels, logits, kind, cap=np.inf):
     """Huang et al. (2019), of a batch: one class after another, in words.
 
     kind: "counts" gives the classes equal sums of weights, "totals" equal

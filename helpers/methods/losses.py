@@ -264,11 +264,9 @@ class LDAM(CrossEntropy):
     and (13), arXiv:1906.07413; max_margin and scale as in their code.
 
     A margin means something only where logits have a known size.  So LDAM
-    needs a *cosine classifier*: normalised features times normalised weights,
-    no bias, times a scale of about 30, which the trainers give it.  Logits
-    here already carry that scale, so that softmax gives the network's
-    probabilities; the margins are scaled with it.  On the logits of an
-    ordinary Dense layer, margins of up to 15 are of no known meaning.
+    needs a *cosine classifier*, which the trainers give it: normalised
+    features times normalised weights, no bias, times ``scale``.  Logits here
+    already carry that scale, and the margins are scaled with it.
 
     counts : int (C,) or (..., 1, C), samples a class in training; max_margin :
     float, in cosines; scale : float, the cosine classifier's own.  For logits
@@ -298,12 +296,9 @@ class _BalancedInBatch(CrossEntropy):
     Huang, Song and Lu, *CAAI Transactions on Intelligent Systems* 14(5):
     953-958, 2019, doi:10.11992/tis.201808004, adjust the weights of a batch's
     samples by the labels in the batch, so that the total loss of every class
-    in it is balanced.  Their abstract gives no formula; the two subclasses
-    are the two readings of it.
-
-    The batch is the *last* axis of the labels (..., N), each balanced by
-    itself.  Sample weights multiply the balanced losses afterwards and may
-    undo the balance: class weights on top are best left out.
+    in it is balanced.  Their abstract gives no formula; the subclasses are two
+    readings of it.  The batch is the *last* axis of the labels (..., N).
+    Sample weights multiply the balanced losses and may undo the balance.
     """
 
     cap = 1e30  # A weight; float32 ends at 3e38.

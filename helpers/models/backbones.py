@@ -180,20 +180,13 @@ def preprocessed(images, name: str, weights: str, preprocessing: str):
 
 
 def trainable(name: str, weights: str = "imagenet"):
-    """A way to build networks for `helpers.training.train_one_by_one`.
+    """A way to build networks that are trained as a whole, see `backbone`.
 
-    All of it is trained.  BatchNorm's moving averages keep 0.9 of themselves
-    a step, as in the CEFL paper's framework; Keras' own number is 0.99.
-    Keras has no ResNet-18 and ResNet-34: `models.resnet` has these, untrained.
-
-    name, weights : see `backbone`, also for the errors (of weights: when a
-        network is built)
-
-    Returns
-    -------
-    A function from (classes, (side, side, 3), seed) to a model from images
-    (N, side, side, 3), 0-255, RGB, to logits (N, classes), float32; ``seed``
-    draws the last layer, and all of it where weights are random.
+    BatchNorm's moving averages keep 0.9 of themselves a step, as in the CEFL
+    paper's framework; Keras' own number is 0.99.  Returns a function from
+    (classes, (side, side, 3), seed) to a model from images (N, side, side, 3),
+    0-255, RGB, to logits (N, classes), float32; ``seed`` draws the last layer,
+    and all of it where weights are random.
     """
     _entry(name)
 
@@ -230,23 +223,21 @@ def costs(
         backbone(name, "random", image_size, pooled=False) for name in names
     ]
     seconds = np.empty((rounds + 1, len(networks)))
-    for times in seconds:
-        for place, network in enumerate(networks):
-            start = time.perf_counter()
-            network.predict_on_batch(images)
-            times[place] = (time.perf_counter() - start) / batch_size
-    rows = [
-        {
-            "features": network.output_shape[-1],
-            "maps": network.output_shape[1],
-            "parameters": network.count_params(),
-            "MB": 4e-6 * network.count_params(),
-            "seconds an image": times.min(),
-            "slowest": times.max(),
-        }  # the first round, in which networks are traced, does not count
-        for network, times in zip(networks, seconds[1:].T, strict=True)
-    ]
-    return pd.DataFrame(rows, index=pd.Index(names, name="network"))
+    for place in np.ndindex(seconds.shape):
+        start = time.perf_counter()
+        networks[place[1]].predict_on_batch(images)
+        seconds[place] = (time.perf_counter() - start) / batch_size
+    seconds = seconds[1:]  # the first round traces the networks
+    parameters = np.array([network.count_params() for network in networks])
+    columns = {
+        "features": [network.output_shape[-1] for network in networks],
+        "maps": [network.output_shape[1] for network in networks],
+        "parameters": parameters,
+        "MB": 4e-6 * parameters,
+        "seconds an image": seconds.min(axis=0),
+        "slowest": seconds.max(axis=0),
+    }
+    return pd.DataFrame(columns, index=pd.Index(names, name="network"))
 
 
 def weights_identity(name: str, weights: str, seed: int = 0) -> str:

@@ -27,30 +27,24 @@ def resnet18_cifar(
     CIFAR today; 11,173,962 trainable parameters for 10 classes.  (He et al.'s
     own networks for CIFAR, section 4.2, are narrower.)
     """
-    name, pixels = "resnet18_cifar", CIFAR_PIXELS
-    return residual_network(
-        name, n_classes, image_shape, STAGES_18, pixels, seed=seed
-    )
+    how = (STAGES_18, CIFAR_PIXELS, False, seed)
+    return residual_network("resnet18_cifar", n_classes, image_shape, *how)
 
 
 def resnet18(
     n_classes: int, image_shape: tuple = (224, 224, 3), seed: int = 0
 ) -> keras.Model:
     """ResNet-18 of He et al., Table 1: 11,689,512 for 1000 classes."""
-    name, pixels = "resnet18", IMAGENET_PIXELS
-    return residual_network(
-        name, n_classes, image_shape, STAGES_18, pixels, True, seed
-    )
+    how = (STAGES_18, IMAGENET_PIXELS, True, seed)
+    return residual_network("resnet18", n_classes, image_shape, *how)
 
 
 def resnet34(
     n_classes: int, image_shape: tuple = (224, 224, 3), seed: int = 0
 ) -> keras.Model:
     """ResNet-34 of He et al., Table 1: 21,797,672 for 1000 classes."""
-    name, pixels = "resnet34", IMAGENET_PIXELS
-    return residual_network(
-        name, n_classes, image_shape, STAGES_34, pixels, True, seed
-    )
+    how = (STAGES_34, IMAGENET_PIXELS, True, seed)
+    return residual_network("resnet34", n_classes, image_shape, *how)
 
 
 def small_resnet(

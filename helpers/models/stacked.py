@@ -42,16 +42,17 @@ def stack(
     copies = (len(networks), len(cosine))
 
     def converted(layer):
-        if type(layer) is layers.Dense:
+        kind = type(layer)
+        if kind is layers.Dense:
             return _Dense(layer, copies, cosine)
-        if type(layer) in _STACKED:
-            return _STACKED[type(layer)](layer, copies)
-        if type(layer) in _UNCHANGED:
-            return type(layer).from_config(layer.get_config())
+        if kind in _STACKED:
+            return _STACKED[kind](layer, copies)
+        if kind in _UNCHANGED:
+            return kind.from_config(layer.get_config())
+        known = [x.__name__ for x in (*_STACKED, *_UNCHANGED, layers.Dense)]
         raise ValueError(
-            f"networks: {type(layer).__name__} {layer.name!r} cannot be "
-            f"stacked; only {[x.__name__ for x in (*_STACKED, *_UNCHANGED)]} "
-            "and a Dense layer can"
+            f"networks: {kind.__name__} {layer.name!r} cannot be stacked; "
+            f"only {known} can"
         )
 
     seen = 1 if shared else copies[1]

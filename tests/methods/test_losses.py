@@ -37,7 +37,6 @@ COUNTS = np.array([500, 40, 7, 90, 1])
 WEIGHTS = np.array([0.5, 2.0, 1.0, 3.0, 0.1])
 EFFECTIVE = reference.effective_number_weights(COUNTS, 0.999)
 CAP = 1.5
-NO_CAP = np.inf
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,8 @@ def balance(loss, *kind):
 
 
 BALANCES = {
-    "counts": balance(LabelCountBalance(), "counts", NO_CAP),
-    "totals": balance(LossTotalBalance(), "totals", NO_CAP),
+    "counts": balance(LabelCountBalance(), "counts"),
+    "totals": balance(LossTotalBalance(), "totals"),
     "totals, capped": balance(LossTotalBalance(CAP), "totals", CAP),
 }
 PAIRS = BALANCES | {
@@ -178,11 +177,6 @@ def gradient(loss, labels, predictions):
         tape.watch(x)
         total = tf.reduce_sum(loss.call(labels, x))
     return tape.gradient(total, x).numpy()
-
-
-def cross_entropy_gradient(labels, logits):
-    p = reference.softmax(logits.astype("float64"))
-    return p - np.eye(CLASSES)[labels]
 
 
 def sums(labels, values):
@@ -561,15 +555,6 @@ def test_cross_entropy_is_sklearns_log_loss(batch):
     )
 
 
-def test_weighted_divides_by_the_batch_size_not_by_the_weights(batch):
-    labels, logits = batch
-    weights = balanced_weights(np.bincount(labels, minlength=5))
-    plain = reference.cross_entropy(labels, logits.astype("float64"))
-    expected = (weights[labels] * plain).sum() / len(labels)
-    result = value(WeightedCrossEntropy(weights), labels, logits)
-    assert result == pytest.approx(expected, rel=1e-6)
-
-
 def test_weighted_trains_like_keras_class_weight(batch):
     labels, logits = batch
     options = {"rate": 0.1, "batch_size": len(labels)}
@@ -607,19 +592,6 @@ def test_focal_is_keras_own_where_that_does_not_clip(batch, alpha):
     )
 
 
-def test_one_alpha_only_rescales_and_one_a_class_does_not(batch):
-    labels, logits = batch
-    whole = gradient(Focal(2), labels, logits)
-    np.testing.assert_allclose(
-        gradient(Focal(2, 0.75), labels, logits), 0.75 * whole, rtol=1e-6
-    )
-    np.testing.assert_allclose(
-        gradient(Focal(2, WEIGHTS), labels, logits),
-        WEIGHTS[labels][:, None] * whole,
-        rtol=1e-5,
-    )
-
-
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -649,10 +621,6 @@ def test_special_cases_are_another_loss(one, other):
 )
 def test_hard_samples_see_cross_entropy(made, power, p, close, gamma):
     """p -> 0: the factor is 1 - gamma p^2 and 1 - gamma p^3."""
-    label, logits = np.array([0]), odds_of(3e-4).astype("float64")
-    exact = FOCUSED[made](label, logits, gamma)
-    exact = exact / reference.cross_entropy(label, logits)
-    assert (1 - exact[0]) / 3e-4**power == pytest.approx(gamma, rel=2e-3)
     assert 1 - factor(made(gamma), odds_of(p)) == pytest.approx(
         gamma * p**power, rel=close
     )
@@ -687,16 +655,6 @@ def test_ldam_asks_a_margin_of_the_rare_class():
     assert values(loss, [0], 30 * cosines) < values(loss, [4], 30 * cosines)
 
 
-def test_counts_give_every_present_class_the_same_weight():
-    plain = reference.cross_entropy(FEW, FEW_LOGITS.astype("float64"))
-    weights = values(LabelCountBalance(), FEW, FEW_LOGITS) / plain
-    assert weights.sum() == pytest.approx(len(FEW), rel=1e-6)
-    share = len(FEW) / 4
-    assert sums(FEW, weights) == pytest.approx(
-        [share, share, share, 0, share], rel=1e-5
-    )
-
-
 def test_counts_of_the_whole_training_set_are_equation_1():
     labels = np.where(FEW == 4, 3, FEW)
     labels[:2] = 4
@@ -707,18 +665,6 @@ def test_counts_of_the_whole_training_set_are_equation_1():
         rtol=1e-5,
     )
     assert weights.max() > 2
-
-
-def test_totals_give_every_present_class_the_same_loss_and_keep_the_sum():
-    plain = values(CrossEntropy(), FEW, FEW_LOGITS)
-    balanced = values(LossTotalBalance(), FEW, FEW_LOGITS)
-    assert balanced.sum() == pytest.approx(plain.sum(), rel=1e-6)
-    share = plain.sum() / 4
-    assert sums(FEW, balanced) == pytest.approx(
-        [share, share, share, 0, share], rel=1e-5
-    )
-    # It was not so before.
-    assert sums(FEW, plain).max() > 2 * share
 
 
 def test_gradient_of_totals_is_that_of_the_sum_of_logarithms():
@@ -761,47 +707,17 @@ def test_a_class_learnt_ever_better_keeps_its_share(margin):
     assert slope == pytest.approx(-4 * CAP * np.exp(-float(margin)), rel=0.05)
 
 
-@pytest.mark.parametrize("cap", [0.1, 1, CAP, 10, 1e6])
-def test_a_capped_class_contributes_less(cap):
-    logits = FEW_LOGITS.copy()
-    logits[-1, 4] += 8  # the one sample of class 4 is learnt
-    plain = sums(FEW, values(CrossEntropy(), FEW, logits))
-    capped = sums(FEW, values(LossTotalBalance(cap), FEW, logits))
-    equal = plain.sum() / 4
-    assert capped == pytest.approx(np.minimum(equal, cap * plain), rel=1e-4)
-    assert capped.sum() <= plain.sum() * (1 + 1e-6)
-    if cap == 1e6:
-        assert capped.sum() == pytest.approx(plain.sum(), rel=1e-5)
-
-
 @every_balance
 @pytest.mark.parametrize("labels", [[2] * len(FEW), [2]])
 def test_a_batch_of_one_class_is_left_as_it_is(pair, labels):
     logits = FEW_LOGITS[: len(labels)]
-    np.testing.assert_allclose(
-        values(pair.loss, labels, logits),
-        values(CrossEntropy(), labels, logits),
-        rtol=1e-5,
-    )
-    np.testing.assert_allclose(
-        gradient(pair.loss, labels, logits),
-        cross_entropy_gradient(np.array(labels), logits),
-        rtol=1e-4,
-        atol=1e-6,
-    )
-
-
-@every_balance
-def test_an_absent_class_has_the_gradient_of_softmax_alone(pair):
-    """Its column of the gradient is the weighted p: it is pushed down."""
-    exact = FEW_LOGITS.astype("float64")
-    weights = pair.weights(FEW, exact)
-    np.testing.assert_allclose(
-        gradient(pair.loss, FEW, FEW_LOGITS)[:, 3],
-        weights * reference.softmax(exact)[:, 3],
-        rtol=1e-4,
-    )
-    assert weights.min() > 0
+    for of in (values, gradient):
+        np.testing.assert_allclose(
+            of(pair.loss, labels, logits),
+            of(CrossEntropy(), labels, logits),
+            rtol=1e-4,
+            atol=1e-6,
+        )
 
 
 @pytest.mark.parametrize("cap", [None, CAP])
@@ -824,31 +740,6 @@ def test_a_batch_without_loss(pair):
     logits = 1e4 * np.eye(CLASSES, dtype="float32")[FEW]
     assert not values(pair.loss, FEW, logits).any()
     assert not gradient(pair.loss, FEW, logits).any()
-
-
-@every_balance
-def test_batches_are_balanced_apart(pair):
-    labels = np.stack([FEW, FEW[::-1] % 3])
-    logits = np.stack([FEW_LOGITS, -FEW_LOGITS])
-    joined = values(pair.loss, labels.ravel(), logits.reshape(-1, CLASSES))
-    apart = values(pair.loss, labels, logits).ravel()
-    assert not np.allclose(apart, joined, rtol=0.01)
-
-
-@every_balance
-def test_balance_in_keras_with_a_shorter_last_batch(pair):
-    """Two steps of gradient descent, the same as by hand."""
-    options = {"rate": 0.1, "batch_size": 16, "shuffle": False}
-    trained, _ = fitted(pair.loss, FEW_LOGITS, FEW, **options)
-    kernel, bias = np.ones((CLASSES, CLASSES)), np.zeros(CLASSES)
-    for rows in (slice(16), slice(16, 24)):
-        x, y = FEW_LOGITS[rows].astype("float64"), FEW[rows]
-        z = x @ kernel + bias
-        slopes = pair.weights(y, z)[:, None] * cross_entropy_gradient(y, z)
-        slopes = slopes / len(y)
-        kernel, bias = kernel - 0.1 * x.T @ slopes, bias - 0.1 * slopes.sum(0)
-    for ours, by_hand in zip(trained, (kernel, bias), strict=True):
-        np.testing.assert_allclose(ours, by_hand, rtol=1e-4, atol=1e-6)
 
 
 def test_all_of_this_holds_on_jax():
