@@ -19,7 +19,7 @@ import pandas as pd
 import pooch
 from keras import layers
 
-from helpers.models.efficientnet_lite import efficientnet_lite
+from helpers.models.efficientnet_lite import REPEATS, efficientnet_lite
 from helpers.models.layers import set_batch_normalization_momentum
 from helpers.models.weights import PACKAGED, read_arrays
 
@@ -27,9 +27,8 @@ PREPROCESSING = ("keras", "divide_by_255", "none")
 
 
 class Backbone(NamedTuple):
-    """How a network is built, and where its stages end.
+    """What is known of a network.
 
-    builder : in `keras.applications`; None for EfficientNet-Lite
     mode : of Keras' ``preprocess_input``: "caffe" (blue, green, red, 0-255
         without their means) or "torch" (0-1, without the mean, over the
         standard deviation, a channel each); None: the network scales itself
@@ -37,7 +36,6 @@ class Backbone(NamedTuple):
     depths : the last layer of each of its last four stages, by stage
     """
 
-    builder: str | None
     mode: str | None
     top_1: float
     depths: dict[str, str]
@@ -50,29 +48,18 @@ def _ends(pattern, first, *ends):
 
 _B0_ENDS = _ends("block{}{}", 4, "c_add", "c_add", "d_add", "a_project_bn")
 _LITE1_ENDS = _ends("block{}{}", 4, "d_add", "d_add", "e_add", "a_project_bn")
-_RESNET = "conv{}_block{}_out"
+_RESNET, _DENSENET = "conv{}_block{}_out", "conv{}_block{}_concat"
 BACKBONES = {
-    "VGG16": Backbone(
-        "VGG16", "caffe", 71.6, _ends("block{}_pool", 2, *range(4))
-    ),
-    "ResNet-50": Backbone(
-        "ResNet50", "caffe", 74.9, _ends(_RESNET, 2, 3, 4, 6, 3)
-    ),
-    "ResNet-101": Backbone(
-        "ResNet101", "caffe", 76.4, _ends(_RESNET, 2, 3, 4, 23, 3)
-    ),
+    "VGG16": Backbone("caffe", 71.6, _ends("block{}_pool", 2, *range(4))),
+    "ResNet-50": Backbone("caffe", 74.9, _ends(_RESNET, 2, 3, 4, 6, 3)),
+    "ResNet-101": Backbone("caffe", 76.4, _ends(_RESNET, 2, 3, 4, 23, 3)),
     "DenseNet-121": Backbone(
-        "DenseNet121",
-        "torch",
-        75.0,
-        _ends("conv{}_block{}_concat", 2, 6, 12, 24, 16),
+        "torch", 75.0, _ends(_DENSENET, 2, 6, 12, 24, 16)
     ),
-    "EfficientNetB0": Backbone("EfficientNetB0", None, 77.1, _B0_ENDS),
-    "EfficientNetB1": Backbone(
-        "EfficientNetB1", None, 79.1, _ends("block{}{}_add", 4, *"ddeb")
-    ),
-    "EfficientNet-Lite0": Backbone(None, None, 75.1, _B0_ENDS),
-    "EfficientNet-Lite1": Backbone(None, None, 76.7, _LITE1_ENDS),
+    "EfficientNetB0": Backbone(None, 77.1, _B0_ENDS),
+    "EfficientNetB1": Backbone(None, 79.1, _ends("block{}{}_add", 4, *"ddeb")),
+    "EfficientNet-Lite0": Backbone(None, 75.1, _B0_ENDS),
+    "EfficientNet-Lite1": Backbone(None, 76.7, _LITE1_ENDS),
 }
 
 # What keras.applications takes off: B, G, R, 0-255; and R, G, B, 0-1.
@@ -292,10 +279,10 @@ def base_network(
 
 def _built(name, weights, image_shape):
     weights = None if weights == "random" else weights
-    if BACKBONES[name].builder is None:
+    if name in REPEATS:
         return efficientnet_lite(name, weights, image_shape)
     packaged = weights and PACKAGED.get(name)
-    network = getattr(keras.applications, BACKBONES[name].builder)(
+    network = getattr(keras.applications, name.replace("-", ""))(
         include_top=False,
         weights=None if packaged else weights,
         input_shape=image_shape,
@@ -318,7 +305,7 @@ def _from_file(name, path, image_shape):
             f"{path.name} does not hold the weights of {name} without top: "
             f"{error}"
         ) from error
-    if (BACKBONES[name].builder or "").startswith("Efficient"):
+    if name.startswith("EfficientNetB"):
         _divide_by_root_of_std(network, path)
     return network
 

@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 from collections import OrderedDict
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -17,31 +18,22 @@ from helpers.models.weights import (
 )
 
 
-class FloatStorage:
-    """Stand-ins, so that PyTorch's names are written without PyTorch."""
+def named(module, name):
+    """A stand-in, so that PyTorch's names are written without PyTorch."""
+    return type(name, (), {"__module__": module})
 
 
-class LongStorage:
-    pass
+REBUILD = named("torch._utils", "_rebuild_tensor_v2")
+KINDS = {
+    "f4": named("torch", "FloatStorage"),
+    "i8": named("torch", "LongStorage"),
+    "f8": named("torch", "DoubleStorage"),
+}
 
 
-class DoubleStorage:
-    pass
-
-
-class _rebuild_tensor_v2:
-    pass
-
-
-for _kind in (FloatStorage, LongStorage, DoubleStorage):
-    _kind.__module__ = "torch"
-_rebuild_tensor_v2.__module__ = "torch._utils"
-KINDS = {"f4": FloatStorage, "i8": LongStorage, "f8": DoubleStorage}
-
-
-class Storage:
-    def __init__(self, key, array):
-        self.key, self.array = key, array
+class Storage(NamedTuple):
+    key: str
+    array: np.ndarray
 
 
 class Tensor:
@@ -49,7 +41,7 @@ class Tensor:
         self.arguments = (storage, offset, shape, strides, False, None)
 
     def __reduce__(self):
-        return _rebuild_tensor_v2, self.arguments
+        return REBUILD, self.arguments
 
 
 class Writer(pickle._Pickler):
@@ -137,29 +129,21 @@ def test_a_changed_byte_is_refused_or_changes_a_value(written):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("tensor", "storages", "count", "message"),
     [
-        (legacy(STATE, [KERNEL, STEPS], count=3), "a storage is cut short"),
-        (
-            legacy({"a": Tensor(KERNEL, 8, (2, 3), (3, 1))}, [KERNEL]),
-            "beyond its storage",
-        ),
-        (
-            legacy({"a": Tensor(KERNEL, 5, (2,), (-1,))}, [KERNEL]),
-            "beyond its storage",
-        ),
-        (
-            legacy(
-                {"a": Tensor(Storage("1", np.zeros(2)), 0, (2,), (1,))}, []
-            ),
-            "DoubleStorage, which is refused",
-        ),
+        (STATE, [KERNEL, STEPS], 3, "a storage is cut short"),
+        ((KERNEL, 8, (2, 3), (3, 1)), [KERNEL], None, "beyond its storage"),
+        ((KERNEL, 5, (2,), (-1,)), [KERNEL], None, "beyond its storage"),
+        ((DOUBLE, 0, (2,), (1,)), [], None, "DoubleStorage, which is refused"),
     ],
     ids=["count", "offset", "stride", "type"],
 )
-def test_a_storage_that_does_not_fit_is_refused(written, content, message):
+def test_a_storage_that_does_not_fit_is_refused(
+    written, tensor, storages, count, message
+):
+    state = tensor if tensor is STATE else {"a": Tensor(*tensor)}
     with pytest.raises(ValueError, match=f"net.pth: .*{message}"):
-        read_state_dict(written(content))
+        read_state_dict(written(legacy(state, storages, count)))
 
 
 class Command:
