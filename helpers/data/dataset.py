@@ -41,7 +41,9 @@ def found_table(rows: dict | list[dict]) -> pd.DataFrame:
     if isinstance(rows, dict):
         return pd.DataFrame(_UNKNOWN | rows).astype(FOUND)
     rows = [_UNKNOWN | row for row in rows]
-    return pd.DataFrame(rows, columns=list(FOUND)).astype(FOUND)
+    # As objects: a hash beside an unknown one would be rounded to a float.
+    table = pd.DataFrame(rows, columns=list(FOUND), dtype=object)
+    return table.astype(FOUND)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.data.dataset import ImageDataset, from_arrays
+from helpers.data.dataset import ImageDataset, found_table, from_arrays
 
 
 @pytest.fixture
@@ -76,3 +76,8 @@ def test_arrays_with_a_published_split():
     assert ds.provenance["origin"] == "x"
     relabelled = from_arrays("toy", images, [1, 0, 0, 1], ("a", "b"))
     assert relabelled.provenance["sha256"] != ds.provenance["sha256"]
+
+
+def test_a_hash_beside_an_unknown_one_keeps_all_its_bits():
+    table = found_table([{"phash": np.uint64(2**63 + 1)}, {"file": "bad.jpg"}])
+    assert table["phash"].tolist() == [2**63 + 1, pd.NA]
