@@ -20,7 +20,6 @@ from keras import ops
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from helpers import evaluation, models
 from helpers.imbalance import splits
@@ -31,7 +30,6 @@ from helpers.training.sequential import (
     Job,
     Program,
     predicted_logits,
-    two_at_a_time,
 )
 
 Network = tuple[str, str]
@@ -123,40 +121,29 @@ def frozen_rows(
     all seeds); and the grades of the test set of each, int (S, T), by name,
     such as "VGG16, average, 0.001".
     """
-    n_classes = int(labels.max()) + 1
-    # One after another, as random weights come from Keras' global seed.
-    maps = {
-        network: _maps(network, images, split.train, preprocessing)
-        for network in chosen
-    }
-
-    def head(shape, pooling, seed):
-        return models.head_on_maps(n_classes, shape, seed, pooling)
-
-    def trained(network):
-        """What was trained on a network, each with its outcome."""
-        outcomes, own = {}, maps.pop(network)
+    n_classes, outcomes = int(labels.max()) + 1, {}
+    for network in chosen:
+        maps = _maps(network, images, split.train, preprocessing)
         for pooling in poolings:
-            given = {"keras": own["keras"]}
+            given = {"keras": maps["keras"]}
             if pooling == "average":  # of one place, on which a head is cheap
                 given = {
-                    k: x.mean((1, 2), keepdims=True) for k, x in own.items()
+                    name: x.mean(axis=(1, 2), keepdims=True)
+                    for name, x in maps.items()
                 }
             shape = given["keras"].shape[1:]
-            program = Program(partial(head, shape, pooling))
+            program = Program(
+                partial(models.head_on_maps, n_classes, shape, pooling=pooling)
+            )
             for name, x in given.items():
                 for rate in RATES if name == "keras" else RATES[1:]:
                     jobs = [Job(replace(split, seed=s), rate) for s in seeds]
-                    fitted = program.train(x, labels, jobs, epochs, 32, False)
-                    outcomes[*network, name, pooling, rate] = (
-                        fitted.logits,
-                        {"seconds": fitted.seconds},
+                    fitted = program.train(
+                        x, labels, jobs, epochs, flips=False
                     )
-        return outcomes
-
-    outcomes = {}
-    for own in two_at_a_time(trained, chosen):
-        outcomes |= own
+                    facts = {"seconds": fitted.seconds}
+                    key = (*network, name, pooling, rate)
+                    outcomes[key] = fitted.logits, facts
     return _rows(outcomes, images, labels, split, groups, epochs)
 
 
@@ -339,9 +326,9 @@ def _probed(features, labels, runs, metric) -> np.ndarray:
     """Predicted classes of all images, int (S, N), a row a reshuffle."""
     # An untrained network's features are of the order of 1e-6.
     features, n_classes = features.astype(np.float64), labels.max() + 1
-
-    def predict(run):
-        best = -np.inf, None
+    pooled = {run.seed: np.empty(len(labels), np.int64) for run in runs}
+    for run in runs:
+        best = -np.inf
         for penalty in PENALTIES:
             strength = 1 / (penalty * len(run.train))
             model = make_pipeline(
@@ -352,16 +339,9 @@ def _probed(features, labels, runs, metric) -> np.ndarray:
             score = metric(
                 evaluation.confusion_matrix(labels[run.val], chosen, n_classes)
             )
-            if score > best[0]:
-                best = score, model.predict(features[run.test])
-        return best[1]
-
-    # More threads than cores would wait for each other most of the time.
-    with threadpool_limits(1):
-        each = two_at_a_time(predict, runs)
-    pooled = {run.seed: np.empty(len(labels), np.int64) for run in runs}
-    for run, found in zip(runs, each, strict=True):
-        pooled[run.seed][run.test] = found
+            if score > best:
+                best = score
+                pooled[run.seed][run.test] = model.predict(features[run.test])
     return np.stack([*pooled.values()])
 
 
