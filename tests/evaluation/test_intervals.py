@@ -278,7 +278,7 @@ def test_clear_is_stricter_than_one_interval(monkeypatch):
     for study in range(studies):
         rng = np.random.default_rng(study)
         hits = {m: rng.random((1, len(LABELS))) < 0.8 for m in range(21)}
-        table = differences(LABELS, hits, 0, seed=study)
+        table = differences(LABELS, hits, 0, n_boot=500, seed=study)
         single += ((table["low"] > 0) | (table["high"] < 0)).any()
         clear += table["clear"].any()
     # About a third of the studies, and about a twentieth of them.
