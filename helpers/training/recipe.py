@@ -156,11 +156,6 @@ class Recipe:
         settings = {**method.settings, "late_from": share}
         return replace(method, late_from=share, settings=settings)
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """Learning rate of an epoch, counted from 0."""
-        passed = sum(epoch >= drop for drop in self.drops)
-        return self.learning_rate / 10**passed
-
     def new_optimizer(self, steps: int) -> keras.optimizers.Optimizer:
         """The optimizer with its schedule, ``steps`` batches an epoch.
 
@@ -171,7 +166,10 @@ class Recipe:
         if self.drops:
             schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
                 [drop * steps - 1 for drop in self.drops],
-                [self.learning_rate_at(epoch) for epoch in (0, *self.drops)],
+                [
+                    self.learning_rate / 10**k
+                    for k in range(len(self.drops) + 1)
+                ],
             )
         if self.optimizer == "adam":
             return keras.optimizers.Adam(schedule, self.momentum)

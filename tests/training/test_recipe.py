@@ -82,50 +82,56 @@ def test_optimiser_is_serialisable_and_checks_its_numbers():
         CoupledSGD(0.1, 0.9, l2=-1.0)
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "epochs", "batch", "rates"),
-    [
-        ("cifar", 32, 100, 128, {0: 0.05, 60: 0.005, 80: 0.0005}),
-        ("crops", 224, 60, 64, {0: 0.01, 30: 0.001, 50: 0.0001}),
-        ("mushrooms", 224, 100, 64, {0: 0.01, 60: 0.001, 80: 0.0001}),
-    ],
-)
-def test_recipes_are_the_papers(name, size, epochs, batch, rates):
-    recipe = RECIPES[name]
-    assert (recipe.image_size, recipe.epochs) == (size, epochs)
-    assert recipe.batch_size == batch
-    assert (recipe.momentum, recipe.l2) == (0.9, 1e-4)
-    expected, rate = [], None
-    for epoch in range(epochs):
-        rate = rates.get(epoch, rate)
-        expected.append(rate)
-    assert [
-        recipe.learning_rate_at(e) for e in range(epochs)
-    ] == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_the_optimisers_schedule_is_the_rate_of_the_epoch(name):
-    recipe, steps = RECIPES[name], 7
+def learning_rates(recipe, steps):
+    """Of every step, as the optimizer has it."""
     optimizer = recipe.new_optimizer(steps)
-    rates = []
+    found = []
     for step in range(recipe.epochs * steps):
         optimizer.iterations.assign(step)
-        rates.append(float(optimizer.learning_rate))
-    expected = [recipe.learning_rate_at(e) for e in range(recipe.epochs)]
-    assert rates == pytest.approx(np.repeat(expected, steps), rel=1e-5)
+        found.append(float(optimizer.learning_rate))
+    return found
+
+
+PHOTOGRAPHS = {"resized crop", "flip", "colour jitter", "rotation"}
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "epochs", "batch", "rates", "augmentation"),
+    [
+        ("cifar", 32, (60, 20, 20), 128, 0.05, {"padded crop", "flip"}),
+        ("crops", 224, (30, 20, 10), 64, 0.01, PHOTOGRAPHS),
+        ("mushrooms", 224, (60, 20, 20), 64, 0.01, PHOTOGRAPHS),
+        ("digits", 8, (18, 6, 6), 32, 0.05, set()),
+        ("red cells", 224, (100,), 32, 0.001, set()),
+    ],
+)
+def test_recipes_are_the_papers(
+    name, size, epochs, batch, rates, augmentation
+):
+    """Epochs at each learning rate, a tenth of the one before; Table 1."""
+    recipe = RECIPES[name]
+    assert (recipe.image_size, recipe.epochs) == (size, sum(epochs))
+    assert (recipe.batch_size, recipe.keep) == (batch, "last")
+    assert set(recipe.augmentation) == augmentation
+    assert len(augmentation_layers(recipe.augmentation, 0)) == len(
+        augmentation
+    )
+    expected = [rates / 10**k for k in range(len(epochs))]
+    expected = np.repeat(expected, np.multiply(epochs, 7))
+    assert learning_rates(recipe, 7) == pytest.approx(expected, rel=1e-5)
+    optimizer = recipe.new_optimizer(7)
     if name == "red cells":
         assert isinstance(optimizer, keras.optimizers.Adam)
         assert (optimizer.beta_1, optimizer.weight_decay) == (0.9, None)
     else:
         assert (optimizer.momentum, optimizer.l2) == (0.9, 1e-4)
+    one = recipe.shortened(1)
+    assert learning_rates(one, 3) == pytest.approx([rates] * 3)
 
 
-def test_adam_is_the_red_cell_papers():
-    recipe = RECIPES["red cells"]
-    assert (recipe.batch_size, recipe.epochs) == (32, 100)
-    assert {recipe.learning_rate_at(epoch) for epoch in range(100)} == {1e-3}
-    dropped = replace(recipe, epochs=3, drops=(2,)).new_optimizer(5)
+def test_a_drop_acts_on_adam_too():
+    recipe = replace(RECIPES["red cells"], epochs=3, drops=(2,))
+    dropped = recipe.new_optimizer(5)
     weight = keras.Variable([1.0])
     dropped.build([weight])
     dropped.iterations.assign(10)
@@ -166,31 +172,20 @@ def test_a_shorter_recipe_keeps_the_shares_of_its_drops():
     assert (short.epochs, short.drops) == (12, (6, 10))
     assert short.learning_rate == RECIPES["crops"].learning_rate
     assert RECIPES["crops"].shortened(None) is RECIPES["crops"]
-    for name, recipe in RECIPES.items():
-        one = recipe.shortened(1)
-        optimizer = one.new_optimizer(3)
-        rates = []
-        for step in range(3):
-            optimizer.iterations.assign(step)
-            rates.append(float(optimizer.learning_rate))
-        assert rates == pytest.approx([recipe.learning_rate] * 3), name
 
 
 @pytest.mark.parametrize("name", ["cross_entropy_drw", "ldam_drw"])
-def test_late_weights_start_at_the_first_drop_of_the_rate(name):
-    """As in Cao et al.: epoch 160 of 200, where the rate drops first."""
-    starts = {"cifar": 60, "crops": 30, "mushrooms": 60, "digits": 18}
-    for key, epoch in starts.items():
-        recipe = RECIPES[key]
+def test_late_weights_start_at_the_first_drop(name):
+    """As in Cao et al.: epoch 160 of 200."""
+    cao = replace(RECIPES["cifar"], epochs=200, drops=(160, 180))
+    recipes = [RECIPES[k] for k in ("cifar", "crops", "mushrooms", "digits")]
+    starts = (60, 30, 60, 18, 160)
+    for recipe, epoch in zip([*recipes, cao], starts, strict=True):
         timed = recipe.timed(METHODS[name])
         assert timed.late_epoch(recipe.epochs) == epoch
-        assert recipe.learning_rate_at(epoch - 1) == recipe.learning_rate
-        assert timed.settings["late_from"] == pytest.approx(
-            epoch / recipe.epochs
-        )
+        share = timed.settings["late_from"]
+        assert share == pytest.approx(epoch / recipe.epochs)
         assert timed.late_weights is METHODS[name].late_weights
-    cao = replace(RECIPES["cifar"], epochs=200, drops=(160, 180))
-    assert cao.timed(METHODS[name]).late_epoch(200) == 160
 
 
 def test_methods_without_late_weights_and_no_drops_stay():
@@ -198,18 +193,6 @@ def test_methods_without_late_weights_and_no_drops_stay():
     assert RECIPES["cifar"].timed(plain) is plain
     late = METHODS["cross_entropy_drw"]
     assert RECIPES["red cells"].timed(late) is late
-
-
-def test_table_1():
-    """Columns of the paper's Table 1, less what changes nothing at random."""
-    photographs = {"resized crop", "flip", "colour jitter", "rotation"}
-    for name, kinds in {
-        "cifar": {"padded crop", "flip"},
-        "crops": photographs,
-        "mushrooms": photographs,
-    }.items():
-        assert set(RECIPES[name].augmentation) == kinds
-        assert len(augmentation_layers(RECIPES[name].augmentation, 0)) > 1
 
 
 @pytest.mark.parametrize("wrong", [{"optimizer": "Adam"}, {"keep": "first"}])
