@@ -59,6 +59,12 @@ def atomic_write(path: Path | str, data: bytes | str) -> Path:
     return path
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def kept(
     keep_dir: Path | str | None, made_of: dict, make: Callable[[], dict]
 ) -> tuple[dict[str, np.ndarray], bool]:

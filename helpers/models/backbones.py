@@ -16,12 +16,12 @@ import h5py
 import keras
 import numpy as np
 import pandas as pd
-import pooch
 from keras import layers
 
 from helpers.models.efficientnet_lite import REPEATS, efficientnet_lite
 from helpers.models.layers import set_batch_normalization_momentum
 from helpers.models.weights import PACKAGED, read_arrays
+from helpers.paths import file_sha256
 
 PREPROCESSING = ("keras", "divide_by_255", "none")
 
@@ -238,7 +238,7 @@ def weights_identity(name: str, weights: str, seed: int = 0) -> str:
     if weights == "random":
         return f"{name}, random, seed {seed}"
     if weights != "imagenet":
-        digest = pooch.file_hash(_weights_file(name, weights))
+        digest = file_sha256(_weights_file(name, weights))
         return f"{name}, sha256:{digest}"
     if name not in PACKAGED:
         return f"{name}, imagenet (Keras)"

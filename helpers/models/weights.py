@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pooch
+
+from helpers.paths import file_sha256
 
 
 class WeightFile(NamedTuple):
@@ -50,7 +51,7 @@ class WeightFile(NamedTuple):
                 f"weights: the package {self.package} lacks its file "
                 f"{path.name}; {again}"
             )
-        found = pooch.file_hash(path)
+        found = file_sha256(path)
         if found != self.sha256:
             raise ValueError(
                 f"weights: {path.name} is truncated, altered or another file "
