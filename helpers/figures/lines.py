@@ -220,7 +220,7 @@ def histories(
         for look in (seeds, {"errorbar": None, "lw": 2}):
             sns.lineplot(rows, x="epoch", y="value", ax=ax, **look, **looks)
         ax.set(xlabel="Epoch", ylabel="")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        _x_axis(ax, rows["epoch"], log=False)
     axes[0].set_ylabel(ylabel)
     kinds = map(method_look, methods)
     handles = [Line2D([], [], color=c, label=label) for label, c in kinds]

@@ -116,22 +116,18 @@ def new_panels(
     return fig, axes[: len(names)]
 
 
-def legend_below(fig: Figure, handles=None, title: str | None = None) -> None:
+def legend_below(fig: Figure, handles=None) -> None:
     """One legend under all panels, each label once, as wide as it fits."""
     if handles is None:
         labelled = [ax.get_legend_handles_labels()[0] for ax in fig.axes]
         handles = [handle for own in labelled for handle in own]
     shown = {handle.get_label(): handle for handle in handles}
     inches = [0.07 * len(label) + 0.6 for label in shown]
-    row = sum(inches) <= fig.get_figwidth()
-    fits = len(shown) if row else int(fig.get_figwidth() / max(inches))
-    fig.legend(
-        shown.values(),
-        shown,
-        title=title,
-        loc="outside lower center",
-        ncols=max(1, fits),
-    )
+    width = fig.get_figwidth()
+    one_row = sum(inches) <= width
+    columns = len(shown) if one_row else max(1, int(width / max(inches)))
+    where = {"loc": "outside lower center", "ncols": columns}
+    fig.legend(shown.values(), shown, **where)
 
 
 def rows_from_the_top(ax, labels) -> None:
