@@ -352,7 +352,7 @@ class Job(NamedTuple):
     """
 
     run: Split
-    rate: float
+    learning_rate: float
     start: list[np.ndarray] | None = None
 
 
@@ -372,9 +372,9 @@ class Fitted(NamedTuple):
 class Program:
     """A tiny network, compiled once and trained as often as asked.
 
-    Adam (its defaults but for the rate), plain cross-entropy, a constant
-    learning rate; the last epoch counts, so that nothing is chosen.  All
-    batches of many steps are laid out at once, without a return to Python.
+    Adam at a constant learning rate, plain cross-entropy; the last epoch
+    counts, so that nothing is chosen.  Inputs of many steps are laid out at
+    once, without a return to Python.
 
     network : from a seed to a model from inputs to logits; the seed draws the
         initial weights of jobs without a start.  Layers that it does not
@@ -417,13 +417,13 @@ class Program:
         check_labels(labels)
         begun = time.perf_counter()
         logits, starts, weights = [], [], []
-        for run, rate, start in jobs:
+        for run, learning_rate, start in jobs:
             if start is None and run.seed not in self.initial:
                 self.initial[run.seed] = self.network(run.seed).get_weights()
             starts.append(self.initial[run.seed] if start is None else start)
             self.model.set_weights(starts[-1])
             _assign(self.model.optimizer, self.fresh)
-            self.model.optimizer.learning_rate = rate
+            self.model.optimizer.learning_rate = learning_rate
             rows = epoch_batches(labels, [run], epochs, batch_size)[:, 0]
             self._fit(inputs, labels, rows, flips, run.seed)
             weights.append(self.model.get_weights())

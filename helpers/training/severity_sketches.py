@@ -188,13 +188,13 @@ def tuned_rows(
         made_of = {"version": VERSION, "arrays": [images, labels]}
         made_of |= {"rows": job.run.train, "seed": job.run.seed}
         made_of["network"] = models.weights_identity(*network, job.run.seed)
-        made_of |= {"rate": job.rate, "epochs": epochs}
+        made_of |= {"rate": job.learning_rate, "epochs": epochs}
         one, known = kept(keep_dir, made_of, partial(train, network, job))
-        key = (*network, "keras", WHOLE, job.rate)
+        key = (*network, "keras", WHOLE, job.learning_rate)
         found.setdefault(key, []).append(one)
         print(
             f"{number} of {len(jobs)}: {models.title(*network)}, "
-            f"{job.rate:g}, seed {job.run.seed}{', kept' * known}",
+            f"{job.learning_rate:g}, seed {job.run.seed}{', kept' * known}",
             flush=True,
         )
     outcomes = {}
