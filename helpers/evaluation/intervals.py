@@ -56,7 +56,7 @@ def bootstrap(
     ----------
     y_true : int (N,), true classes
     predictions : for each method, predicted classes, int (S, N) for S seeds
-        or reshuffles, or (N,). Or, for accuracy at a hundredth of the time
+        or reshuffles, or (N,). Or, for accuracy at a fraction of the time
         and the memory, whether each image was classified correctly: bool of
         these shapes (``metric`` is then not used).
     groups : (N,), the independent unit of each image (its source, patient,
