@@ -118,20 +118,6 @@ def _cefl(loss, colour, equation, gamma):
     )
 
 
-def class_balanced(beta: float) -> Method:
-    """Cross-entropy weighted by the effective number of samples."""
-    return Method(
-        f"class_balanced_b{beta:g}",
-        f"Class-balanced (β = {beta:g})",
-        "#374900",
-        _CUI,
-        lambda counts: WeightedCrossEntropy(
-            effective_number_weights(counts, beta)
-        ),
-        {"beta": beta},
-    )
-
-
 def logit_adjusted(tau: float) -> Method:
     """Logit adjustment in the loss; at tau = 1 the balanced softmax."""
     return Method(
@@ -187,13 +173,17 @@ def _deferred(method, name, label, colour):
         colour=colour,
         source=f"{_CAO}, algorithm 1",
         settings={**method.settings, "beta": 0.9999, "late_from": 0.8},
-        late_weights=lambda counts: effective_number_weights(counts, 0.9999),
+        late_weights=_effective_weights,
         late_from=0.8,
     )
 
 
 def _cross_entropy(counts):
     return CrossEntropy()
+
+
+def _effective_weights(counts):
+    return effective_number_weights(counts, 0.9999)
 
 
 def _mixed(colour, other, share):
@@ -240,13 +230,20 @@ _ROWS = (
         lambda counts: WeightedCrossEntropy(balanced_weights(counts)),
     ),
     *_OF_CEFL_PAPER,
-    class_balanced(0.9999),
+    Method(
+        "class_balanced_b0.9999",
+        "Class-balanced (β = 0.9999)",
+        "#374900",
+        _CUI,
+        lambda counts: WeightedCrossEntropy(_effective_weights(counts)),
+        {"beta": 0.9999},
+    ),
     Method(
         "class_balanced_focal_b0.9999_g1",
         "Class-balanced focal (β = 0.9999, γ = 1)",
         "#802449",
         _CUI,
-        lambda counts: Focal(1, effective_number_weights(counts, 0.9999)),
+        lambda counts: Focal(1, _effective_weights(counts)),
         {"beta": 0.9999, "gamma": 1},
     ),
     Method(

@@ -9,10 +9,10 @@ from helpers.methods.losses import CEFL, CEFL2, CrossEntropy, Focal
 from helpers.methods.registry import (
     METHODS,
     PAPER_LOSSES,
-    class_balanced,
     focal,
     logit_adjusted,
     logit_adjusted_post_hoc,
+    loss_balance_totals,
 )
 
 COUNTS = np.array([500, 40, 7, 90, 1])
@@ -169,7 +169,12 @@ def test_post_hoc_undoes_what_the_loss_adds():
 def test_other_numbers_make_other_methods():
     assert focal(3, 0.25).name == "focal_a0.25_g3"
     assert focal(2).name in PAPER_LOSSES
-    assert class_balanced(0.99).settings == {"beta": 0.99}
-    weights = class_balanced(0.99).loss(COUNTS).class_weights
+    capped = loss_balance_totals(1e7)
+    assert (capped.name, capped.family) == (
+        "loss_balance_totals_c1e+07",
+        "loss_balance_totals",
+    )
+    assert capped.loss(COUNTS).cap == 1e7
+    weights = METHODS["class_balanced_b0.9999"].loss(COUNTS).class_weights
     assert weights.sum() == pytest.approx(5)
     assert weights.argmax() == 4
