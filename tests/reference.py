@@ -26,9 +26,9 @@ def cross_entropy(labels, logits):
     return -truth(labels, logits)[1]
 
 
-def weighted_cross_entropy(labels, logits, weights):
+def weighted_cross_entropy(labels, logits, class_weights):
     """Acne paper, section 2.4.2."""
-    return np.asarray(weights)[labels] * cross_entropy(labels, logits)
+    return np.asarray(class_weights)[labels] * cross_entropy(labels, logits)
 
 
 def focal(labels, logits, gamma, alpha=1.0):
@@ -78,23 +78,24 @@ def balanced_softmax(labels, logits, counts):
     return -np.log(powers[rows, labels] / powers.sum(axis=-1))
 
 
-def ldam(labels, cosines, counts, max_margin, scale):
-    """Cao et al. (2019), eq. (12) and (13), scaled as in their code."""
+def ldam(labels, logits, counts, max_margin, scale):
+    """Cao et al. (2019), eq. (12) and (13); logits are cosines times scale."""
     margins = 1 / np.sqrt(np.sqrt(np.asarray(counts, float)))
     margins = margins * max_margin / margins.max()
-    moved = cosines.copy()
+    moved = logits / scale
     moved[np.arange(len(labels)), labels] -= margins[labels]
     return cross_entropy(labels, scale * moved)
 
 
-def balancing_weights(labels, logits, kind, cap=np.inf):
+def balancing_weights(labels, logits, kind, cap):
     """Huang et al. (2019), of a batch: one class after another, in words.
 
-    kind: "counts" gives the classes equal sums of weights, "totals" equal
-    sums of weighted cross-entropy.
+    kind: "label_count_balance" gives the classes equal sums of weights,
+    "loss_total_balance" equal sums of weighted cross-entropy.
     """
-    own = cross_entropy(labels, logits)
-    mass = np.ones(len(labels)) if kind == "counts" else own
+    mass = cross_entropy(labels, logits)
+    if kind == "label_count_balance":
+        mass = np.ones(len(labels))
     present = [c for c in np.unique(labels) if mass[labels == c].sum() > 0]
     weights = np.zeros(len(labels))
     for c in present:

@@ -403,7 +403,7 @@ def _checked(name, values):
 
 
 def _of_true_class(values, truth):
-    """Each sample's own of the values (C,) of the classes, (..., N)."""
+    """Of values (C,) of the classes that of each sample's class, (..., N)."""
     return ops.sum(truth * ops.convert_to_tensor(values, truth.dtype), axis=-1)
 
 

@@ -50,7 +50,7 @@ class Method:
     ----------
     name : key in `METHODS` and in every results file
     label : what figures and tables call it
-    colour : hex colour, the same in every figure of the book
+    colour : hex colour, the same in every figure
     source : paper and section or equation
     loss : training counts, int (..., C), to a Keras loss on logits
     settings : its hyper-parameters

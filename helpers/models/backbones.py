@@ -289,9 +289,9 @@ def _built(name, weights, image_shape):
         pooling="avg",
     )
     if packaged:
-        found = read_arrays(packaged.path())["VGG16_0"]
+        packed = read_arrays(packaged.path())["VGG16_0"]
         for k, layer in enumerate(_layers_of(network, layers.Conv2D)):
-            arrays = found[f"Conv_{k}"]
+            arrays = packed[f"Conv_{k}"]
             layer.set_weights([arrays["kernel"], arrays["bias"]])
     return network
 

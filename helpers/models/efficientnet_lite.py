@@ -106,17 +106,17 @@ def _load(model, state):
     for name, array in state.items():
         layer, _, kind = name.rpartition(".")
         arrays.setdefault(layer, {})[kind] = array
-    for layer, found in zip(
+    for layer, values in zip(
         (layer for layer in model.layers if layer.weights),
         arrays.values(),
         strict=model.layers[-1].name != "avg_pool",
     ):
         if isinstance(layer, layers.BatchNormalization):
             kinds = ("weight", "bias", "running_mean", "running_var")
-            layer.set_weights([found[kind] for kind in kinds])
+            layer.set_weights([values[kind] for kind in kinds])
         elif isinstance(layer, layers.Dense):
-            layer.set_weights([found["weight"].T, found["bias"]])
+            layer.set_weights([values["weight"].T, values["bias"]])
         else:
             depthwise = isinstance(layer, layers.DepthwiseConv2D)
             order = (2, 3, 0, 1) if depthwise else (2, 3, 1, 0)
-            layer.set_weights([np.transpose(found["weight"], order)])
+            layer.set_weights([np.transpose(values["weight"], order)])

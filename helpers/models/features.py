@@ -79,13 +79,13 @@ def frozen_features(
         network = compiled_network(*of_network)
         return {"features": _extract(network, images, view, seed, feed)}
 
-    found = []
+    features = []
     for view in range(views):
         augmented = [view, seed, *ACNE_AUGMENTATION] if view else []
         made_of = {**origin, "augmentation": augmented}
         arrays, _ = kept(cache_dir, made_of, partial(extracted, view))
-        found.append(arrays["features"])
-    return np.stack(found)
+        features.append(arrays["features"])
+    return np.stack(features)
 
 
 def _code_hash():

@@ -51,11 +51,11 @@ class WeightFile(NamedTuple):
                 f"weights: the package {self.package} lacks its file "
                 f"{path.name}; {again}"
             )
-        found = file_sha256(path)
-        if found != self.sha256:
+        sha256 = file_sha256(path)
+        if sha256 != self.sha256:
             raise ValueError(
                 f"weights: {path.name} is truncated, altered or another file "
-                f"({path.stat().st_size:,} bytes, SHA-256 {found[:8]}… "
+                f"({path.stat().st_size:,} bytes, SHA-256 {sha256[:8]}… "
                 f"instead of {self.sha256[:8]}…); {again}"
             )
         return path

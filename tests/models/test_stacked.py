@@ -9,7 +9,7 @@ from helpers.models.resnet import residual_network, small_resnet
 from helpers.models.stacked import stack
 
 
-def pictures(*shape):
+def images(*shape):
     generator = np.random.default_rng(0)
     return generator.uniform(0, 255, shape).astype("float32")
 
@@ -22,7 +22,7 @@ def outcome(model, x, training=False):
 def test_every_copy_is_its_network(shared):
     networks = [small_resnet(10, seed=seed) for seed in (0, 1)]
     stacked = stack(networks, [False] * 3, shared)
-    x = pictures(2, 1 if shared else 3, 5, 8, 8, 3)
+    x = images(2, 1 if shared else 3, 5, 8, 8, 3)
     for training in (True, False):  # the first moves BatchNorm's averages
         out = outcome(stacked, x, training)
         assert out.shape == (2, 3, 5, 10)
@@ -52,7 +52,7 @@ def test_a_cosine_classifier_knows_angles_only():
     network = small_resnet(10, seed=0)
     stacked = stack([network], [False, True])
     features = keras.Model(network.input, network.layers[-2].output)
-    x = pictures(1, 1, 5, 8, 8, 3)
+    x = images(1, 1, 5, 8, 8, 3)
     found = outcome(features, x[0, 0])
     kernel = network.layers[-1].get_weights()[0]
     cosines = (found @ kernel) / (
