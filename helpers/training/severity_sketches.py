@@ -12,6 +12,7 @@ probes of frozen features, which need no learning rate.
 
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -167,12 +168,6 @@ def tuned_rows(
         it follows from, so that a study that was stopped goes on there, on
         another machine too; None keeps nothing
     """
-    jobs = [
-        (network, Job(replace(split, seed=seed), rate))
-        for network in chosen
-        for rate in RATES
-        for seed in seeds
-    ]
 
     @lru_cache(maxsize=1)
     def program(network):
@@ -183,18 +178,18 @@ def tuned_rows(
         facts = {"seconds": fitted.seconds, "device": device()}
         return {"logits": fitted.logits[0], **facts}
 
-    found = {}
-    for number, (network, job) in enumerate(jobs, 1):
+    jobs, found = list(product(chosen, RATES, seeds)), {}
+    for number, (network, rate, seed) in enumerate(jobs, 1):
+        job = Job(replace(split, seed=seed), rate)
         made_of = {"version": VERSION, "arrays": [images, labels]}
-        made_of |= {"rows": job.run.train, "seed": job.run.seed}
-        made_of["network"] = models.weights_identity(*network, job.run.seed)
-        made_of |= {"rate": job.learning_rate, "epochs": epochs}
+        made_of |= {"rows": split.train, "seed": seed, "rate": rate}
+        made_of["network"] = models.weights_identity(*network, seed)
+        made_of["epochs"] = epochs
         one, known = kept(keep_dir, made_of, partial(train, network, job))
-        key = (*network, "keras", WHOLE, job.learning_rate)
-        found.setdefault(key, []).append(one)
+        found.setdefault((*network, "keras", WHOLE, rate), []).append(one)
         print(
-            f"{number} of {len(jobs)}: {models.title(*network)}, "
-            f"{job.learning_rate:g}, seed {job.run.seed}{', kept' * known}",
+            f"{number} of {len(jobs)}: {models.title(*network)}, {rate:g}, "
+            f"seed {seed}{', kept' * known}",
             flush=True,
         )
     outcomes = {}
