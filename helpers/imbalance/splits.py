@@ -209,7 +209,15 @@ class Rebuilt(NamedTuple):
 
 
 def rebuild(
-    labels, counts, name: str, seeds, test: int, validation: int, classes=None
+    labels,
+    counts,
+    name: str,
+    seeds,
+    test: int,
+    validation: int,
+    classes=None,
+    *,
+    class_names=None,
 ) -> Rebuilt:
     """Cut a data set down to a paper's training counts.
 
@@ -220,9 +228,10 @@ def rebuild(
 
     labels: (N,) integers of the data set; counts: (C,), the paper's; name: of
     the splits; classes: (C,) the data set's class for each of the paper's.
-    Default: the class with most images takes the largest count, and so on.
-    Raises ValueError where the data set has fewer classes than the paper or
-    not enough images of one.
+    Default: the class with most images takes the largest count, and so on;
+    class_names: names of the data set's classes, for errors. Raises
+    ValueError where the data set has fewer classes than the paper or not
+    enough images of one.
     """
     labels, counts = np.asarray(labels), np.asarray(counts)
     n_classes = len(counts)
@@ -242,10 +251,13 @@ def rebuild(
     labels = labels[rows]
     n = class_counts(labels, n_classes)
     if n.min() < test + validation + 2:
+        scarce = classes[n.argmin()]
+        if class_names is not None:
+            scarce = repr(class_names[scarce])
         raise ValueError(
-            f"class {classes[n.argmin()]} has {n.min()} images: {test} for "
-            f"test, {validation} for validation and two to train on are "
-            "needed; set fewer apart, or leave the class out"
+            f"class {scarce} has {n.min()} images: {test} for test, "
+            f"{validation} for validation and two to train on are needed; "
+            "set fewer apart, or leave the class out"
         )
     rest, tested = hold_out(labels, n_classes, test, seed=0)
     kept, held = hold_out(labels[rest], n_classes, validation, seed=0)

@@ -384,3 +384,5 @@ def test_what_cannot_be_rebuilt_is_told():
         splits.rebuild(SIX, [5] * 7, "part", [0], 10, 5)
     with pytest.raises(ValueError, match="class 2 has 50 images: 60 for test"):
         splits.rebuild(SIX, ASKED, "part", [0], 60, 5)
+    with pytest.raises(ValueError, match="class 'c' has 50 images"):
+        splits.rebuild(SIX, ASKED, "part", [0], 60, 5, class_names="abcdef")
