@@ -5,7 +5,7 @@ know of, so that a notebook shows it exactly once, where it is the value of
 the cell's last line::
 
     fig = figures.class_counts(counts, names)
-    figures.save(fig, book, "class_counts")
+    figures.save(fig, workspace, "class_counts")
 
 `save` writes the figure into the run's folder and returns it. There and in
 the notebook a chart is a PNG, and a sheet of images a JPEG. Titles describe
