@@ -87,7 +87,7 @@ def test_setup_comes_first_and_imports_few_modules(code):
     begin = [i for i, c in enumerate(code) if "session.begin(" in c.source]
     assert begin == [1]
     assert code[1].source.startswith(
-        "from helpers import session\n\nbook = session.begin("
+        "from helpers import session\n\nworkspace = session.begin("
     )
 
 
