@@ -6,7 +6,6 @@ whole groups of images with replacement (Efron & Tibshirani, *An Introduction
 to the Bootstrap*, 1993, chapter 13); the second by a t interval over seeds.
 """
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from scipy import stats
 
 from helpers.evaluation.metrics import (
     Metric,
+    accuracy_from,
     checked_classes,
     confusion_of_groups,
     macro_f1_from,
@@ -25,16 +25,13 @@ from helpers.evaluation.metrics import (
 LEVEL = 0.95
 """Of every interval."""
 
-Predictions = Mapping[Hashable, np.ndarray]
-
-_PERSONS = {"within_classes": False, "over_seeds": True}
 # Resamples are drawn in blocks of about this many numbers (32 MB).
 _BLOCK = 4_000_000
 
 
 def bootstrap(
     y_true,
-    predictions: Predictions,
+    predictions: Mapping[Hashable, np.ndarray],
     groups=None,
     n_classes: int | None = None,
     *,
@@ -47,79 +44,63 @@ def bootstrap(
     """Score each method, with an interval that resamples groups of images.
 
     Each seed is scored on a resample and the seeds' scores are averaged; the
-    interval is the percentile interval of these averages. It says how the
-    score would move with other test images and these same networks. With n
-    groups in a class it is short by a factor of √((n - 1)/n), and with one
-    there is none (NaN): see ``fewest_units``.
+    interval is the percentile interval of these averages: how the score would
+    move with other test images and these same networks. With n groups in a
+    class it is short by a factor of √((n - 1)/n), and with one it is NaN.
 
     Parameters
     ----------
     y_true : int (N,), true classes
     predictions : for each method, predicted classes, int (S, N) for S seeds
-        or reshuffles, or (N,). Or, for accuracy at a fraction of the time
-        and the memory, whether each image was classified correctly: bool of
-        these shapes (``metric`` is then not used).
+        or reshuffles, or (N,); or, for accuracy alone, whether each image was
+        classified correctly, bool (``metric`` is then not used)
     groups : (N,), the independent unit of each image (its source, patient,
         writer), or None: each its own
     n_classes : C; default, the highest class in ``y_true`` + 1
     metric : from confusion matrices (..., C, C) to (...) or (..., C)
-    within_classes : draw the groups within their class, which is the class
-        of most of their images, so that each resample has as many groups of
-        each class. False where a group belongs to no class, as a patient
-        photographed in several grades of an illness.
-    over_seeds : widen the interval so that it knows of other seeds as well:
-        half widths over groups and over seeds, being independent, are added
-        as squares
-    n_boot : number of resamples
-    seed : of the resampling; the same seed draws the same resamples
+    within_classes : draw the groups within the class of most of their images;
+        False where a group has no class, as a patient photographed in several
+        grades of an illness
+    over_seeds : widen the interval by the t interval over the seeds: the two
+        half widths, being independent, are added as squares
+    n_boot, seed : number of resamples, and the random seed they come from
 
     Returns
     -------
-    One row a method (for a metric of each class: one a method and class,
-    with the class's number in the column ``class``): method, mean, low, high,
-    std (over the seeds), n_seeds, n_units (groups), fewest_units (groups of
-    the class that has fewest) and, with ``over_seeds``, half_width (of the t
-    interval over the seeds).
+    One row a method (and, for a metric of each class, a class): method, mean,
+    low, high, std (over the seeds), n_seeds, n_units (groups), fewest_units
+    (groups of the class that has fewest) and, with ``over_seeds``, half_width
+    (of the t interval over the seeds).
     """
-    how = metric, within_classes, n_boot, seed
-    runs = _resample(y_true, predictions, groups, n_classes, *how)
-    by_seed = runs.by_seed.values()
-    mean = np.array([own.mean(axis=0) for own in by_seed])
-    half = np.array([half_width(own.T) for own in by_seed])
-    low, high = runs.bounds(np.array([*runs.resampled.values()]))
-    if over_seeds:
-        low, high = _widened(mean, low, high, half)
-    columns = {
-        "mean": mean,
-        "low": low,
-        "high": high,
-        # Of one seed there is none.
-        "std": [
-            np.where(len(own) > 1, own.std(axis=0, ddof=len(own) > 1), np.nan)
-            for own in by_seed
-        ],
-        "n_seeds": [len(own) for own in by_seed],
-        "n_units": runs.n_groups,
-        "fewest_units": runs.fewest,
-    }
+    by_seed, resampled, units = _resample(
+        *(y_true, predictions, groups, n_classes),
+        *(metric, within_classes, n_boot, seed),
+    )
+    scores = [*by_seed.values()]
+    fewest = units["fewest_units"]
+    columns = _ends(scores, [*resampled.values()], fewest, over_seeds)
+    half = columns.pop("half_width")
+    # Of one seed there is no deviation.
+    columns["std"] = [
+        own.std(axis=0, ddof=1) if len(own) > 1 else own[0] * np.nan
+        for own in scores
+    ]
+    columns |= {"n_seeds": [len(own) for own in scores], **units}
     columns |= {"half_width": half} if over_seeds else {}
     return _table({"method": list(predictions)}, columns)
 
 
 def differences(
     y_true,
-    predictions: Predictions,
+    predictions: Mapping[Hashable, np.ndarray],
     reference: Hashable = "cross_entropy",
     groups=None,
     n_classes: int | None = None,
     *,
     pairs: Sequence[tuple[Hashable, Hashable]] | None = None,
     strata=None,
-    metric: Metric = macro_f1_from,
-    within_classes: bool = True,
     over_seeds: bool = False,
-    n_boot: int = 2000,
-    seed: int = 0,
+    **how,
 ) -> pd.DataFrame:
     """How much each method scores above a reference, on the same resamples.
 
@@ -131,9 +112,9 @@ def differences(
 
     Parameters
     ----------
-    y_true, predictions, groups, n_classes, metric, within_classes,
-    over_seeds, n_boot, seed : as `bootstrap` has them; seed s of two methods
-        is a pair, trained on the same images from the same initial weights
+    y_true, predictions, groups, n_classes, over_seeds, how : as `bootstrap`
+        has them; seed s of two methods is a pair, trained on the same images
+        from the same initial weights
     reference : the method that all others are compared with
     pairs : compare these instead, (method, reference) each
     strata : (S,), what the seeds' networks were trained on apart from the
@@ -146,38 +127,35 @@ def differences(
     of their strata; NaN where no stratum has two seeds), clear, above and
     below (in how many seeds the method scores higher, and lower).
 
-    Raises
-    ------
-    ValueError
-        Where two methods have not equally many seeds.
+    Raises ValueError where two methods have not equally many seeds.
     """
-    how = metric, within_classes, n_boot, seed
-    runs = _resample(y_true, predictions, groups, n_classes, *how)
+    at = y_true, predictions, groups, n_classes
+    by_seed, resampled, units = _resample(*at, **how)
     if pairs is None:
         pairs = [(m, reference) for m in predictions if m != reference]
     for a, b in pairs:
-        if len(runs.by_seed[a]) != len(runs.by_seed[b]):
+        if len(by_seed[a]) != len(by_seed[b]):
             raise ValueError(f"{a} and {b} have not equally many seeds")
-    gaps, drawn = (
+    gaps, resampled = (
         np.array([of[a] - of[b] for a, b in pairs])
-        for of in (runs.by_seed, runs.resampled)
+        for of in (by_seed, resampled)
     )
-    delta, sd = gaps.mean(axis=1), drawn.std(axis=1)
-    # Two methods that never differ have no spread, and no difference either.
-    apart = np.abs(drawn - delta[:, None]) / np.where(sd > 0, sd, 1)[:, None]
-    of_resample = np.moveaxis(apart, 1, 0).reshape(n_boot, -1)
+    fewest = units["fewest_units"]
+    columns = _ends(gaps, resampled, fewest, over_seeds, strata)
+    delta, half = columns["mean"], columns["half_width"]
+    sd = resampled.std(axis=1)
+    # Two methods that never differ have no deviation, and no difference.
+    apart = np.abs(resampled - delta[:, None])
+    apart /= np.where(sd > 0, sd, 1)[:, None]
+    of_resample = np.moveaxis(apart, 1, 0).reshape(resampled.shape[1], -1)
     at_once = np.quantile(of_resample.max(axis=1), LEVEL) * sd
-    half = half_width(np.moveaxis(gaps, 1, -1), strata)
-    low, high = runs.bounds(drawn)
-    if over_seeds:
-        low, high = _widened(delta, low, high, half)
-    columns = {"delta": delta, "low": low, "high": high, "half_width": half}
     # A NaN is no proof: it makes this False.
     columns["clear"] = (np.abs(delta) > at_once) & (np.abs(delta) > half)
     columns["above"] = (gaps > 0).sum(axis=1)
     columns["below"] = (gaps < 0).sum(axis=1)
     methods, references = zip(*pairs, strict=True)
-    return _table({"method": methods, "reference": references}, columns)
+    table = _table({"method": methods, "reference": references}, columns)
+    return table.rename(columns={"mean": "delta"})
 
 
 def half_width(values, strata=None):
@@ -189,23 +167,17 @@ def half_width(values, strata=None):
     values = np.asarray(values, dtype=float)
     n = values.shape[-1]
     strata = np.zeros(n) if strata is None else np.asarray(strata)
-    kinds = np.unique(strata)
-    free = n - len(kinds)
+    each = [values[..., strata == kind] for kind in np.unique(strata)]
+    free = n - len(each)
     if not free:
         return np.full(values.shape[:-1], np.nan)[()]
-    squares = sum(
-        (own.var(axis=-1) * own.shape[-1])
-        for own in (values[..., strata == kind] for kind in kinds)
-    )
+    squares = sum(own.var(axis=-1) * own.shape[-1] for own in each)
     factor = stats.t.ppf((1 + LEVEL) / 2, free)
     return factor * np.sqrt(squares / free / n)
 
 
 class Interval(NamedTuple):
-    """A number and its 95 % interval.
-
-    ``half_width`` is that of the t interval over seeds alone, NaN of one.
-    """
+    """A number and its 95 % interval; half_width is that over seeds alone."""
 
     value: float
     low: float
@@ -219,37 +191,31 @@ def t_interval(values) -> Interval:
     return Interval(mean, mean - half, mean + half, half)
 
 
-def mean_interval(values, groups=None) -> Interval:
+def mean_interval(values, groups) -> Interval:
     """The mean of a number of each image, over groups and over seeds.
 
     The interval is the t interval over the groups' means; the half width
-    over the seeds is added as squares.
-
-    values : float (S, N) for S seeds; a NaN is left out, and so is an image
-        without any number
-    groups : (N,), or None: each image its own
+    over the seeds is added as squares. ``values`` is float (S, N) for S
+    seeds; a NaN is left out. ``groups`` is (N,).
     """
-    values = np.atleast_2d(values)
-    known = ~np.isnan(values).all(axis=0)
-    groups = np.arange(len(known)) if groups is None else np.asarray(groups)
-    group = np.unique(groups[known], return_inverse=True)[1]
-    of_image = np.nanmean(values[:, known], axis=0)
-    of_group = np.bincount(group, of_image) / np.bincount(group)
-    half = half_width(np.nanmean(values[:, known], axis=1))
+    table = pd.DataFrame(values)
+    of_group = table.mean().groupby(np.asarray(groups)).mean().dropna()
     mean, low, high, _ = t_interval(of_group)
+    half = half_width(table.mean(axis=1))
     return Interval(mean, *_widened(mean, low, high, half), half)
+
+
+_PERSONS = {"within_classes": False, "over_seeds": True}
 
 
 @dataclass(frozen=True)
 class TestSet:
     """A test set of persons, on which one score after another is asked.
 
-    Persons are drawn whole and *not* within classes: one photographed on
-    several visits has images of several grades and belongs to none. The
-    intervals are over persons and over seeds (see `bootstrap`).
-
-    y_true : int (N,), true classes, with the last among them
-    groups : (N,), whom each image shows, or None: each its own
+    Intervals are over persons and seeds. Persons are drawn whole and *not*
+    within classes: one photographed on several visits has images of several
+    grades. ``y_true`` is int (N,); ``groups``, (N,), says whom each image
+    shows, None: each its own.
     """
 
     __test__ = False  # nothing for pytest to collect
@@ -272,60 +238,63 @@ class TestSet:
         return Interval(*row[["delta", "low", "high", "half_width"]])
 
 
-class _Resamples(NamedTuple):
-    """Scores of each method by seed, (S, ...), and by resample, (B, ...)."""
-
-    by_seed: dict[Hashable, np.ndarray]
-    resampled: dict[Hashable, np.ndarray]
-    n_groups: int
-    fewest: int
-
-    def bounds(self, draws: np.ndarray):
-        """Percentile interval; none where a class cannot vary at all."""
-        tail = (1 - LEVEL) / 2
-        low, high = np.quantile(draws, [tail, 1 - tail], axis=1)
-        if self.fewest < 2:
-            return np.full_like(low, np.nan), np.full_like(high, np.nan)
-        return low, high
+def _ends(by_seed, resampled, fewest, over_seeds, strata=None) -> dict:
+    """Columns: means of the seeds, (P, ...), with their intervals."""
+    mean = np.array([own.mean(axis=0) for own in by_seed])
+    half = np.array([half_width(own.T, strata) for own in by_seed])
+    tail = (1 - LEVEL) / 2
+    ends = np.quantile(resampled, [tail, 1 - tail], axis=1)
+    # None where a class cannot vary at all.
+    low, high = ends if fewest > 1 else ends * np.nan
+    if over_seeds:
+        low, high = _widened(mean, low, high, half)
+    return {"mean": mean, "low": low, "high": high, "half_width": half}
 
 
 def _resample(
-    y_true, predictions, groups, n_classes, metric, within, n_boot, seed
+    y_true,
+    predictions,
+    groups,
+    n_classes,
+    metric=macro_f1_from,
+    within_classes=True,
+    n_boot=2000,
+    seed=0,
 ):
-    """Score all predictions on the same resamples of the groups."""
+    """Score all predictions on the same resamples of the groups.
+
+    Scores of each method by seed, (S, ...), and by resample, (B, ...), and
+    the columns n_units and fewest_units.
+    """
     y_true = np.asarray(y_true)
     if n_classes is None:
         n_classes = int(y_true.max()) + 1
-    group, strata = _groups_by_class(y_true, groups, n_classes, within)
-    n_groups = int(group.max()) + 1
-    by_seed, tables, correct = {}, {}, {}
-    for method, run in predictions.items():
-        run = np.atleast_2d(run)
-        if run.dtype == bool:
-            by_seed[method] = run.mean(axis=1)
-            correct[method] = np.bincount(group, run.mean(axis=0))
-        else:
-            run = checked_classes(y_true, run, n_classes)[1]
-            tables[method] = confusion_of_groups(y_true, run, group, n_classes)
-            by_seed[method] = metric(tables[method].sum(axis=0))
-    flat = {
-        m: t.reshape(n_groups, -1).astype(float) for m, t in tables.items()
-    }
-    counted = np.column_stack([*correct.values(), np.bincount(group)])
-    draws = {method: [] for method in predictions}
+    group, strata = _groups_by_class(y_true, groups, n_classes, within_classes)
+    runs = {m: np.atleast_2d(own) for m, own in predictions.items()}
+    correct = all(own.dtype == bool for own in runs.values())
+    if correct:
+        # All of class 0, and whatever is wrong in class 1.
+        runs = {m: 1 - own for m, own in runs.items()}
+        y_true, n_classes, metric = np.zeros_like(y_true), 2, accuracy_from
+    by_seed, tables = {}, {}
+    for method, run in runs.items():
+        run = checked_classes(y_true, run, n_classes)[1]
+        table = confusion_of_groups(y_true, run, group, n_classes)
+        by_seed[method] = metric(table.sum(axis=0))
+        tables[method] = table.astype(float)
+    resampled = {method: [] for method in runs}
     # A resample is a row of how often it holds each group, so its confusion
     # matrices are that row times the matrices of the groups. Two older
     # bootstraps, whose results are kept, drew multinomial numbers.
-    multinomial = bool(correct) or not within
+    multinomial = correct or not within_classes
     for times in _resamples(strata, n_boot, seed, multinomial):
         for method, table in tables.items():
-            drawn = (times @ flat[method]).reshape(-1, *table.shape[1:])
-            draws[method].append(metric(drawn).mean(axis=1))
-        *hits, images = (times @ counted).T
-        for method, drawn in zip(correct, hits, strict=True):
-            draws[method].append(drawn / images)
-    resampled = {m: np.concatenate(blocks) for m, blocks in draws.items()}
-    return _Resamples(by_seed, resampled, n_groups, min(map(len, strata)))
+            drawn = np.tensordot(times, table, 1)
+            resampled[method].append(metric(drawn).mean(axis=1))
+    resampled = {m: np.concatenate(blocks) for m, blocks in resampled.items()}
+    sizes = [len(members) for members in strata]
+    units = {"n_units": sum(sizes), "fewest_units": min(sizes)}
+    return by_seed, resampled, units
 
 
 def _groups_by_class(y_true, groups, n_classes, within):
@@ -370,19 +339,15 @@ def _resamples(strata, n_boot, seed, multinomial):
 
 
 def _table(names, columns) -> pd.DataFrame:
-    """Rows of names, one a class where a column is (P, C) and not (P,)."""
-    shape = next(iter(columns.values())).shape
-    table = {
-        name: [key for key in values for _ in range(math.prod(shape[1:]))]
-        for name, values in names.items()
-    }
+    """Rows of names, one a class where the columns are (P, C), not (P,)."""
+    shape, table = columns["mean"].shape, pd.DataFrame(names)
     if len(shape) > 1:
+        table = table.loc[table.index.repeat(shape[1])].reset_index(drop=True)
         table["class"] = np.tile(np.arange(shape[1]), shape[0])
     for name, values in columns.items():
-        values = np.asarray(values)
-        values = values[(..., *[None] * (len(shape) - values.ndim))]
-        table[name] = np.broadcast_to(values, shape).ravel()
-    return pd.DataFrame(table)
+        values = np.broadcast_to(np.transpose(values), shape[::-1])
+        table[name] = values.T.ravel()
+    return table
 
 
 def _widened(value, low, high, half):

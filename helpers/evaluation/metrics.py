@@ -2,8 +2,8 @@
 
 A confusion matrix has the true class on the rows and may have any leading
 axes ``(..., C, C)``, so that one line scores one run, five seeds or two
-thousand bootstrap resamples. A ratio of nothing to nothing counts as 0, as
-with scikit-learn's ``zero_division=0``.
+thousand resamples. A ratio of nothing to nothing counts as 0, as with
+scikit-learn's ``zero_division=0``.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ Metric = Callable[[np.ndarray], np.ndarray]
 
 
 def confusion_matrix(y_true, y_pred, n_classes: int) -> np.ndarray:
-    """Count the images of each true class given each predicted class.
+    """Images of each true class (rows) given each predicted class, int64.
 
-    ``y_true`` is (N,), ``y_pred`` (N,) or, for S seeds, (S, N); both hold
-    classes 0 … C-1. Returns int64 (C, C) or (S, C, C), true class on rows.
+    ``y_true`` is (N,), ``y_pred`` (N,) or, for S seeds, (S, N), both of
+    classes 0 … C-1. Returns (C, C) or (S, C, C).
     """
     y_true, y_pred = checked_classes(y_true, y_pred, n_classes)
     runs, one = np.atleast_2d(y_pred), np.zeros_like(y_true)
@@ -28,7 +28,7 @@ def confusion_matrix(y_true, y_pred, n_classes: int) -> np.ndarray:
 
 
 def confusion_of_groups(y_true, runs, group, n_classes: int) -> np.ndarray:
-    """Confusion matrices of the images of each group: (G, S, C, C).
+    """Confusion matrices of each group's images: (G, S, C, C).
 
     ``y_true`` is (N,), ``runs`` (S, N); ``group`` (N,) holds 0 … G-1.
     """
@@ -40,8 +40,7 @@ def confusion_of_groups(y_true, runs, group, n_classes: int) -> np.ndarray:
 
 def accuracy_from(confusions: np.ndarray) -> np.ndarray:
     """Share of images given their true class: (..., C, C) -> (...)."""
-    hits = np.trace(confusions, axis1=-2, axis2=-1)
-    return _ratio(hits, confusions.sum(axis=(-2, -1)))
+    return _ratio(_hits(confusions).sum(-1), confusions.sum(axis=(-2, -1)))
 
 
 def recall_from(confusions: np.ndarray) -> np.ndarray:
@@ -61,10 +60,10 @@ def f1_from(confusions: np.ndarray) -> np.ndarray:
 
 
 def macro_f1_from(confusions: np.ndarray) -> np.ndarray:
-    """Plain mean of the classes' F1: (..., C, C) -> (...).
+    """Mean of the classes' F1: (..., C, C) -> (...).
 
-    A class that is neither present nor predicted counts as 0; scikit-learn
-    does the same where it is given all the labels.
+    A class neither present nor predicted counts as 0, as in scikit-learn
+    where it is given all the labels.
     """
     return f1_from(confusions).mean(axis=-1)
 
@@ -81,9 +80,8 @@ def quadratic_kappa_from(confusions: np.ndarray) -> np.ndarray:
     Cohen, *Weighted kappa*, Psychological Bulletin 70, 1968,
     doi:10.1037/h0026256: 1 - sum(w O) / sum(w E) with w = (i - j)^2, the
     counts O and the counts E that the same true and predicted grades would
-    give by chance.  1 is all right, 0 no better than chance.  Where truth and
-    predictions hold one and the same grade only, chance is right as well and
-    kappa counts as 0; scikit-learn's is NaN.
+    give by chance. Where both hold one and the same grade only, kappa counts
+    as 0; scikit-learn's is NaN.
     """
     distance = _steps(confusions) ** 2
     total = confusions.sum(axis=(-2, -1), keepdims=True)
@@ -95,10 +93,7 @@ def quadratic_kappa_from(confusions: np.ndarray) -> np.ndarray:
 
 
 def mean_grade_error_from(confusions: np.ndarray) -> np.ndarray:
-    """Mean of |predicted - true grade|, in grades: (..., C, C) -> (...).
-
-    An image counts as one, so that the commonest grade counts most.
-    """
+    """Mean of |predicted - true grade|, in grades: (..., C, C) -> (...)."""
     missed = (_steps(confusions) * confusions).sum(axis=(-2, -1))
     return _ratio(missed, confusions.sum(axis=(-2, -1)))
 
@@ -106,9 +101,9 @@ def mean_grade_error_from(confusions: np.ndarray) -> np.ndarray:
 def macro_grade_error_from(confusions: np.ndarray) -> np.ndarray:
     """Mean over the true grades of their mean |predicted - true grade|.
 
-    Baccianella, Esuli & Sebastiani, *Evaluation measures for ordinal
-    regression*, ISDA 2009, doi:10.1109/ISDA.2009.230: each grade that is
-    present counts as one.  In grades; (..., C, C) -> (...).
+    Each grade that is present counts as one: Baccianella, Esuli &
+    Sebastiani, *Evaluation measures for ordinal regression*, ISDA 2009,
+    doi:10.1109/ISDA.2009.230. In grades; (..., C, C) -> (...).
     """
     images = confusions.sum(axis=-1)
     of_grade = _ratio((_steps(confusions) * confusions).sum(-1), images)
@@ -116,10 +111,7 @@ def macro_grade_error_from(confusions: np.ndarray) -> np.ndarray:
 
 
 def per_class(y_true, y_pred, class_names) -> pd.DataFrame:
-    """Precision, recall, F1 and support of each class, named in the index.
-
-    ``y_true`` and ``y_pred`` are (N,).
-    """
+    """Precision, recall, F1 and support of each class, from (N,) and (N,)."""
     table = confusion_matrix(y_true, y_pred, len(class_names))
     columns = {
         "precision": precision_from(table),
@@ -147,8 +139,8 @@ def score_rows(y_true, predictions, class_names, seeds) -> pd.DataFrame:
     """Every score of every seed, one row a value, ready for `results.tidy`.
 
     ``predictions`` is (S, N), a row for each of the ``seeds``. Columns:
-    seed, metric, class ("" = over all classes), value; the metrics are
-    those of `scores`, and precision, recall and f1 of each class.
+    seed, metric (those of `scores` and of `per_class`), class ("" = over all
+    classes), value.
     """
     rows = []
     for seed, predicted in zip(seeds, predictions, strict=True):
@@ -163,14 +155,11 @@ def score_rows(y_true, predictions, class_names, seeds) -> pd.DataFrame:
 def pareto(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """Is ``after`` a Pareto improvement: no class loses, one at least gains?
 
-    Both are tables as `per_class` makes them, or as published, with the
-    classes in the index and any of the columns f1, precision, recall.
-    Returns one row a metric: how many classes gain, stay the same (to
-    1e-9) or lose, which ones lose, and ``improvement`` (bool).
+    Both are tables as `per_class` makes them, or as published. Returns one
+    row a metric: how many classes gain, stay the same (to 1e-9) or lose,
+    which ones lose, and ``improvement`` (bool).
     """
-    metrics = [
-        name for name in ("f1", "precision", "recall") if name in before
-    ]
+    metrics = [m for m in ("f1", "precision", "recall") if m in before]
     change = after[metrics].reindex(before.index) - before[metrics]
     if change.isna().any(axis=None):
         missing = ", ".join(change.index[change.isna().any(axis=1)])
@@ -189,11 +178,11 @@ def _steps(confusions):
     return np.abs(grade[:, None] - grade)
 
 
-def _hits(confusions: np.ndarray) -> np.ndarray:
+def _hits(confusions):
     return np.diagonal(confusions, axis1=-2, axis2=-1)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _ratio(part, whole):
     """Part over whole, and 0 for nothing of nothing."""
     return part / np.where(whole == 0, 1, whole)
 
@@ -201,12 +190,13 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def checked_classes(y_true, y_pred, n_classes):
     """Class numbers as int64 arrays of fitting shapes, or a ValueError."""
     y_true, y_pred = np.asarray(y_true), np.asarray(y_pred)
-    if y_true.ndim != 1 or not len(y_true):
-        raise ValueError(f"y_true must be (N,) with N > 0, not {y_true.shape}")
-    if y_pred.ndim > 2 or y_pred.shape[-1:] != y_true.shape:
+    if not y_true.size or y_pred.shape not in (
+        y_true.shape,
+        (len(y_pred), len(y_true)),
+    ):
         raise ValueError(
-            f"predictions must be (N,) or (S, N) with N = {len(y_true)}, "
-            f"as y_true; their shape is {y_pred.shape}"
+            "expected y_true (N,) with N > 0 and predictions (N,) or (S, N), "
+            f"not {y_true.shape} and {y_pred.shape}"
         )
     for name, values in (("y_true", y_true), ("predictions", y_pred)):
         if values.dtype.kind not in "iu":
