@@ -461,8 +461,12 @@ def two_at_a_time(function: Callable, items: Iterable) -> list:
     A tiny network keeps no more than one core busy, and the backend lets go
     of Python while it computes.  Each item wants its own `Program`, and
     networks whose initial weights do not come from Keras' global seed.  The
-    first error is raised when both threads have stopped.
+    first error is raised when both threads have stopped.  A single item needs
+    no thread.
     """
+    items = list(items)
+    if len(items) < 2:
+        return [function(item) for item in items]
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(function, items))
 

@@ -7,6 +7,7 @@ its decision rule.  A method with a sampler draws batches of its own.
 """
 
 import time
+from itertools import chain
 
 import keras
 import numpy as np
@@ -24,6 +25,7 @@ from helpers.training.comparison import (
 )
 from helpers.training.recipe import Recipe
 from helpers.training.result import Epochs, Trained
+from helpers.training.sequential import two_at_a_time
 
 _EVALUATION_ROWS = 64
 
@@ -128,66 +130,75 @@ def _train(bank_of, groups, labels, runs, methods, recipe, test_curves=False):
     shape = (len(methods), len(runs))
     best_epoch = np.empty(shape, int)
     logits = np.empty((*shape, len(labels), int(labels.max()) + 1), "float32")
-    history = []
-    for group in groups:
+
+    def fit(group):
         some = [runs[r] for r in group]
         bank = bank_of(some)
-        rows = np.stack(
-            [
-                epoch_batches(
-                    labels,
-                    some,
-                    recipe.epochs,
-                    recipe.batch_size,
-                    n_views=bank.n_views,
-                    sampler=sampler,
-                )
-                for sampler in bank.samplers
-            ],
-            axis=1,
-        )
-        steps = len(rows) // recipe.epochs
-        running = RunningScores(bank.streams, len(some))
-        epochs = Epochs(
-            labels,
-            some,
-            methods,
-            recipe,
-            test_curves,
-            running=lambda logs, running=running: running.scores(),
-            logits=bank.logits,
-            keep=bank.keep_best,
-        )
-        bank.compile(
-            optimizer=recipe.new_optimizer(steps),
-            metrics=[running],
-            jit_compile=True,
-            steps_per_execution=steps,
-        )
-        epoch_of = np.arange(len(rows), dtype="int32") // steps
-        bank.fit(
-            {"rows": rows, "epoch": epoch_of},
-            labels[rows % len(labels)],
-            batch_size=1,
-            shuffle=False,
-            epochs=recipe.epochs,
-            steps_per_epoch=steps,
-            callbacks=[epochs],
-            verbose=0,
-        )
-        bank.restore_best()
+        epochs = _fit(bank, some, labels, methods, recipe, test_curves)
         best_epoch[:, group] = epochs.best_epoch
-        history += epochs.history
         logits[:, group] = bank.logits([np.arange(len(labels))] * len(some))
+        return epochs.history
+
+    # Much of a small bank's time is compilation, which keeps one core busy.
+    histories = two_at_a_time(fit, groups)
     decide(logits, labels, runs, methods)
     return Trained(
         methods=tuple(method.name for method in methods),
         runs=tuple(runs),
         logits=logits,
         best_epoch=best_epoch,
-        history=pd.DataFrame(history),
+        history=pd.DataFrame(chain.from_iterable(histories)),
         seconds=time.perf_counter() - start,
     )
+
+
+def _fit(bank, runs, labels, methods, recipe, test_curves):
+    """Fit a bank of runs, its best weights restored; returns its `Epochs`."""
+    rows = np.stack(
+        [
+            epoch_batches(
+                labels,
+                runs,
+                recipe.epochs,
+                recipe.batch_size,
+                n_views=bank.n_views,
+                sampler=sampler,
+            )
+            for sampler in bank.samplers
+        ],
+        axis=1,
+    )
+    steps = len(rows) // recipe.epochs
+    running = RunningScores(bank.streams, len(runs))
+    epochs = Epochs(
+        labels,
+        runs,
+        methods,
+        recipe,
+        test_curves,
+        running=lambda logs: running.scores(),
+        logits=bank.logits,
+        keep=bank.keep_best,
+    )
+    bank.compile(
+        optimizer=recipe.new_optimizer(steps),
+        metrics=[running],
+        jit_compile=True,
+        steps_per_execution=steps,
+    )
+    epoch_of = np.arange(len(rows), dtype="int32") // steps
+    bank.fit(
+        {"rows": rows, "epoch": epoch_of},
+        labels[rows % len(labels)],
+        batch_size=1,
+        shuffle=False,
+        epochs=recipe.epochs,
+        steps_per_epoch=steps,
+        callbacks=[epochs],
+        verbose=0,
+    )
+    bank.restore_best()
+    return epochs
 
 
 class RunningScores(keras.metrics.Metric):
