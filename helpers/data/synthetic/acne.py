@@ -8,28 +8,25 @@ as several augmented copies, and an uneven number of images per class.
 
 import hashlib
 import io
-import json
 import os
 import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-import PIL
-import scipy
 from PIL import Image
 
-from helpers.data.synthetic import drawing, skin
+from helpers.data import synthetic
+from helpers.data.synthetic import skin
 
 CLASS_NAMES = tuple(skin.LESIONS)
 VIEW = 150
 """Side of an image in pixels, as in the acne paper."""
 
-# The public set has 1240/1030/1032/1006/299 images. The three middle classes
-# keep those shares of a thousand; the other two keep the 5.6 : 1 that the
-# paper states between Blackheads and Whiteheads.
+# The public set's 1240/1030/1032/1006/299 images, scaled to a thousand, but
+# with the 5.6 : 1 that the paper states between Blackheads and Whiteheads.
 IMAGES = dict(zip(CLASS_NAMES, (280, 224, 224, 218, 50), strict=True))
 # The public set's 94/19/44/45/19 sources are too few to split five ways;
 # here there are more, as uneven: Cyst has the most copies of a source.
@@ -38,36 +35,31 @@ SOURCES = dict(zip(CLASS_NAMES, (118, 38, 64, 66, 25), strict=True))
 FEWEST_SOURCES = 5
 
 
-def draw_acne(folder: Path, scale: float = 1.0, seed: int = 0) -> Path:
+def draw_acne(folder: Path, scale: float = 1.0) -> Path:
     """Draw ``synthetic_acne`` into a folder, unless it is there already.
 
     Each version lies in a folder of its own within that folder, named by a
-    hash of the drawing code and the settings; none is ever replaced. It is
-    drawn beside its place and renamed at the end, so that one that exists is
-    whole. The layout is that of the public set,
+    hash of the drawing code and the scale. It is drawn beside its place and
+    renamed at the end, so that one that exists is whole; no file is ever
+    removed. The layout is that of the public set,
     ``CLASS/<source>.rf.<hash>.jpg``, beside ``manifest.csv`` (file, class,
-    source, skin_tone, light, copy and sha256 of each image) and
-    ``manifest.json`` (settings and versions). The same seed gives the same
-    bytes on one machine.
+    source, skin_tone, light, copy and sha256 of each image).
 
-    folder: Path; scale: share of the sources and images to draw, in (0, 1],
-    five sources a class at least; seed: 0 is the set that the book shows.
-    Returns the folder of this version, absolute. Raises ValueError for
-    another scale or a negative seed.
+    scale: share of the sources and images to draw, in (0, 1], five sources a
+    class at least. Returns the folder of this version, absolute. Raises
+    ValueError for another scale.
     """
-    drawing.check_settings(scale, seed)
-    key = hashlib.sha256(f"scale={scale!r} seed={seed!r}".encode())
-    for source in (drawing.__file__, skin.__file__, __file__):
-        key.update(Path(source).read_text("utf-8").encode())
-    version = Path(folder).resolve() / key.hexdigest()[:12]
+    synthetic.check_settings(scale)
+    sources = synthetic.__file__, skin.__file__, __file__
+    code = "".join(Path(source).read_text("utf-8") for source in sources)
+    key = hashlib.sha256(f"scale={scale!r} {code}".encode()).hexdigest()
+    version = Path(folder).resolve() / key[:12]
     if _is_whole(version):
         return version
     version.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=".drawing.", dir=version.parent
-    ) as scratch:
+    with TemporaryDirectory(dir=version.parent) as scratch:
         drawn = Path(scratch) / "new"
-        _draw_all(drawn, scale, seed)
+        _draw_all(drawn, scale)
         try:
             drawn.rename(version)
         except OSError:
@@ -77,37 +69,35 @@ def draw_acne(folder: Path, scale: float = 1.0, seed: int = 0) -> Path:
     return version
 
 
-def draw_lesion(
-    class_name: str, seed: int = 0, tone: float | None = None
-) -> np.ndarray:
-    """Draw one image of a lesion type.
+def draw_lesion(class_name: str, seed: int = 0) -> np.ndarray:
+    """Draw one image of a lesion type; another seed, another scene.
 
-    class_name: one of ``CLASS_NAMES``; seed: another seed, another scene;
-    tone: of the skin, from 0 (Fitzpatrick type I) to 1 (type VI), random
-    where not given. Returns uint8 (150, 150, 3), RGB. Raises ValueError for
-    an unknown class, or a tone outside 0..1.
+    Returns uint8 (150, 150, 3), RGB. Raises ValueError for a class that is
+    none of ``CLASS_NAMES``.
     """
     if class_name not in CLASS_NAMES:
         raise ValueError(
             f"class_name={class_name!r} is unknown; use one of "
             + ", ".join(CLASS_NAMES)
         )
-    if tone is not None and not 0 <= tone <= 1:
-        raise ValueError(f"tone={tone} must lie between 0 and 1")
     rng = _rng(seed, class_name, 0)
-    # Drawn even where given, so that a tone changes nothing but the tone.
-    random_tone = rng.random()
-    scene, _ = skin.draw_scene(
-        class_name, rng, random_tone if tone is None else tone
-    )
+    scene, _ = _scene(class_name, rng, rng.random())
     return np.asarray(_view(scene, rng, 0))
 
 
-def _rng(seed: int, class_name: str, source: int, *more: int):
+def _rng(seed: int, class_name: str, *more: int):
     """A generator of its own for each source, whatever else is drawn."""
-    return np.random.default_rng(
-        (seed, CLASS_NAMES.index(class_name), source, *more)
-    )
+    return np.random.default_rng((seed, CLASS_NAMES.index(class_name), *more))
+
+
+def _scene(class_name: str, rng, tone: float):
+    """One source: skin of a tone with lesions of a class, and its light."""
+    patch = skin.healthy_skin(rng, tone)
+    skin.distractors(patch, rng)
+    skin.stray_lesions(patch, rng)
+    skin.lesions(patch, rng, class_name)
+    light = skin.random_light(rng)
+    return skin.render(patch, light), light
 
 
 def _view(scene: Image.Image, rng, copy: int) -> Image.Image:
@@ -116,10 +106,8 @@ def _view(scene: Image.Image, rng, copy: int) -> Image.Image:
     Copies are rotated, flipped, zoomed, shifted, and change a little in
     brightness, contrast and colour; every view has sensor noise.
     """
-    matrix = np.eye(2)
-    shift = np.zeros(2)
-    gain = np.ones(3, np.float32)
-    contrast = 1.0
+    matrix, shift = np.eye(2), np.zeros(2)
+    gain, contrast = np.ones(3, np.float32), 1.0
     if copy:
         angle = np.radians(90 * rng.integers(4) + rng.uniform(-18, 18))
         cos, sin = np.cos(angle), np.sin(angle)
@@ -143,45 +131,36 @@ def _view(scene: Image.Image, rng, copy: int) -> Image.Image:
     return Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8))
 
 
-def _draw_source(
-    folder: Path, seed: int, class_name: str, source: int, copies: int
-) -> list[dict]:
+def _draw_source(folder: Path, class_name: str, source: int, copies: int):
     """Draw a scene, write its copies, return their manifest rows."""
-    rng = _rng(seed, class_name, source)
+    rng = _rng(0, class_name, source)
     tone = rng.random()
-    scene, light = skin.draw_scene(class_name, rng, tone)
+    scene, light = _scene(class_name, rng, tone)
     name = f"{class_name.lower().rstrip('s')}_{source + 1:03d}_jpg"
     rows = []
     for copy in range(copies):
         # A copy's own generator: it stays the same when there are more.
-        rng = _rng(seed, class_name, source, copy + 1)
+        rng = _rng(0, class_name, source, copy + 1)
         view = _view(scene, rng, copy)
         data = io.BytesIO()
         view.save(data, "JPEG", quality=int(rng.integers(82, 95)))
         digest = hashlib.sha256(data.getvalue()).hexdigest()
         file = f"{class_name}/{name}.rf.{digest[:8]}.jpg"
         (folder / file).write_bytes(data.getvalue())
-        rows.append(
-            {
-                "file": file,
-                "class": class_name,
-                "source": f"{class_name}/{name}",
-                "skin_tone": skin.skin_type(tone),
-                "light": light.name,
-                "copy": copy,
-                "sha256": digest,
-            }
-        )
+        row = {"file": file, "class": class_name}
+        row |= {"source": f"{class_name}/{name}"}
+        row |= {"skin_tone": skin.skin_type(tone), "light": light.name}
+        rows.append(row | {"copy": copy, "sha256": digest})
     return rows
 
 
-def _plan(scale: float, seed: int) -> list[tuple[str, int, int]]:
-    """(class, source, copies) of every source, largest shares first."""
+def _plan(scale: float) -> list[tuple[str, int, int]]:
+    """(class, source, copies) of every source."""
     plan = []
-    for c, name in enumerate(CLASS_NAMES):
+    for name in CLASS_NAMES:
         sources = max(round(scale * SOURCES[name]), FEWEST_SOURCES)
         spare = max(round(scale * IMAGES[name]), sources) - sources
-        rng = np.random.default_rng((seed, c))
+        rng = _rng(0, name)
         # Uneven numbers of copies, as in the public set (2 to 94 there).
         share = rng.dirichlet(np.full(sources, 2.0))
         copies = 1 + rng.multinomial(spare, share)
@@ -189,27 +168,14 @@ def _plan(scale: float, seed: int) -> list[tuple[str, int, int]]:
     return plan
 
 
-def _draw_all(folder: Path, scale: float, seed: int) -> None:
+def _draw_all(folder: Path, scale: float) -> None:
     for name in CLASS_NAMES:
         (folder / name).mkdir(parents=True)
     # Threads, not processes: safe inside a notebook's kernel, and numpy and
     # Pillow let go of the interpreter's lock while they compute.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        jobs = [
-            pool.submit(_draw_source, folder, seed, *job)
-            for job in _plan(scale, seed)
-        ]
-        try:
-            rows = [row for job in jobs for row in job.result()]
-        finally:
-            pool.shutdown(cancel_futures=True)
-    about = {
-        "generator": "synthetic_acne",
-        "scale": scale,
-        "seed": seed,
-        "versions": {m.__name__: m.__version__ for m in (np, scipy, PIL)},
-    }
-    (folder / "manifest.json").write_text(json.dumps(about, indent=1), "utf-8")
+        each = pool.map(lambda job: _draw_source(folder, *job), _plan(scale))
+        rows = [row for some in each for row in some]
     pd.DataFrame(rows).to_csv(
         folder / "manifest.csv", index=False, lineterminator="\n"
     )
@@ -217,7 +183,6 @@ def _draw_all(folder: Path, scale: float, seed: int) -> None:
 
 def _is_whole(folder: Path) -> bool:
     """Whether all files that were drawn into the folder are still there."""
-    if not (folder / "manifest.csv").exists():
-        return False
-    files = pd.read_csv(folder / "manifest.csv")["file"]
+    manifest = folder / "manifest.csv"
+    files = pd.read_csv(manifest)["file"] if manifest.exists() else [manifest]
     return all((folder / file).exists() for file in files)

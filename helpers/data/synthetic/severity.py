@@ -3,41 +3,32 @@
 The grades are those of Hayashi et al. 2008, "Establishment of grading
 criteria for acne severity", J. Dermatol. 35:255-260,
 doi:10.1111/j.1346-8138.2008.00462.x, who count the inflammatory eruptions
-on half a face: mild 0-5, moderate 6-20, severe 21-50, very severe more than
-50.  An image stands for that half face.  Papules and pustules are counted;
-moles, freckles, hair and glare are not, and say nothing of the grade.
+(papules and pustules) on half a face, for which an image stands.
 
-A group is one person, photographed on several visits: the skin, its tone,
+A group is one person, photographed on several visits. The skin, its tone,
 its moles, freckles and hairs and the lamp stay the same; the lesions, a flush
-of the whole skin, glare and the angle of the light are drawn anew, and so is
-the grade, so that recognising the person does not give it away.  Sets split
-by person still differ in tone and light.  Lesions vary in size and strength
-from visit to visit, and a flush can redden skin as much as many lesions do,
-so that the mean colour says little of the grade.
-
-The images teach imbalance and resolution, not dermatology.
+of the whole skin, glare, the angle of the light and the grade are drawn anew,
+so that recognising the person does not give the grade away. Nor does the mean
+colour: lesions vary in strength, and a flush reddens as much as many lesions.
 """
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from helpers.data.dataset import ImageDataset, from_arrays
-from helpers.data.synthetic import skin
-from helpers.data.synthetic.drawing import check_settings
+from helpers.data.synthetic import check_settings, skin
 
 NAME = "synthetic_severity"
 COUNTS = {"mild": 320, "moderate": 160, "severe": 80, "very severe": 40}
 """Images of each grade at scale 1, halved from grade to grade."""
 GRADES = tuple(COUNTS)
 
-FEWEST = (0, 6, 21, 51)
-"""The fewest inflammatory lesions of each grade (Hayashi et al. 2008)."""
-MOST = (5, 20, 50, 90)
-"""The most; the fourth grade itself has no upper end."""
+FEWEST, MOST = (0, 6, 21, 51), (5, 20, 50, 90)
+"""Lesions of each grade (Hayashi et al. 2008); the last has no upper end."""
 
 SIDE = skin.SIDE
 """Side in pixels at which images are drawn; none can be larger."""
@@ -50,28 +41,13 @@ _GAP, _MARGIN = 13 / SIDE, 8 / SIDE
 _PLAN, _PERSON, _LAYOUT, _VISIT = range(4)
 
 
-@dataclass(frozen=True)
-class Conditions:
-    """The ranges from which skin and light are drawn evenly.
-
-    tone: 0 (pale) to 1 (dark), one a person; temperatures: names in
-    ``skin.TEMPERATURES``, one a person; exposure: 1 is neutral; slant:
-    degrees from the camera's axis.
-    """
-
-    tone: tuple[float, float]
-    temperatures: tuple[str, ...]
-    exposure: tuple[float, float]
-    slant: tuple[float, float]
-
-
 LIGHTS = {
-    "usual": Conditions((0.05, 0.60), skin.EVERYDAY, (0.80, 1.15), (15, 40)),
-    "shifted": Conditions(
-        (0.65, 0.95), ("bulb", "shade"), (1.25, 1.60), (50, 65)
-    ),
+    "usual": ((0.05, 0.60), skin.EVERYDAY, (0.80, 1.15), (15, 40)),
+    "shifted": ((0.65, 0.95), ("bulb", "shade"), (1.25, 1.60), (50, 65)),
 }
-"""What light= stands for; the two share no tone, exposure or lamp."""
+"""What light= stands for: the ranges of the skin's tone (0, pale, to 1), the
+lamps, the ranges of exposure (1 is neutral) and of the light's slant (degrees
+from the camera's axis). The two share no tone, lamp or exposure."""
 
 
 def load_severity(
@@ -81,22 +57,19 @@ def load_severity(
     lesion_size: float = 1.0,
     light: str = "usual",
 ) -> ImageDataset:
-    """Draw the set: 600 images of 4 grades at scale 1.
+    """Draw the set: 600 images of 4 grades at scale 1, grouped by person.
 
-    image_size: side in pixels, 8 to 224 (``SIDE``, at which all is drawn);
-    smaller images are area means, so ``reduced`` gives them as well.
-    scale: share of each grade, in (0, 1], five images at least; a smaller
-    set is a part of a larger one. seed: another seed draws other persons,
-    so a second set is an independent test set. lesion_size: factor on all
-    diameters, in (0, 3]; the number, the places and all else stay. light:
-    "usual" or "shifted" (``LIGHTS``): other tones and light on the same
-    skin with the same lesions.
+    image_size: side in pixels, 8 to 224; smaller images are those of 224
+    ``reduced``. scale: share of each grade, in (0, 1], five images at least;
+    a smaller set is a part of a larger one. seed: another one draws other
+    persons. lesion_size: factor on all diameters, in (0, 3]; all else stays.
+    light: "usual" or "shifted": other tones and light on the same skin with
+    the same lesions.
 
-    Labels are ``GRADES``, groups the persons. ``facts`` has person, tone
-    (0-1), skin_tone (I-II, III-IV, V-VI), moles, freckles (of which some lie
-    beyond the border), hairs (whether there are any), visit, n_lesions,
-    light, exposure, flush (optical density of blood) and glare (the number
-    of shiny spots). The lesions themselves: see ``lesions``.
+    ``facts`` has person, tone (0-1), skin_tone (I-II, III-IV, V-VI), moles,
+    freckles (of which some lie beyond the border), hairs (whether there are
+    any), visit, n_lesions, light, exposure, flush (optical density of blood)
+    and glare (the number of shiny spots).
 
     Raises ValueError for arguments outside these ranges.
     """
@@ -112,19 +85,18 @@ def load_severity(
     plan = _plan(scale, seed)
     with ThreadPoolExecutor(2) as pool:
         each = pool.map(
-            lambda own: _draw_person(own[1], seed, lesion_size, light),
+            lambda visits: _draw_person(visits[1], seed, lesion_size, light),
             plan.groupby("person"),
         )
         images, facts = zip(*sum(each, []), strict=True)
     facts = pd.DataFrame(facts)
-    files, groups = plan["file"].to_numpy(str), facts["person"].to_numpy(str)
     return from_arrays(
         NAME,
         reduced(np.stack(images), image_size),
         plan["label"],
         GRADES,
-        groups=groups,
-        files=files,
+        groups=facts["person"].to_numpy(str),
+        files=plan["file"].to_numpy(str),
         facts=facts,
         group_rule="person",
         origin="drawn by helpers/data/synthetic/severity.py",
@@ -157,10 +129,9 @@ def reduced(images: np.ndarray, image_size: int) -> np.ndarray:
 def lesions(dataset: ImageDataset) -> pd.DataFrame:
     """Where the counted lesions of a loaded set are, a row a lesion.
 
-    Columns: image (row of the data set), x, y (centre), radius, all three as
-    shares of the image's side, x to the right and y down; kind, "papule" or
-    "pustule". A lesion's outline wobbles around that radius; its redness
-    fades out at about twice of it. Raises ValueError for another data set.
+    Columns: image (row of the data set); x, y (centre) and radius, as shares
+    of the image's side; kind, "papule" or "pustule". The redness of a lesion
+    fades out at about twice its radius. Raises ValueError for another set.
     """
     if dataset.name != NAME:
         raise ValueError(
@@ -179,32 +150,21 @@ def lesions(dataset: ImageDataset) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[columns]
 
 
-def lesion_maps(dataset: ImageDataset, side: int | None = None) -> np.ndarray:
+def lesion_maps(dataset: ImageDataset, side: int) -> np.ndarray:
     """The share of each pixel that lesions cover, to score maps by.
 
-    side: pixels a side of the maps, such as those of a feature map; default
-    the images' own. Returns float32 (N, side, side), 0 to 1: the discs of
-    ``lesions`` drawn at ``SIDE`` and reduced by area. Raises ValueError for
-    another data set and for a side beyond 1 to 224.
+    Returns float32 (N, side, side), 0 to 1: the discs of ``lesions`` drawn at
+    ``SIDE`` and ``reduced``. Raises ValueError for another data set.
     """
-    side = dataset.images.shape[1] if side is None else side
-    if not 1 <= side <= SIDE:
-        raise ValueError(f"side={side} must lie between 1 and {SIDE}")
     maps = np.zeros((len(dataset), side, side), np.float32)
-    at = (np.arange(SIDE, dtype=np.float32) + 0.5) / SIDE
+    axis = (np.arange(SIDE, dtype=np.float32) + 0.5) / SIDE
     for image, spots in lesions(dataset).groupby("image"):
         fine = np.zeros((1, SIDE, SIDE), np.float32)
         for spot in spots.itertuples():
-            away = np.hypot(at[:, None] - spot.y, at - spot.x)
+            away = np.hypot(axis[:, None] - spot.y, axis - spot.x)
             fine[0, away <= spot.radius] = 1
         maps[image] = reduced(fine, side)[0]
     return maps
-
-
-def _rng(seed: int, *key: int) -> np.random.Generator:
-    return np.random.default_rng(
-        np.random.SeedSequence((seed, *map(int, key)))
-    )
 
 
 def _plan(scale: float, seed: int) -> pd.DataFrame:
@@ -213,14 +173,15 @@ def _plan(scale: float, seed: int) -> pd.DataFrame:
     Grades are dealt like cards, so that persons of a smaller scale and
     their grades are those of the full set.
     """
-    rng, counts = _rng(seed, _PLAN), np.array([*COUNTS.values()])
+    rng = np.random.default_rng((seed, _PLAN))
+    counts = np.array([*COUNTS.values()])
     labels = rng.permutation(np.repeat(range(len(GRADES)), counts))
     visits = rng.integers(2, 7, len(labels))
     person = np.repeat(np.arange(len(labels)), visits)[: len(labels)]
     plan = pd.DataFrame({"person": person, "label": labels})
     plan.insert(1, "visit", plan.groupby("person").cumcount())
     plan["file"] = [
-        f"{_name(person)}/visit {visit + 1}"
+        f"person {person + 1:03d}/visit {visit + 1}"
         for person, visit in zip(plan["person"], plan["visit"], strict=True)
     ]
     # Five folds need five images of each grade at any scale.
@@ -229,20 +190,16 @@ def _plan(scale: float, seed: int) -> pd.DataFrame:
     return plan[kept].reset_index(drop=True)
 
 
-def _name(person: int) -> str:
-    return f"person {person + 1:03d}"
-
-
 def _layout(seed, person, visit, label, lesion_size) -> pd.DataFrame:
     """The lesions of one image: x, y, radius (shares of a side), kind."""
-    rng = _rng(seed, _LAYOUT, person, visit)
+    rng = np.random.default_rng((seed, _LAYOUT, person, visit))
     count = int(rng.integers(FEWEST[label], MOST[label] + 1))
     places = np.empty((count, 2))
     laid = 0
     while laid < count:
-        at = rng.uniform(_MARGIN, 1 - _MARGIN, 2)
-        if (np.hypot(*(places[:laid] - at).T) >= _GAP).all():
-            places[laid] = at
+        place = rng.uniform(_MARGIN, 1 - _MARGIN, 2)
+        if (np.hypot(*(places[:laid] - place).T) >= _GAP).all():
+            places[laid] = place
             laid += 1
     usual = RADIUS * np.exp(rng.normal(0, 0.18))
     radius = lesion_size * usual * rng.uniform(0.7, 1.35, count)
@@ -254,26 +211,27 @@ def _layout(seed, person, visit, label, lesion_size) -> pd.DataFrame:
 
 def _draw_person(visits: pd.DataFrame, seed, lesion_size, light) -> list:
     """Images, uint8 (SIDE, SIDE, 3), and facts of a person's visits."""
-    person, ranges = int(visits["person"].iloc[0]), LIGHTS[light]
-    rng = _rng(seed, _PERSON, person)
-    tone = _within(ranges.tone, rng.random())
+    person = int(visits["person"].iloc[0])
+    tones, lamps, (dim, full), slants = LIGHTS[light]
+    rng = np.random.default_rng((seed, _PERSON, person))
+    tone = rng.uniform(*tones)
     lamp, bright = rng.random(2)
-    lamp = ranges.temperatures[int(lamp * len(ranges.temperatures))]
+    lamp = lamps[int(lamp * len(lamps))]
     patch = skin.healthy_skin(rng, tone)
-    known = {"person": _name(person), "tone": tone}
-    known |= {"skin_tone": skin.skin_type(tone)} | _marks(patch, rng)
+    same = {"person": f"person {person + 1:03d}", "tone": tone}
+    same |= {"skin_tone": skin.skin_type(tone)} | _marks(patch, rng)
     drawn = []
     for visit, label in visits[["visit", "label"]].to_numpy():
         table = _layout(seed, person, visit, label, lesion_size)
-        rng = _rng(seed, _VISIT, person, visit)
+        rng = np.random.default_rng((seed, _VISIT, person, visit))
         # The person's lamp, its brightness a little changed.
         share = 0.7 * bright + 0.3 * rng.random()
         today = skin.Light(
             temperature=lamp,
             azimuth=rng.uniform(0, 360),
-            slant=_within(ranges.slant, rng.random()),
+            slant=rng.uniform(*slants),
             ambient=rng.uniform(0.45, 0.65),
-            exposure=_within(ranges.exposure, share),
+            exposure=dim + share * (full - dim),
             vignette=rng.uniform(0.0, 0.3),
             # The camera takes means over areas; that is blur enough.
             blur=0.0,
@@ -281,15 +239,11 @@ def _draw_person(visits: pd.DataFrame, seed, lesion_size, light) -> list:
         flush = rng.uniform(0, 0.45)
         visited, glare = _on_a_visit(patch, rng, flush)
         _erupt(visited, table, rng)
-        facts = known | {"visit": int(visit) + 1, "n_lesions": len(table)}
+        facts = same | {"visit": int(visit) + 1, "n_lesions": len(table)}
         facts |= {"light": today.name, "exposure": today.exposure}
         facts |= {"flush": flush, "glare": glare}
         drawn.append((np.asarray(skin.render(visited, today)), facts))
     return drawn
-
-
-def _within(limits: tuple[float, float], share: float) -> float:
-    return limits[0] + share * (limits[1] - limits[0])
 
 
 def _marks(patch: skin.Skin, rng) -> dict[str, int]:
@@ -306,15 +260,18 @@ def _marks(patch: skin.Skin, rng) -> dict[str, int]:
 
 def _on_a_visit(patch: skin.Skin, rng, flush: float) -> tuple[skin.Skin, int]:
     """A copy of the skin, flushed and with spots of oil that shine."""
-    blood = patch.blood + np.float32(flush) * (1 + 0.3 * patch.wobble)
-    glare, oil = int(rng.integers(0, 4)), patch.oil.copy()
+    patch = copy.copy(patch)
+    patch.blood = patch.blood + np.float32(flush) * (1 + 0.3 * patch.wobble)
+    patch.oil = patch.oil.copy()
+    glare = int(rng.integers(0, 4))
     axis = np.arange(SIDE, dtype=np.float32)
     for _ in range(glare):
-        at = rng.uniform(0, SIDE, 2).astype(np.float32)
-        wide = np.float32(rng.uniform(10, 30))
-        row, column = (np.exp(-(((axis - c) / wide) ** 2)) for c in at)
-        oil += np.float32(rng.uniform(0.3, 1.2)) * row[:, None] * column
-    return replace(patch, blood=blood, oil=oil), glare
+        place = rng.uniform(0, SIDE, 2).astype(np.float32)
+        width = np.float32(rng.uniform(10, 30))
+        row, column = (np.exp(-(((axis - c) / width) ** 2)) for c in place)
+        strength = np.float32(rng.uniform(0.3, 1.2))
+        patch.oil += strength * row[:, None] * column
+    return patch, glare
 
 
 def _erupt(patch: skin.Skin, table: pd.DataFrame, rng) -> None:
@@ -323,8 +280,8 @@ def _erupt(patch: skin.Skin, table: pd.DataFrame, rng) -> None:
     draw = {"papule": skin.papule, "pustule": skin.pustule}
     vivid = np.float32(rng.uniform(0.6, 1.1))
     for x, y, radius, kind in table.itertuples(index=False):
-        at = (y * SIDE - 0.5, x * SIDE - 0.5)
-        draw[kind](bumps, rng, at, radius * SIDE)
-    for name in ("height", "blood", "pigment", "keratin", "pus", "oil"):
+        place = (y * SIDE - 0.5, x * SIDE - 0.5)
+        draw[kind](bumps, rng, place, radius * SIDE)
+    for name in skin.LAYERS:
         layer = getattr(patch, name) + vivid * getattr(bumps, name)
         setattr(patch, name, layer)

@@ -1,28 +1,23 @@
 """Draw one patch of skin with acne lesions on it, from formulas.
 
-Skin is a small physical model rather than as a collage. Layers
-hold what is in the skin (blood, pigment, keratin, pus, relief, oil); one
-renderer turns them into light. Colour follows the Beer-Lambert law, in which
-blood and melanin each darken the channels by an optical density of their own
-(Anderson & Parrish 1981, "The optics of human skin", J. Invest. Dermatol.
-77:13-19); furrows are a cellular texture (Worley 1996, "A cellular texture
-basis function", SIGGRAPH); oil shines by Blinn's half vector (Blinn 1977,
-SIGGRAPH). So redness fades on dark skin and a dome shows under raking light
-without anybody drawing that.
-
-The images teach class imbalance, not dermatology.
+Layers hold what is in the skin; one renderer turns them into light. Colour
+follows the Beer-Lambert law, in which blood and melanin each darken the
+channels by an optical density of their own (Anderson & Parrish 1981, "The
+optics of human skin", J. Invest. Dermatol. 77:13-19); furrows are Worley's
+(1996, "A cellular texture basis function", SIGGRAPH); oil shines by Blinn's
+half vector (1977, SIGGRAPH). So redness fades on dark skin and a dome shows
+under raking light without anybody drawing that.
 """
 
 import math
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from scipy import fft, ndimage
 
-from helpers.data.synthetic.drawing import step, window
+from helpers.data.synthetic import step, window
 
 SIDE = 224
 """Side of a drawn scene in pixels: a 150-pixel view fits in it, rotated."""
@@ -59,29 +54,19 @@ EVERYDAY = ("warm", "neutral", "cool")
 LAYERS = ("height", "blood", "venous", "pigment", "keratin", "pus", "oil")
 
 
-def _layer() -> np.ndarray:
-    return np.zeros((SIDE, SIDE), np.float32)
-
-
-@dataclass
 class Skin:
     """What a patch of skin is made of, before light falls on it.
 
-    Each layer is float32 (SIDE, SIDE): ``height`` in pixels; ``blood``,
-    ``venous`` and ``pigment`` in optical density; ``keratin`` and ``pus`` as
-    opacities 0..1; ``oil`` as the strength of the shine. ``tone`` is 0 (pale)
-    to 1 (dark), ``wobble`` the noise that no lesion's outline is without.
+    Each of ``LAYERS`` is float32 (SIDE, SIDE): height in pixels; blood,
+    venous blood and pigment in optical density; keratin and pus as opacities
+    0..1; oil as the strength of the shine. tone: 0 (pale) to 1 (dark);
+    wobble: the noise in every lesion's outline.
     """
 
-    tone: float
-    wobble: np.ndarray
-    height: np.ndarray = field(default_factory=_layer)
-    blood: np.ndarray = field(default_factory=_layer)
-    venous: np.ndarray = field(default_factory=_layer)
-    pigment: np.ndarray = field(default_factory=_layer)
-    keratin: np.ndarray = field(default_factory=_layer)
-    pus: np.ndarray = field(default_factory=_layer)
-    oil: np.ndarray = field(default_factory=_layer)
+    def __init__(self, tone: float, wobble: np.ndarray):
+        self.tone, self.wobble = tone, wobble
+        for name in LAYERS:
+            setattr(self, name, np.zeros((SIDE, SIDE), np.float32))
 
 
 @dataclass(frozen=True)
@@ -98,7 +83,7 @@ class Light:
 
     @property
     def name(self) -> str:
-        """Descriptor for the manifest, such as ``"warm, raking"``."""
+        """For the manifest, such as "warm, raking"."""
         side = "raking" if self.slant > 40 else "frontal"
         return f"{self.temperature}, {side}"
 
@@ -108,18 +93,14 @@ def skin_type(tone: float) -> str:
     return ("I-II", "III-IV", "V-VI")[min(int(tone * 3), 2)]
 
 
-@lru_cache(maxsize=8)
-def _power_filter(exponent: float) -> np.ndarray:
-    frequency = np.hypot(fft.fftfreq(SIDE)[:, None], fft.rfftfreq(SIDE))
-    # No constant part.
-    frequency[0, 0] = np.inf
-    return (frequency**-exponent).astype(np.float32)
-
-
 def _cloud(rng, exponent: float) -> np.ndarray:
     """Noise with amplitude 1/f**exponent, mean 0, standard deviation 1."""
     white = rng.standard_normal((SIDE, SIDE), dtype=np.float32)
-    noise = fft.irfft2(fft.rfft2(white) * _power_filter(exponent), (SIDE,) * 2)
+    frequency = np.hypot(fft.fftfreq(SIDE)[:, None], fft.rfftfreq(SIDE))
+    # No constant part.
+    frequency[0, 0] = np.inf
+    amplitude = (frequency**-exponent).astype(np.float32)
+    noise = fft.irfft2(fft.rfft2(white) * amplitude, (SIDE, SIDE))
     return noise / noise.std()
 
 
@@ -152,14 +133,14 @@ def _furrows(rng, spacing: float, stretch: float) -> np.ndarray:
 def _pores(rng, spacing: float, radius: float) -> np.ndarray:
     """Small dents about one a grid cell, each between 0 and 1 deep."""
     count = int((SIDE / spacing) ** 2)
-    dents = _layer()
+    dents = np.zeros((SIDE, SIDE), np.float32)
     y, x = rng.integers(0, SIDE, (2, count))
     dents[y, x] = rng.uniform(0.2, 1.0, count)
     return ndimage.gaussian_filter(dents, radius) * (2 * np.pi * radius**2)
 
 
 def healthy_skin(rng: np.random.Generator, tone: float) -> Skin:
-    """Skin with its own mottle, furrows, pores and oil; no lesion yet."""
+    """Skin with mottle, furrows, pores and oil; no lesion yet."""
     skin = Skin(tone, wobble=_cloud(rng, 1.8))
     skin.blood += 0.10 + rng.uniform(0.02, 0.12) * _cloud(rng, 1.6)
     skin.blood += rng.choice((0.0, 0.12, 0.3), p=(0.5, 0.3, 0.2))
@@ -181,16 +162,12 @@ def healthy_skin(rng: np.random.Generator, tone: float) -> Skin:
 
 
 def _around(skin: Skin, at, radius: float, reach: float, rng, squash=0.25):
-    """Slices round a lesion, and the distance in units of its radius.
-
-    The distance is stretched along a random axis and wobbles with the
-    skin's own noise, so that no lesion is a perfect disc.
-    """
+    """Slices round a lesion, and the distance in units of its radius."""
+    # Stretched along a random axis, with a wobble: no lesion is a disc.
     radius = float(radius)
     half = int(np.ceil(radius * reach * (1 + squash))) + 1
     where, dy, dx = window(at, half, half + 1, (SIDE, SIDE))
-    angle = rng.uniform(0, np.pi)
-    stretch = 1 + rng.uniform(0, squash)
+    angle, stretch = rng.uniform(0, np.pi), 1 + rng.uniform(0, squash)
     cos, sin = math.cos(angle), math.sin(angle)
     a = (dx * cos + dy * sin) / (radius * stretch)
     b = (dy * cos - dx * sin) / radius * stretch
@@ -276,17 +253,15 @@ def _plug(skin: Skin, rng, at, radius: float) -> None:
     skin.oil[where] += rng.uniform(0, 0.15) * rim
 
 
-def _red_bump(skin: Skin, rng, at, radius: float) -> tuple:
-    """The body that papules and pustules share; returns its window."""
+def _red_bump(skin: Skin, rng, at, radius: float) -> None:
+    """The body that papules and pustules share."""
     where, d = _around(skin, at, radius, 2.8, rng)
-    red = rng.uniform(0.35, 1.0)
-    skin.blood[where] += red * step(d, 0.8, 1.3)
+    skin.blood[where] += rng.uniform(0.35, 1.0) * step(d, 0.8, 1.3)
     skin.blood[where] += rng.uniform(0.1, 0.45) * np.exp(-((d / 1.7) ** 2))
     skin.pigment[where] += 0.18 * skin.tone * step(d, 1.0, 1.4)
     lift = rng.uniform(0.15, 0.32) * radius
     skin.height[where] += lift * np.exp(-((d / 0.75) ** 2))
     skin.oil[where] += rng.uniform(0.0, 0.35) * step(d, 0.8, 1.0)
-    return where, d
 
 
 def _apex(skin: Skin, rng, at, radius: float, size: float) -> tuple:
@@ -300,8 +275,7 @@ def _head(skin: Skin, rng, at, radius: float) -> None:
     """The pale or yellow top of a pustule, sometimes small or faint."""
     where, d = _apex(skin, rng, at, radius, rng.uniform(0.18, 0.52))
     head = step(d, 0.9, rng.uniform(0.7, 1.4))
-    opacity = rng.uniform(0.3, 0.95)
-    yellow = rng.uniform(0.35, 1.0)
+    opacity, yellow = rng.uniform(0.3, 0.95), rng.uniform(0.35, 1.0)
     skin.pus[where] += yellow * opacity * head
     skin.keratin[where] += (1 - yellow) * opacity * head
     skin.height[where] += 0.10 * radius * head
@@ -343,7 +317,7 @@ def cyst(skin: Skin, rng: np.random.Generator, zoom: float) -> None:
 
 
 def papule(skin: Skin, rng: np.random.Generator, at, radius: float) -> None:
-    """One red bump at (y, x); both it and its radius are in pixels.
+    """One red bump at (y, x), in pixels; some are dry or glint at the top.
 
     What is drawn from ``rng`` does not depend on the place or the radius.
     """
@@ -366,7 +340,7 @@ def pustule(skin: Skin, rng: np.random.Generator, at, radius: float) -> None:
 
 
 def papules(skin: Skin, rng: np.random.Generator, zoom: float) -> None:
-    """Small red bumps without a head; some are dry or glint at the top."""
+    """Small red bumps without a head."""
     for at, radius in _crop_of_bumps(rng, zoom):
         papule(skin, rng, at, radius)
 
@@ -396,13 +370,8 @@ def whiteheads(skin: Skin, rng: np.random.Generator, zoom: float) -> None:
         _pale_bump(skin, rng, at, radius * rng.uniform(0.6, 1.2))
 
 
-LESIONS = {
-    "Blackheads": blackheads,
-    "Cyst": cyst,
-    "Papules": papules,
-    "Pustules": pustules,
-    "Whiteheads": whiteheads,
-}
+LESIONS = {"Blackheads": blackheads, "Cyst": cyst, "Papules": papules}
+LESIONS |= {"Pustules": pustules, "Whiteheads": whiteheads}
 
 
 def stray_lesions(skin: Skin, rng: np.random.Generator) -> None:
@@ -450,16 +419,14 @@ def render(skin: Skin, light: Light) -> Image.Image:
     base = TONES[low] + (place - low) * (TONES[low + 1] - TONES[low])
     # Channels come first until the end: numpy is much faster so.
     density = skin.blood * BLOOD
-    if skin.venous.any():
-        density += skin.venous * VENOUS
+    density += skin.venous * VENOUS
     density += skin.pigment * PIGMENT
     colour = (base / 255) ** 2.2 * np.exp(-density)
     # Pale matter lies under living skin, so the skin's own tone dims it.
     dim = 1 - 0.74 * skin.tone
     for opacity, matter in ((skin.keratin, KERATIN), (skin.pus, PUS)):
-        if opacity.any():
-            share = np.clip(opacity, 0, 1)
-            colour += share * (matter * dim - colour)
+        share = np.clip(opacity, 0, 1)
+        colour += share * (matter * dim - colour)
 
     slope_y, slope_x = np.gradient(skin.height)
     length = 1 / np.sqrt(slope_x**2 + slope_y**2 + 1)
@@ -490,15 +457,3 @@ def render(skin: Skin, light: Light) -> Image.Image:
     if light.blur > 0.2:
         image = image.filter(ImageFilter.GaussianBlur(light.blur))
     return image
-
-
-def draw_scene(
-    class_name: str, rng: np.random.Generator, tone: float
-) -> tuple[Image.Image, Light]:
-    """One source: skin of a tone (0..1) with lesions of one class, lit."""
-    skin = healthy_skin(rng, tone)
-    distractors(skin, rng)
-    stray_lesions(skin, rng)
-    lesions(skin, rng, class_name)
-    light = random_light(rng)
-    return render(skin, light), light

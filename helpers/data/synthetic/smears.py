@@ -1,16 +1,13 @@
 """Synthetic blood-smear photographs, every cell's place known.
 
-Three classes, in the counts of Pasupa et al.,
-doi:10.1007/s12652-020-01773-x: 2,691 normal cells with a pale centre, 345
-codocytes (target cells: a dark spot inside a pale ring) and 356 hypochromic
-cells (a wide pale centre) on 22 photographs. Their dog set was never
-published; this one needs no download and has an exact ground truth.
+Three classes in the counts of Pasupa et al., doi:10.1007/s12652-020-01773-x:
+normal cells with a pale centre, codocytes (target cells: a dark spot inside a
+pale ring) and hypochromic cells (a wide pale centre) on 22 photographs.
 
 A cell is a map of its thickness. Light that passes it is absorbed by the
 Beer-Lambert law, so that stain gives the colour and overlapping cells darken
 each other without anybody drawing that. Stain, light, focus and noise differ
-from smear to smear. The images teach detection and imbalance, not
-haematology.
+from smear to smear.
 """
 
 import math
@@ -24,49 +21,41 @@ import pandas as pd
 
 from helpers.data.dataset import ImageDataset, from_arrays
 from helpers.data.segmentation import cut_square
-from helpers.data.synthetic.drawing import check_settings, step, window
+from helpers.data.synthetic import check_settings, step, window
 
 NAME = "synthetic_smears"
-CLASS_NAMES = ("Codocyte", "Hypochromia", "Normal")
-"""In the paper's order: its classes 0, 1 and 2."""
-
 COUNTS = {"Codocyte": 345, "Hypochromia": 356, "Normal": 2691}
-N_SMEARS = 22
-FEWEST_SMEARS = 5
-"""Five folds by smear need five smears at any scale."""
+CLASS_NAMES = tuple(COUNTS)
+"""In the paper's order: its classes 0, 1 and 2."""
+# Five folds by smear need five smears at any scale.
+N_SMEARS, FEWEST_SMEARS = 22, 5
 
 DIAMETER = 42.0
 """Of a normal cell, in pixels; as in Chula RBC-12."""
-
 CROP = 64
-"""Side in pixels of the square cut out around a cell, which holds the
-largest one whole, with a rim of its neighbours."""
+"""Side in pixels of the square around a cell, which holds the largest one."""
 
 # Share of a photograph that cells would cover if none overlapped.
 _COVER = 0.30
-# Two cells that do not touch keep this much of the sum of their radii.
-_GAP = 1.1
-# Overlapping and touching ones: from 0.55 (deeply) to 1.02 (just touching).
-_CLOSEST, _TOUCHING = 0.55, 1.02
-
+# Distance of two cells in sums of their radii: of two that do not touch at
+# least, of overlapping ones from 0.55 (deeply) to 1.02 (just touching).
+_GAP, _CLOSEST, _TOUCHING = 1.1, 0.55, 1.02
+# Mean diameter of each class, in normal ones.
+_SIZE = {"Codocyte": 1.06, "Hypochromia": 0.97, "Normal": 1.0}
 # Optical density of a cell's rim and of a platelet in R, G, B, and the light
-# without a cell; each smear has its own beside these.
+# without a cell; those of a smear vary around these.
 _EOSIN = np.float32((0.28, 0.62, 0.42))
 _AZURE = np.float32((0.75, 1.05, 0.55))
 _LIGHT = np.float32((0.68, 0.74, 0.72))
 
-# Mean diameter of each class, in normal ones.
-_SIZE = {"Codocyte": 1.06, "Hypochromia": 0.97, "Normal": 1.0}
-
 
 @dataclass(frozen=True, eq=False)
 class Smear:
-    """A synthetic photograph and all that is on it.
+    """A synthetic photograph, (H, W, 3) uint8, RGB, and all that is on it.
 
-    image: (H, W, 3) uint8, RGB. cells: a row a cell, with x, y and radius in
-    pixels (radius of the circle of equal area, centre within the image)
-    and label, one of ``CLASS_NAMES``. distractors: x, y, radius and kind,
-    "platelet" or "cut cell" (a cell whose centre lies beyond the border).
+    cells: x, y and radius in pixels (of the circle of equal area) and label.
+    distractors: x, y, radius and kind, "platelet" or "cut cell" (whose
+    centre lies beyond the border).
     """
 
     image: np.ndarray
@@ -86,22 +75,14 @@ def draw_smear(
     """Draw one photograph.
 
     counts: cells of each class; classes that are left out have none.
-    overlap: share of the cells that are laid upon another one or touch it;
-    0 keeps every two cells apart. noise: standard deviation of the camera's
-    noise in grey levels. size: height and width in pixels; None makes the
-    photograph, of sides 3 : 4, as large as the cells need for the usual
-    crowding. The same seed gives the same photograph on one machine, and the
-    same stain and light whatever overlap and noise are.
+    overlap: share of the cells that are laid upon another one or touch it.
+    noise: standard deviation of the camera's noise in grey levels. size:
+    height and width in pixels; None gives the cells the usual crowding. The
+    stain and the light of a seed are the same whatever overlap and noise are.
 
-    Raises ValueError for an unknown class, no cells, a share outside [0, 1],
-    a negative noise, and where the cells do not fit.
+    Raises ValueError for an overlap outside [0, 1], a negative noise, and
+    where the cells do not fit.
     """
-    known = set(counts) <= set(CLASS_NAMES) and sum(counts.values()) > 0
-    if not known or min(counts.values()) < 0:
-        raise ValueError(
-            f"counts: expected cells of {', '.join(CLASS_NAMES)}, one at "
-            f"least, got {dict(counts)}"
-        )
     if not 0 <= overlap <= 1:
         raise ValueError(f"overlap={overlap} must lie in [0, 1]")
     if noise < 0:
@@ -110,11 +91,11 @@ def draw_smear(
         np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4)
     )
     labels = np.repeat(list(counts), list(counts.values()))
-    labels = layout.permutation(labels)
-    size = size or _size_for(len(labels))
+    labels, n = layout.permutation(labels), len(labels)
+    height, width = size = size or _size_for(n)
     # Cells whose centre lies beyond the border, as crowded as elsewhere.
-    rim = (size[0] + DIAMETER) * (size[1] + DIAMETER) / (size[0] * size[1])
-    n_cut = round(len(labels) * (rim - 1))
+    rim = (height + DIAMETER) * (width + DIAMETER) / (height * width)
+    n_cut = round(n * (rim - 1))
     labels = np.concatenate([labels, np.full(n_cut, "Normal")])
     radii = forms.normal(1, 0.06, len(labels)).clip(0.8, 1.2)
     radii *= DIAMETER / 2 * np.array([_SIZE[label] for label in labels])
@@ -124,9 +105,9 @@ def draw_smear(
     for place, radius, label in zip(places, radii, labels, strict=True):
         _add_cell(density, place, radius, label, forms)
     # One platelet to about fifteen cells.
-    n = layout.poisson(len(labels) / 15)
-    spots = layout.uniform((0, 0), (size[1], size[0]), (n, 2))
-    widths = layout.uniform(0.1, 0.2, n) * DIAMETER
+    n_spots = layout.poisson(len(labels) / 15)
+    spots = layout.uniform((0, 0), (width, height), (n_spots, 2))
+    widths = layout.uniform(0.1, 0.2, n_spots) * DIAMETER
     for place, radius in zip(spots, widths, strict=True):
         _add_platelet(clumps, place, radius, forms)
 
@@ -134,40 +115,34 @@ def draw_smear(
         x, y = places.T
         return pd.DataFrame({"x": x, "y": y, "radius": radii, **more})
 
-    n = len(labels) - n_cut
-    distractors = [
-        circles(spots, widths, kind="platelet"),
-        circles(places[n:], radii[n:], kind="cut cell"),
-    ]
+    platelets = circles(spots, widths, kind="platelet")
+    cut = circles(places[n:], radii[n:], kind="cut cell")
     return Smear(
         image=_photograph(density, clumps, stain, light, noise),
         cells=circles(places[:n], radii[:n], label=labels[:n]),
-        distractors=pd.concat(distractors, ignore_index=True),
+        distractors=pd.concat([platelets, cut], ignore_index=True),
         name=name,
     )
 
 
 def draw_smears(
-    scale: float = 1.0,
-    seed: int = 0,
-    overlap: float = 0.15,
-    noise: float = 3.0,
+    scale: float = 1.0, seed: int = 0, **varied: float
 ) -> list[Smear]:
     """Draw the smears of one set, 3,392 cells on 22 photographs at scale 1.
 
     scale: share of the cells and of the photographs, in (0, 1]; five
     photographs at least. The two rare classes are spread unevenly over the
-    smears, as patients are. overlap, noise: see ``draw_smear``. Raises
-    ValueError for another scale.
+    smears, as patients are. varied: overlap and noise, see ``draw_smear``.
+    Raises ValueError for another scale.
     """
     plan = _plan(scale, seed)
     size = _size_for(np.mean([sum(counts.values()) for counts in plan]))
 
     def draw(number: int) -> Smear:
         # Unlike those of single smears drawn with a small seed.
-        own_seed = 1_000_003 * (seed + 1) + number
-        name = f"smear {number + 1:02d}"
-        return draw_smear(plan[number], own_seed, overlap, noise, size, name)
+        one = {"seed": 1_000_003 * (seed + 1) + number}
+        one |= {"size": size, "name": f"smear {number + 1:02d}"}
+        return draw_smear(plan[number], **one, **varied)
 
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(draw, range(len(plan))))
@@ -178,38 +153,32 @@ def load_smears(
 ) -> ImageDataset:
     """Cut the cells out, one image a cell, grouped by smear.
 
-    A square of ``CROP`` pixels around the true centre, so that the size of a
-    cell is told; what lies beyond the border of the photograph is black, as
-    the zero-padding of the paper's Algorithm 1. It is resized to image_size
-    (averages where smaller, cubic where larger).
-
-    ``facts`` has the smear, x, y and radius of each cell. scale, seed: see
-    ``draw_smears``. Raises ValueError for an image_size below 8.
+    A square of ``CROP`` pixels around the true centre, black beyond the
+    photograph, is resized to image_size (averages where smaller, cubic where
+    larger). ``facts`` has the smear, x, y and radius of each cell. scale,
+    seed: see ``draw_smears``. Raises ValueError for an image_size below 8.
     """
     if not isinstance(image_size, int) or image_size < 8:
         raise ValueError(
             f"image_size: expected 8 pixels or more, got {image_size!r}"
         )
     smears = draw_smears(scale, seed)
-    size, how = (image_size, image_size), cv2.INTER_CUBIC
-    if image_size < CROP:
-        how = cv2.INTER_AREA
+    size = (image_size, image_size)
+    how = cv2.INTER_AREA if image_size < CROP else cv2.INTER_CUBIC
     images = [
         cv2.resize(cut_square(s.image, x, y, CROP), size, interpolation=how)
         for s in smears
         for x, y in s.cells[["x", "y"]].to_numpy()
     ]
     cells = pd.concat([s.cells.assign(smear=s.name) for s in smears])
-    groups = cells["smear"].to_numpy(str)
-    place = (cells.index + 1).astype(str)
-    files = (cells["smear"] + "/" + place).to_numpy(str)
+    files = cells["smear"] + "/" + (cells.index + 1).astype(str)
     return from_arrays(
         NAME,
         np.stack(images),
         cells["label"].map(CLASS_NAMES.index),
         CLASS_NAMES,
-        groups=groups,
-        files=files,
+        groups=cells["smear"].to_numpy(str),
+        files=files.to_numpy(str),
         facts=cells[["smear", "x", "y", "radius"]].reset_index(drop=True),
         group_rule="smear",
         origin="drawn by helpers/data/synthetic/smears.py",
@@ -226,8 +195,8 @@ def _plan(scale: float, seed: int) -> list[dict[str, int]]:
     n = max(FEWEST_SMEARS, round(scale * N_SMEARS))
     totals = {c: max(n, round(scale * k)) for c, k in COUNTS.items()}
     rng = np.random.default_rng((seed, 1))
-    dealt = {"Normal": np.full(n, totals["Normal"] // n)}
-    dealt["Normal"][: totals["Normal"] % n] += 1
+    normal = totals["Normal"]
+    dealt = {"Normal": normal // n + (np.arange(n) < normal % n)}
     for rare in ("Codocyte", "Hypochromia"):
         share = rng.dirichlet(np.full(n, 2.0))
         dealt[rare] = 1 + rng.multinomial(totals[rare] - n, share)
@@ -253,40 +222,28 @@ def _places(rng, radii, n_cut, size, overlap) -> np.ndarray:
     # One at least must lie before others can be laid upon it.
     lone[0] = True
     order = np.concatenate([np.flatnonzero(lone), np.flatnonzero(~lone)])
+    far = np.array((size[1], size[0]))
     for rank, i in enumerate(order):
         laid = order[:rank]
-        for _ in range(2000):
-            near = _GAP
+        # How far beyond the border the centre of a cell that it cuts may be.
+        rim = 0 if inside[i] else 0.9 * radii[i]
+        for _ in range(20_000):
             if lone[i]:
-                at = _anywhere(rng, size, radii[i], inside[i])
+                place, near = rng.uniform((-rim, -rim), far + rim), _GAP
             else:
-                at, near = _upon(rng, places, radii, laid, i), _CLOSEST
-            if not inside[i] or _within(at, size):
-                gaps = np.hypot(*(places[laid] - at).T)
-                if (gaps >= near * (radii[laid] + radii[i])).all():
-                    places[i] = at
-                    break
+                place, near = _upon(rng, places, radii, laid, i), _CLOSEST
+            within = (place >= 0).all() and (place < far).all()
+            gaps = np.hypot(*(places[laid] - place).T)
+            apart = (gaps >= near * (radii[laid] + radii[i])).all()
+            if apart and within == inside[i]:
+                places[i] = place
+                break
         else:
             raise ValueError(
                 f"no place is left for cell {rank + 1} of {n} on "
                 f"{size[1]} × {size[0]} px; draw fewer cells, or a larger size"
             )
     return places
-
-
-def _within(at, size) -> bool:
-    return 0 <= at[0] < size[1] and 0 <= at[1] < size[0]
-
-
-def _anywhere(rng, size, radius: float, inside: bool) -> np.ndarray:
-    """A place in the image, or in the rim whose cells the border cuts."""
-    far = np.array((size[1], size[0]))
-    if inside:
-        return rng.uniform((0, 0), far)
-    reach = 0.9 * radius
-    while _within(at := rng.uniform((-reach, -reach), far + reach), size):
-        pass
-    return at
 
 
 def _upon(rng, places, radii, laid, i) -> np.ndarray:
@@ -300,12 +257,10 @@ def _upon(rng, places, radii, laid, i) -> np.ndarray:
 def _outline(dx, dy, radius: float, wobble, rng) -> np.ndarray:
     """Distance from the middle in units of a wavy radius of equal area.
 
-    wobble: amplitudes of the outline's waves, two around it (an ellipse),
-    three (a blunt triangle) and so on.
+    wobble: amplitudes of the waves, two around it (an ellipse), three ...
     """
     angle = np.arctan2(dy, dx)
-    wave = np.ones_like(angle)
-    area = 1.0
+    wave, area = np.ones_like(angle), 1.0
     for k, deviation in enumerate(wobble, start=2):
         amplitude, phase = abs(rng.normal(0, deviation)), rng.uniform(0, 7)
         wave += np.float32(amplitude) * np.cos(k * angle + np.float32(phase))
