@@ -38,14 +38,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_full_plan_has_the_stated_counts():
     columns = ["class", "source", "copies"]
-    plan = pd.DataFrame(acne._plan(1.0, seed=0), columns=columns)
-    assert plan["copies"].min() >= 1
+    plan = pd.DataFrame(acne._plan(1.0), columns=columns)
     of_class = plan.groupby("class")["copies"]
+    assert plan["copies"].min() >= 1
     assert of_class.sum().to_dict() == acne.IMAGES
     assert of_class.count().to_dict() == acne.SOURCES
     assert acne.IMAGES["Blackheads"] / acne.IMAGES["Whiteheads"] == 5.6
     assert of_class.mean().idxmax() == "Cyst"
-    assert of_class.nunique()["Cyst"] > 3
 
 
 def test_the_manifest_tells_the_truth(folder):
@@ -53,8 +52,7 @@ def test_the_manifest_tells_the_truth(folder):
     assert list(rows) == [
         *("file", "class", "source", "skin_tone", "light", "copy", "sha256")
     ]
-    on_disk = {p.relative_to(folder).as_posix() for p in folder.glob("*/*")}
-    assert on_disk == set(rows["file"])
+    assert set(contents(folder)) == {"manifest.csv", *rows["file"]}
     for row in rows.to_dict("records"):
         path = folder / row["file"]
         assert hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]
@@ -70,17 +68,9 @@ def test_the_manifest_tells_the_truth(folder):
     family = rows.groupby("source")
     assert (rows["copy"] == family.cumcount()).all()
     assert (family[["skin_tone", "light"]].nunique() == 1).all(axis=None)
-    # A small set is whole and keeps five sources of each class.
-    assert (rows.groupby("class")["source"].nunique() >= 5).all()
-    assert set(rows["class"]) == set(CLASS_NAMES)
-
-
-def test_two_draws_agree_to_the_byte_and_seeds_differ(folder, tmp_path):
-    again = draw_acne(tmp_path, SCALE)
-    assert again.name == folder.name and contents(again) == contents(folder)
-    other = draw_acne(tmp_path, SCALE, seed=1)
-    assert other != again and again.is_dir()
-    assert set(manifest(other)["sha256"]).isdisjoint(manifest(again)["sha256"])
+    # A small set keeps five sources of each class.
+    sources = rows.groupby("class")["source"].nunique()
+    assert set(sources.index) == set(CLASS_NAMES) and sources.min() >= 5
 
 
 def test_the_small_set_shows_scenes_of_the_larger(folder, tmp_path):
@@ -123,17 +113,13 @@ def mean_change(class_name: str) -> np.ndarray:
     return np.concatenate([d[where] for d, where, _ in parts]).mean(0)
 
 
-def test_plugs_darken_and_closed_pores_lighten():
+def test_lesions_look_as_named():
     assert (mean_change("Blackheads") < -15).all()
     assert mean_change("Whiteheads").mean() > 3
-
-
-@pytest.mark.parametrize("class_name", ["Cyst", "Papules", "Pustules"])
-def test_inflamed_lesions_redden(class_name):
     # Blood takes green and blue away and leaves the red.
-    red, green, blue = mean_change(class_name)
-    assert red - green > 10
-    assert red - blue > 5
+    for class_name in ("Cyst", "Papules", "Pustules"):
+        red, green, blue = mean_change(class_name)
+        assert red - green > 10 and red - blue > 5, class_name
 
 
 def test_a_cyst_is_larger_than_a_papule_and_only_pustules_hold_pus():
@@ -141,24 +127,18 @@ def test_a_cyst_is_larger_than_a_papule_and_only_pustules_hold_pus():
     for name in CLASS_NAMES:
         parts = [change(name, seed) for seed in range(8)]
         area[name] = np.mean([where.mean() for _, where, _ in parts])
-        pus[name] = min(p.pus.max() for *_, p in parts)
-        if name != "Pustules":
-            assert max(p.pus.max() for *_, p in parts) == 0
-    assert pus["Pustules"] > 0.05
+        pus[name] = [patch.pus.max() for *_, patch in parts]
+    assert min(pus.pop("Pustules")) > 0.05 and not any(map(any, pus.values()))
     assert area["Cyst"] > 1.5 * area["Papules"]
 
 
 def test_a_lesion_for_teaching():
-    image = draw_lesion("Pustules", seed=3, tone=0.5)
+    image = draw_lesion("Pustules", seed=3)
     assert image.shape == (150, 150, 3) and image.dtype == np.uint8
-    assert np.array_equal(image, draw_lesion("Pustules", 3, 0.5))
-    assert not np.array_equal(image, draw_lesion("Pustules", 4, 0.5))
-    light, dark = (draw_lesion("Cyst", 3, tone).mean() for tone in (0, 1))
-    assert dark < 0.6 * light
+    assert np.array_equal(image, draw_lesion("Pustules", 3))
+    assert not np.array_equal(image, draw_lesion("Pustules", 4))
     with pytest.raises(ValueError, match="Pimple"):
         draw_lesion("Pimple")
-    with pytest.raises(ValueError, match="tone=2"):
-        draw_lesion("Cyst", tone=2)
 
 
 def test_a_whole_folder_is_kept_and_lost_files_come_back(folder):
@@ -173,34 +153,24 @@ def test_a_whole_folder_is_kept_and_lost_files_come_back(folder):
     assert os.listdir(folder.parent) == [folder.name]
 
 
-def test_nothing_is_ever_deleted(tmp_path, folder, monkeypatch):
-    for mine in ("notes.txt", "Cyst/mine.jpg"):
-        (tmp_path / mine).parent.mkdir(exist_ok=True)
-        (tmp_path / mine).write_text("precious")
+def test_nothing_is_ever_deleted(tmp_path, monkeypatch):
     first = draw_acne(tmp_path, SCALE)
     (first / "Cyst" / "mine.jpg").write_text("precious")
     (first / "manifest.csv").unlink()
     assert draw_acne(tmp_path, SCALE) == first
-    kept = [*tmp_path.rglob("mine.jpg"), tmp_path / "notes.txt"]
-    assert [p.read_text() for p in kept] == ["precious"] * 3
     # An older generator's images stay beside the new one's.
     monkeypatch.setattr(skin, "__file__", __file__)
-    assert draw_acne(tmp_path, SCALE) != first and first.is_dir()
-
-
-def test_a_file_in_the_way_is_named(tmp_path):
-    (tmp_path / "acne").write_text("precious")
-    with pytest.raises(FileExistsError, match="acne"):
-        draw_acne(tmp_path / "acne", SCALE)
+    assert draw_acne(tmp_path, SCALE) != first
+    assert (first / "Cyst" / "mine.jpg").read_text() == "precious"
 
 
 def test_an_error_while_drawing_leaves_nothing(tmp_path, monkeypatch):
     draw = acne._draw_source
 
-    def fail(folder, seed, class_name, *job):
+    def fail(folder, class_name, *job):
         if class_name == "Whiteheads":
             raise OSError("disk full")
-        return draw(folder, seed, class_name, *job)
+        return draw(folder, class_name, *job)
 
     monkeypatch.setattr(acne, "_draw_source", fail)
     with pytest.raises(OSError, match="disk full"):
@@ -208,12 +178,13 @@ def test_an_error_while_drawing_leaves_nothing(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("scale", [0, -1, 1.5, float("nan")])
-def test_a_wrong_scale_is_refused(tmp_path, scale):
-    with pytest.raises(ValueError, match="scale="):
-        draw_acne(tmp_path, scale)
-    with pytest.raises(ValueError, match="seed=-1"):
-        draw_acne(tmp_path, SCALE, seed=-1)
+def test_what_cannot_be_drawn_is_refused(tmp_path):
+    for scale in (0, -1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="scale="):
+            draw_acne(tmp_path, scale)
+    (tmp_path / "acne").write_text("a file in the way")
+    with pytest.raises(FileExistsError, match="acne"):
+        draw_acne(tmp_path / "acne", SCALE)
 
 
 def start(folder: Path, scale: float) -> subprocess.Popen:
@@ -227,7 +198,7 @@ def start(folder: Path, scale: float) -> subprocess.Popen:
     )
 
 
-def test_two_processes_at_once(tmp_path, folder):
+def test_two_processes_at_once_and_the_same_bytes(tmp_path, folder):
     both = [start(tmp_path, SCALE) for _ in range(2)]
     for process in both:
         _, complaint = process.communicate(timeout=60)
