@@ -24,12 +24,11 @@ def class_counts(labels, n_classes: int) -> np.ndarray:
 
 
 def imbalance_ratio(counts) -> float:
-    """Return ρ, the largest class's count over the smallest one's.
+    """Return ρ, the largest of the (C,) counts over the smallest.
 
-    counts: (C,). Raises ValueError where a class is empty: ρ would be
-    infinite.
+    Raises ValueError where a class is empty: ρ would be infinite.
     """
-    counts = _checked(counts, one_set=True)
+    counts = _checked(counts)
     return float(counts.max() / counts.min())
 
 
@@ -52,18 +51,14 @@ def balanced_weights(counts) -> np.ndarray:
 def effective_number_weights(counts, beta: float) -> np.ndarray:
     """Return the class-balanced weights of the effective number of samples.
 
-    w_c ∝ (1 − β) / (1 − β^n_c), scaled to *sum to C over classes* (mean 1
-    over classes, not over samples). β = 0 weighs all classes alike; β → 1
-    approaches 1 / n_c.
+    w_c ∝ (1 − β) / (1 − β^n_c), scaled to *sum to C over classes*. β = 0
+    weighs all classes alike; β → 1 approaches 1 / n_c. Y. Cui et al.,
+    *Class-Balanced Loss Based on Effective Number of Samples*,
+    arXiv:1901.05555, proposition 1 and section 4. Worked: counts (1, 2) at
+    β = 0.5 have effective numbers 1 and 1.5, weights 1.2 and 0.8.
 
-    Y. Cui, M. Jia, T.-Y. Lin, Y. Song and S. Belongie, *Class-Balanced Loss
-    Based on Effective Number of Samples*, arXiv:1901.05555, proposition 1
-    and section 4; β is 0.9, 0.99, 0.999 or 0.9999 there. Worked: counts (1, 2)
-    at β = 0.5 have effective numbers 1 and 1.5, weights 1.2 and 0.8.
-
-    counts: (C,) or (..., C), as for ``balanced_weights``; beta: in [0, 1).
-    Returns float64 of the same shape. Raises ValueError on another beta or
-    an empty class.
+    counts: as for ``balanced_weights``; beta: in [0, 1). Raises ValueError
+    on another beta or an empty class.
     """
     if not 0 <= beta < 1:
         raise ValueError(f"beta: expected 0 ≤ β < 1, got {beta}")
@@ -79,14 +74,12 @@ def power_law_counts(largest: int, n_classes: int, rho: float) -> np.ndarray:
     N_i = ⌊L · ρ^(i / (C − 1) − 1)⌋ for i = 0 … C − 1: class 0 is the rarest,
     class C − 1 keeps all L. The paper gives no rounding; rounding *down*
     gives its worked example, L = 5000, C = 10, ρ = 10: 500, 645, 834, 1077,
-    1391, 1796, 2320, 2997, 3871, 5000.
+    1391, 1796, 2320, 2997, 3871, 5000. It may make the ratio of the result
+    larger than rho.
 
-    largest: L, 5000 for CIFAR-10 and 500 for CIFAR-100; rho: ≥ 1. Returns
-    (C,) int64, which never grows with rho. Rounding may make the achieved
-    ratio, ``imbalance_ratio`` of the result, larger than rho.
-
-    Raises ValueError for fewer than two classes, a rho below 1, or one that
-    leaves class 0 empty: the largest feasible ρ is L.
+    Returns (C,) int64, which never grows with rho. Raises ValueError for
+    fewer than two classes and for a rho below 1 or above L, at which class 0
+    would be empty.
     """
     if n_classes < 2:
         raise ValueError(f"n_classes: expected 2 or more, got {n_classes}")
@@ -108,17 +101,15 @@ def scaled_counts(counts, available) -> np.ndarray:
 
     All counts shrink by one factor, the largest one, up to 1, at which no
     class asks for more than it has; each is rounded to the nearest integer
-    and is two at least, so that a class is never a single image. ILSVRC
-    PART1 of Huang, Song and Lu (2019), Table 1, 100, 400, 200, 700, 50, 689,
-    423, 17, 10, with 100 images of each class: 14, 57, 29, 100, 7, 98, 60,
-    2, 2.
+    and is two at least. Worked: counts 100, 50, 10 with 20 images of each
+    class become 20, 10, 2.
 
     counts, available: (C,) images of each class, asked for and available.
     Returns (C,) int64. Raises ValueError on an empty class in counts, on
     another number of classes, or where a class has fewer than two images.
     """
     counts, available = _checked(counts), np.asarray(available)
-    if counts.shape != available.shape or counts.ndim != 1:
+    if counts.shape != available.shape:
         raise ValueError(
             f"counts {counts.shape} and available {available.shape}: expected "
             "one number a class in each; take as many classes as the paper"
@@ -135,17 +126,14 @@ def scaled_counts(counts, available) -> np.ndarray:
 def head_medium_tail(counts) -> np.ndarray:
     """Divide the classes into thirds by their training counts.
 
-    counts: (C,), C ≥ 3. Returns (C,) str, "head", "medium" or "tail": the
-    ⌊C/3⌋ largest classes, the rest, the ⌊C/3⌋ smallest; of equal counts the
-    class with the higher index is the larger, as in ``power_law_counts``.
-
-    The CEFL paper reports no such groups. The fixed limits of Liu et al.
-    (arXiv:1904.05160: more than 100 images, 20 to 100, fewer than 20) are
-    made for 365 and more classes and leave groups empty on small sets.
+    Returns (C,) str, "head", "medium" or "tail": the ⌊C/3⌋ largest classes,
+    the rest, the ⌊C/3⌋ smallest; of equal counts the class with the higher
+    index is the larger. The fixed limits of Liu et al. (arXiv:1904.05160:
+    more than 100 images, 20 to 100, fewer) leave groups empty on small sets.
     Raises ValueError for fewer than three classes, an empty one, or where
     all are equally large.
     """
-    counts = _checked(counts, one_set=True)
+    counts = _checked(counts)
     third = len(counts) // 3
     if third == 0 or counts.min() == counts.max():
         raise ValueError(
@@ -159,13 +147,8 @@ def head_medium_tail(counts) -> np.ndarray:
     return groups
 
 
-def _checked(counts, one_set: bool = False) -> np.ndarray:
+def _checked(counts) -> np.ndarray:
     counts = np.asarray(counts)
-    if counts.ndim == 0 or counts.size == 0 or (one_set and counts.ndim > 1):
-        raise ValueError(
-            "counts: expected a vector, one number a class, got shape "
-            f"{counts.shape}"
-        )
     if (counts <= 0).any():
         empty = sorted({int(c) for c in np.nonzero(counts <= 0)[-1]})
         raise ValueError(

@@ -1,8 +1,4 @@
-"""Which images to take: given counts, long tails, over- and undersampling.
-
-Every function works on labels and returns indices, so that no image is
-copied before it is used.
-"""
+"""Which images to take, as indices: counts, long tails, resampling."""
 
 import numpy as np
 from imblearn.over_sampling import RandomOverSampler
@@ -15,11 +11,10 @@ def subsample(labels, counts, seed: int) -> np.ndarray:
     """Draw a given number of images of each class, without replacement.
 
     labels: (N,) integers in 0 … C-1; counts: (C,). Returns sorted int64
-    indices. *Nested*: with the same seed, a class's smaller draw is part of
-    its larger one, whatever the counts of the others (imbalanced-learn's
-    undersampling is not, so it is not used here).
-
-    Raises ValueError where a class has fewer images than asked for.
+    indices. *Nested*, which imbalanced-learn's undersampling is not: with the
+    same seed, a class's smaller draw is part of its larger one, whatever the
+    counts of the others. Raises ValueError where a class has fewer images
+    than asked for.
     """
     labels, counts = np.asarray(labels), np.asarray(counts)
     available = class_counts(labels, len(counts))
@@ -43,14 +38,10 @@ def long_tail(
 ) -> np.ndarray:
     """Subsample by the power law, eq. (18) and (19) of the CEFL paper.
 
-    Class 0 becomes the rarest, the last class the largest. largest: its
-    count; default the smallest class's, so that every rho uses the same
-    images as far as it can: nested in rho for one seed and one largest.
-    Returns sorted int64 indices. ``imbalance_ratio`` of their class counts
-    is the achieved ρ, eq. (17): rounding may make it larger than rho.
-
-    Raises ValueError for a rho that leaves a class empty (naming the largest
-    feasible one) and for counts that the data do not have.
+    largest: count of the last class; default the smallest class's, so that
+    every rho can use the same images. Returns sorted int64 indices, nested in
+    rho for one seed and one largest. Raises ValueError as `power_law_counts`
+    and `subsample` do.
     """
     if largest is None:
         largest = int(class_counts(labels, n_classes).min())
@@ -63,9 +54,9 @@ def hold_out(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Take a balanced test set off a data set.
 
-    per_class: images of each class in it, 300 for the mushrooms of the
-    CEFL paper; 0 leaves it empty. Returns the sorted indices of the rest and
-    of the test set. Raises ValueError where that leaves nothing of a class.
+    Returns the sorted indices of the rest and of the test set, which has
+    per_class images of each class; 0 leaves it empty. Raises ValueError where
+    nothing of a class would be left.
     """
     available = class_counts(labels, n_classes)
     if not 0 <= per_class < available.min():
@@ -81,14 +72,11 @@ def hold_out(
 def resample(labels, how: str, seed: int) -> np.ndarray:
     """Make all classes equally large by repeating or leaving out images.
 
-    how: "over" repeats images of every class but the largest, drawn with
-    replacement, up to its count (no image is lost); "under" draws the
-    smallest class's count of each, without replacement; both by
-    imbalanced-learn. Only ever for a training set: oversampling before the
-    split puts copies into the test set.
-
-    labels: (N,) integers. Returns sorted int64 indices (with repeats).
-    Raises ValueError for another how.
+    how: "over" repeats images of every class but the largest, at random, up
+    to its count; "under" takes the smallest class's count of each at random;
+    both by imbalanced-learn. Only ever for a training set: oversampling
+    before the split puts copies into the test set. Returns sorted int64
+    indices (with repeats). Raises ValueError for another how.
     """
     samplers = {"over": RandomOverSampler, "under": RandomUnderSampler}
     if how not in samplers:

@@ -1,10 +1,8 @@
 """Divide images into training, validation and test set, at random or by group.
 
-By group, the *groups* of each class (its sources, patients, writers) are dealt
-to the sets. scikit-learn's ``StratifiedGroupKFold`` is not used: it places
-large groups before small ones in a fixed order and shuffles only ties, so that
-on data with uneven copies a source its "reshuffles" hardly differ in the large
-classes, and it leaves classes out of folds where groups are few.
+scikit-learn's ``StratifiedGroupKFold`` is not used: it places large groups
+before small ones in a fixed order, so that its "reshuffles" hardly differ
+where copies are uneven, and it leaves classes out of folds of few groups.
 """
 
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import csr_array, eye_array, kron, vstack
+from sklearn.metrics.cluster import contingency_matrix
 
 from helpers.imbalance.counts import class_counts, scaled_counts
 from helpers.imbalance.sampling import hold_out, subsample
@@ -24,22 +23,17 @@ FRACTIONS = (0.7, 0.2, 0.1)
 SETS = {"train": "training", "val": "validation", "test": "test"}
 """The sets of a split, by the key under which tables list them."""
 
-# Random deals among which the one with the best proportions is taken.
-_DEALS = 2000
-# New starts where groups that hold several classes leave one out of a set.
-_ATTEMPTS = 20
-# Branches of the search for a deal where chance has found none: a number and
-# no time, so that the answer is the same on every machine.
+# Random deals among which the one with the best proportions is taken, and new
+# starts where groups that hold several classes leave one out of a set.
+_DEALS, _ATTEMPTS = 2000, 20
+# Branches of the search where chance has found none: no limit of time, so
+# that the answer is the same on every machine.
 _NODES = 5_000
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Three sets of indices that share no image.
-
-    train, val, test: sorted int64 index vectors; seed: None where nothing
-    was drawn.
-    """
+    """Three sorted int64 vectors of indices that share no image."""
 
     name: str
     train: np.ndarray
@@ -60,22 +54,20 @@ def ways(ds, seed: int) -> tuple[dict[str, Split], dict[str, str]]:
     """Split a data set in each of the three ways that it allows.
 
     Returns the splits "random" (``stratified``), "by source" (``by_group``)
-    and "published"; and, for each of the last two that cannot be made, a
-    sentence that says why. A published split counts only where each of its
-    sets holds every class; where none came with the data there is nothing to
-    say. Raises Impossible for a class that cannot even be split at random.
+    and, where one came with the data, "published"; and a sentence for each of
+    the last two that cannot be made. Raises Impossible for a class that
+    cannot even be split at random.
     """
-    names, left_out = ds.class_names, {}
-    made = {"random": stratified(ds.labels, seed, class_names=names)}
+    labels, names, left_out = ds.labels, ds.class_names, {}
+    made = {"random": stratified(labels, seed, class_names=names)}
     try:
-        made["by source"] = by_group(
-            ds.labels, ds.groups, seed, class_names=names
-        )
+        groups = ds.groups
+        made["by source"] = by_group(labels, groups, seed, class_names=names)
     except Impossible as why:
         left_out["by source"] = f"The split by source is left out: {why}."
     if ds.published_split is not None:
         try:
-            made["published"] = published(ds.published_split, ds.labels, names)
+            made["published"] = published(ds.published_split, labels, names)
         except Impossible as why:
             left_out["published"] = f"The published split is left out: {why}."
     return made, left_out
@@ -87,9 +79,8 @@ def stratified(
     """Split each class at random, whatever its images' groups.
 
     labels: (N,) integers. Each set's share of a class is within one image of
-    its fraction, and at least one. class_names: (C,) names for errors;
-    without them a class is called by its number. Raises Impossible for a
-    class with fewer images than sets.
+    its fraction, and at least one. class_names: (C,) names for errors. Raises
+    Impossible for a class with fewer images than sets.
     """
     return _three("random", labels, None, fractions, seed, class_names)
 
@@ -104,12 +95,9 @@ def by_group(
     random deals of that kind, the one whose numbers of *images* come
     closest to the fractions is taken. A group with several classes is dealt
     with the class of most of its images; where such deals leave a class out
-    of a set, a deal with every class in every set is searched for, and
-    moved as close to the fractions as single groups allow. class_names: as
-    for ``stratified``.
-
-    Raises Impossible where groups is None, where a class has fewer groups
-    than sets, and where no deal has every class in every set.
+    of a set, one that does not is searched for. Raises Impossible where
+    groups is None, where a class has fewer groups than sets, and where no
+    deal has every class in every set.
     """
     if groups is None:
         raise Impossible("this data set does not tell the sources")
@@ -119,22 +107,20 @@ def by_group(
 def published(published_split, labels, class_names) -> Split:
     """Take the split that the data set came with.
 
-    published_split: (N,) of "train", "val", "test"; labels: (N,) integers
-    into class_names. Raises Impossible where a set is empty or lacks a class:
-    a set published with training and test images only has no validation set
-    to choose a model on, and one carved out of it would no longer be the
-    published split. Raises ValueError for another word.
+    published_split: (N,) of "train", "val", "test". Raises Impossible where a
+    set is empty or lacks a class: a validation set carved out of the others
+    would no longer be the published split.
     """
     keys = list(SETS)
     dealt = np.array([keys.index(key) for key in published_split])
     split = _split("published", dealt, None)
-    if missing := [key for key, rows in split.sets().items() if not len(rows)]:
+    table = class_shares(split, labels, class_names).set_index("class")
+    if missing := [key for key in SETS if not table.loc["all", key]]:
         sets = " and no ".join(f"{SETS[key]} set" for key in missing)
         folders = " and ".join(f"{key}/" for key in missing)
         raise Impossible(
             f"no {sets} is published (an image folder may add {folders})"
         )
-    table = class_shares(split, labels, class_names).set_index("class")
     lacking = [
         f"the {SETS[key]} set has no image of "
         + ", ".join(f"'{name}'" for name in table.index[table[key] == 0])
@@ -147,25 +133,14 @@ def published(published_split, labels, class_names) -> Split:
 
 
 def folds(
-    labels,
-    groups,
-    n_folds: int,
-    seed: int,
-    validation: float | None = None,
-    *,
-    class_names=None,
+    labels, groups, n_folds, seed, validation=None, *, class_names=None
 ) -> list[Split]:
     """Cross-validation: fold k is test, fold k+1 (cyclic) is validation.
 
     validation: a share of the images that are not in fold k to take as its
-    validation set instead, drawn as the folds are; so more of them train.
-
-    groups: (N,) group keys (no group is in two folds) or None. Each class
-    is in each fold, in equal shares as in ``by_group`` or ``stratified``.
-    Another seed is another reshuffle. class_names: as for ``stratified``.
-    Raises ValueError for fewer than three folds; Impossible for a class with
-    fewer groups (images) than folds, and where no deal of the groups has
-    every class in every fold.
+    validation set instead; so more of them train. groups: (N,) group keys (no
+    group is in two folds) or None. Raises ValueError for fewer than three
+    folds; Impossible as ``by_group`` does.
     """
     if n_folds < 3:
         raise ValueError(
@@ -190,59 +165,40 @@ def folds(
 
 
 class Rebuilt(NamedTuple):
-    """Some classes of a data set, with training sets in given proportions.
+    """Some classes of a data set, with training sets in given proportions."""
 
-    rows: (N,) sorted int64, the images of these classes in the data set;
-    labels: (N,) int64, 0 … C-1 in the *paper's* order; classes: (C,) int64,
-    the data set's class for each of the paper's; counts: (C,) int64, training
-    images; names: (C,) str, "C1" … but for the two smallest of the paper's
-    counts, "S1" (the smaller one) and "S2"; runs: a `Split` a seed, indices
-    into rows.
-    """
-
-    rows: np.ndarray
-    labels: np.ndarray
-    classes: np.ndarray
-    counts: np.ndarray
-    names: np.ndarray
-    runs: tuple[Split, ...]
+    rows: np.ndarray  # (N,) sorted: the images of these classes
+    labels: np.ndarray  # (N,) 0 … C-1, in the paper's order
+    classes: np.ndarray  # (C,) the data set's class for each of the paper's
+    counts: np.ndarray  # (C,) training images
+    names: np.ndarray  # (C,) "C1" …; of the smallest, "S1", and second, "S2"
+    runs: tuple[Split, ...]  # one a seed, indices into rows
 
 
 def rebuild(
-    labels,
-    counts,
-    name: str,
-    seeds,
-    test: int,
-    validation: int,
-    classes=None,
-    *,
-    class_names=None,
+    labels, counts, name, seeds, test, validation, classes=None, *, class_names
 ) -> Rebuilt:
     """Cut a data set down to a paper's training counts.
 
-    ``test`` and ``validation`` images of each class are set apart first,
-    the same for all seeds; 0 for ``validation`` leaves it empty. Of the
-    others each seed draws its own training set, of the counts as
-    `helpers.imbalance.scaled_counts` scales them.
+    ``test`` and ``validation`` images of each class are set apart first, the
+    same for all seeds. Of the others each seed takes its training set, of the
+    counts as `scaled_counts` scales them.
 
     labels: (N,) integers of the data set; counts: (C,), the paper's; name: of
-    the splits; classes: (C,) the data set's class for each of the paper's.
-    Default: the class with most images takes the largest count, and so on;
-    class_names: names of the data set's classes, for errors. Raises
+    the splits; classes: (C,) the data set's class for each of the paper's, by
+    default the one with most images for the largest count, and so on. Raises
     ValueError where the data set has fewer classes than the paper or not
     enough images of one.
     """
-    labels, counts = np.asarray(labels), np.asarray(counts)
+    counts = np.asarray(counts)
     n_classes = len(counts)
     if classes is None:
-        available = np.bincount(labels)
-        if len(available) < n_classes:
+        if len(class_names) < n_classes:
             raise ValueError(
-                f"labels: {len(available)} classes, {n_classes} are needed "
+                f"labels: {len(class_names)} classes, {n_classes} are needed "
                 "for these counts; take a data set with more"
             )
-        largest = np.argsort(-available, kind="stable")[:n_classes]
+        largest = np.argsort(-np.bincount(labels), kind="stable")[:n_classes]
         classes = np.empty(n_classes, np.int64)
         classes[np.argsort(-counts, kind="stable")] = largest
     classes = np.asarray(classes)
@@ -251,11 +207,9 @@ def rebuild(
     labels = labels[rows]
     n = class_counts(labels, n_classes)
     if n.min() < test + validation + 2:
-        scarce = classes[n.argmin()]
-        if class_names is not None:
-            scarce = repr(class_names[scarce])
+        scarce = class_names[classes[n.argmin()]]
         raise ValueError(
-            f"class {scarce} has {n.min()} images: {test} for test, "
+            f"class '{scarce}' has {n.min()} images: {test} for test, "
             f"{validation} for validation and two to train on are needed; "
             "set fewer apart, or leave the class out"
         )
@@ -273,11 +227,10 @@ def rebuild(
 
 
 def leakage(split: Split, groups) -> pd.DataFrame:
-    """Count what the training set knows of the other sets.
+    """Count the images of each set whose group is also in the training set.
 
-    groups: (N,) group keys. Returns a row for val and test (and train, for
-    its size): images, sources (groups), and the images whose group is also
-    in train, as number ``leaking`` and ``share`` of the set.
+    groups: (N,) group keys. Returns a row a set: part, images, sources
+    (groups), leaking (a number of images) and share (of the set's images).
     """
     if groups is None:
         raise ValueError(
@@ -286,10 +239,10 @@ def leakage(split: Split, groups) -> pd.DataFrame:
     groups = np.asarray(groups)
     rows = []
     for key, index in split.sets().items():
-        leaking = np.isin(groups[index], groups[split.train])
         row = {"part": key, "images": len(index)}
         row["sources"] = len(np.unique(groups[index]))
         if key != "train":
+            leaking = np.isin(groups[index], groups[split.train])
             row["leaking"] = leaking.sum()
             row["share"] = leaking.mean() if len(index) else np.nan
         rows.append(row)
@@ -299,32 +252,29 @@ def leakage(split: Split, groups) -> pd.DataFrame:
 def class_shares(split: Split, labels, class_names) -> pd.DataFrame:
     """Count each class in each set, one row a class and one for all.
 
-    Returns class, then train, val, test (images) and train_share, … (of
-    the class's images in the split).
+    Returns class; train, val, test (images); train_share, … (of the class).
     """
-    labels = np.asarray(labels)
-    columns = {
-        key: np.bincount(labels[index], minlength=len(class_names))
-        for key, index in split.sets().items()
-    }
-    table = pd.DataFrame(columns)
+    table = pd.DataFrame(
+        {
+            key: class_counts(np.asarray(labels)[index], len(class_names))
+            for key, index in split.sets().items()
+        }
+    )
     table.loc[len(table)] = table.sum()
+    shares = table.div(table.sum(axis=1), axis=0).add_suffix("_share")
     table.insert(0, "class", [*class_names, "all"])
-    total = table[list(SETS)].sum(axis=1)
-    for key in SETS:
-        table[f"{key}_share"] = table[key] / total
-    return table
+    return table.join(shares)
 
 
 def _split(name: str, dealt: np.ndarray, seed: int | None) -> Split:
-    """dealt: (N,), 0 for the training set, 1 for validation, 2 for test."""
+    # 0 stands for the training set, 1 for validation, 2 for test.
     return Split(name, *(np.flatnonzero(dealt == k) for k in range(3)), seed)
 
 
 def _three(name, labels, groups, fractions, seed, class_names) -> Split:
     fractions = np.asarray(fractions, float)
-    right = fractions.shape == (3,) and (fractions > 0).all()
-    if not right or not np.isclose(fractions.sum(), 1):
+    sums = fractions.shape == (3,) and np.isclose(fractions.sum(), 1)
+    if not sums or fractions.min() <= 0:
         raise ValueError(
             "fractions: expected three positive numbers that add up to 1 "
             f"(train, val, test), got {fractions.tolist()}"
@@ -335,25 +285,17 @@ def _three(name, labels, groups, fractions, seed, class_names) -> Split:
 
 def _deal(labels, groups, fractions, seed: int, class_names) -> np.ndarray:
     """Return the (N,) set of each image, every class in every set."""
-    labels = np.asarray(labels)
     unit = "image" if groups is None else "source"
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    if labels.ndim != 1 or groups.shape != labels.shape:
-        raise ValueError(
-            f"labels {labels.shape} and groups {groups.shape}: expected two "
-            "vectors of one length"
-        )
-    classes, label = np.unique(labels, return_inverse=True)
-    keys, group = np.unique(groups, return_inverse=True)
-    table = np.zeros((len(keys), len(classes)), np.int64)
-    np.add.at(table, (group, label), 1)
+    groups = np.arange(len(labels)) if groups is None else groups
+    table = contingency_matrix(groups, labels)
+    group = np.unique(groups, return_inverse=True)[1]
     k = len(fractions)
     sets = f"{k} {'sets' if k <= 3 else 'folds'}"
     n_groups = (table > 0).sum(axis=0)
     if n_groups.min() < k:
-        names = classes
+        names = np.unique(labels)
         if class_names is not None:
-            names = [f"'{class_names[c]}'" for c in classes]
+            names = [f"'{class_names[c]}'" for c in names]
         few = [
             f"class {name} has {n} {unit}{'' if n == 1 else 's'}"
             for name, n in zip(names, n_groups, strict=True)
@@ -380,18 +322,14 @@ def _deal(labels, groups, fractions, seed: int, class_names) -> np.ndarray:
 
 def _held(table, dealt, n_sets: int) -> np.ndarray:
     """Count the images of each class in each set: (K, C)."""
-    held = np.zeros((n_sets, table.shape[1]), np.int64)
-    np.add.at(held, dealt, table)
-    return held
+    return (dealt == np.arange(n_sets)[:, None]) @ table
 
 
 def _search(holds, n_sets: int, rng) -> np.ndarray | None:
     """Deal groups so that every class is in every set, or return None.
 
     holds: (G, C) bool, the classes of each group. An integer program:
-    x[g, k] = 1 where group g is dealt to set k, with random costs, so that
-    another seed finds another deal. The solver either finds a deal or proves
-    that there is none, unless it reaches its limit of branches.
+    x[g, k] = 1 where group g is dealt to set k, at random costs.
     """
     n_groups, k = len(holds), n_sets
     once = kron(eye_array(n_groups), np.ones((1, k)))
@@ -419,12 +357,10 @@ def _search(holds, n_sets: int, rng) -> np.ndarray | None:
 def _improve(table, dealt, fractions, rng) -> np.ndarray:
     """Move single groups while that brings images closer to fractions.
 
-    The misfit is that of ``_deal_groups``, summed over classes; no move takes
-    the last group of a class out of a set.
+    No move takes the last group of a class out of a set.
     """
-    dealt, k = dealt.copy(), len(fractions)
     want = np.outer(fractions, table.sum(axis=0))
-    held = _held(table, dealt, k)
+    held = _held(table, dealt, len(fractions))
     moved = True
     while moved:
         moved = False
