@@ -98,9 +98,7 @@ def test_too_few_groups_say_how_many():
     labels, groups = labels[:32], groups[:32]
     with pytest.raises(splits.Impossible, match="'boil' has 2 images.*3 sets"):
         splits.stratified(labels, 0, **names)
-    with pytest.raises(
-        splits.Impossible, match="class 1 has 1 source, .*lea"
-    ):
+    with pytest.raises(splits.Impossible, match="class 1 has 1 source, .*lea"):
         splits.by_group(labels, groups, 0)
 
 
