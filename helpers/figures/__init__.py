@@ -4,11 +4,6 @@ Functions take arrays or tables and return a figure, which a notebook shows
 once and `save` writes; there is a file for each kind of chart.
 """
 
-from helpers.figures.bars import (
-    bar_chart,
-    class_counts,
-    gradient_share,
-)
 from helpers.figures.images import (
     circles_on,
     image_grid,
@@ -16,17 +11,7 @@ from helpers.figures.images import (
     sample_sheet,
     some_classes,
 )
-from helpers.figures.intervals import (
-    dot_plot,
-    interval_plot,
-    scores_by_class,
-)
-from helpers.figures.lines import (
-    curves,
-    histories,
-    scores_over,
-)
-from helpers.figures.matrices import confusion_matrices, heat_maps
+from helpers.figures.lines import curves, histories, scores_over
 from helpers.figures.style import (
     INK,
     QUIET,
@@ -35,4 +20,14 @@ from helpers.figures.style import (
     new_chart,
     new_panels,
     save,
+)
+from helpers.figures.tables import (
+    bar_chart,
+    class_counts,
+    confusion_matrices,
+    dot_plot,
+    gradient_share,
+    heat_maps,
+    interval_plot,
+    scores_by_class,
 )

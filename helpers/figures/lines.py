@@ -1,7 +1,6 @@
 """Lines over x in panels: functions, scores, training histories.
 
-Everywhere a dictionary maps what stands above a panel to what it shows, and a
-line that is named by a method has the method's label and colour.
+A line that is named by a method has the method's label and colour.
 """
 
 from collections import Counter
@@ -43,44 +42,35 @@ def curves(
     log_x: bool = False,
     log_y=(),
     mark: float | dict[str, float] | None = None,
-    columns: int = 3,
-    sharey: bool = False,
+    **layout,
 ) -> Figure:
     """Lines through given points, each with one look in all panels.
 
-    Parameters
-    ----------
     panels : what stands above a panel, to its lines: {name: y (N,)}, or a
-        table (N, lines). A name is a method, or any label, which gets a
-        colour of its own. A NaN leaves a gap.
+        table (N, lines); a name is a method or any label. NaN leaves a gap
     x : (N,) numbers or names; None takes the index of each panel's table
     colours : of lines that are no methods, by their names
-    markers : whether points are marked, each line's in its own way
-    stacked : whether lines are shares that are laid upon each other
+    markers, stacked : whether points are marked; whether lines are shares
+        that are laid upon each other
     log_y : the panels, by their names, with a logarithmic y axis
     mark : x of a dotted line from top to bottom, the same or a panel each
-
-    Raises
-    ------
-    ValueError
-        Where a name in log_y is no panel, or a line is not as long as x.
+    layout : columns and sharey of `new_panels`
     """
-    if unknown := set(log_y) - set(panels):
-        raise ValueError(f"log_y: no panel {unknown}; there are {[*panels]}")
     tables = {name: pd.DataFrame(own) for name, own in panels.items()}
     if x is not None:
         tables = {name: own.set_axis(x) for name, own in tables.items()}
     names = dict.fromkeys(name for own in tables.values() for name in own)
     looks = _looks(names, colours, markers)
-    fig, axes = new_panels(panels, title, columns=columns, sharey=sharey)
+    fig, axes = new_panels(panels, title, **layout)
     for ax, (panel, own) in zip(axes, tables.items(), strict=True):
         if stacked:
             shades = [looks[name]["color"] for name in own]
             ax.stackplot(own.index, own.T, labels=own, colors=shades, lw=0)
             ax.margins(0)
             ax.grid(False)
-        for name, values in () if stacked else own.items():
-            ax.plot(own.index, values, **looks[name])
+        else:
+            for name, values in own.items():
+                ax.plot(own.index, values, **looks[name])
         if mark is not None:
             at = mark[panel] if isinstance(mark, dict) else mark
             ax.axvline(at, color=QUIET, ls=":", lw=1.2)
@@ -111,29 +101,26 @@ def scores_over(
 ) -> Figure:
     """Scores with their seeds or their intervals, lines joining the means.
 
-    Parameters
-    ----------
-    table : the columns `x`, `line` and value, and perhaps low and high.
-        Rows with the same x and line are seeds: small dots, with a marker
-        at their mean. low and high are the ends of a vertical bar.
-    x, line : columns: what stands on the x axis, numbers or names, and what
-        tells the lines apart, methods or other labels
+    table : the columns `x`, `line` and value, and perhaps low and high, the
+        ends of a vertical bar. Rows with the same x and line are seeds:
+        small dots, with a marker at their mean
+    x, line : columns of numbers or names, and of methods or other labels
     panel : the column with a panel for each of its values
     scores : instead of value, a panel for each of several columns: what
         stands above it, to the column NAME, whose ends are NAME_low and
         NAME_high; or to the column and another x than `x`
     log_y : the panels whose y axis is logarithmic; zeros are left out there
-    zero : whether a dashed line marks zero
-    std : whether bars are the mean ± one standard deviation of the seeds
+    zero, std : whether a dashed line marks zero; whether bars are the mean ±
+        one standard deviation of the seeds
     """
     panels = {"": (table, x)}
     if panel:
         panels = {name: (t, x) for name, t in table.groupby(panel, sort=False)}
-    if scores:
-        panels = {
-            label: _of_score(table, *np.atleast_1d(score), x)
-            for label, score in scores.items()
-        }
+    for above, score in (scores or {}).items():
+        panels.pop("", None)
+        name, own_x, *_ = *np.atleast_1d(score), x
+        ends = {end: table.get(f"{name}_{end}") for end in ("low", "high")}
+        panels[above] = table.assign(value=table[name], **ends), own_x
     looks = _looks(dict.fromkeys(table[line]), markers=True)
     fig, axes = new_panels(panels, title, sharey=not scores)
     for ax, (name, (own, own_x)) in zip(axes, panels.items(), strict=True):
@@ -144,16 +131,13 @@ def scores_over(
             ax.axhline(0, color=QUIET, ls="--", lw=1.2)
         numeric = pd.api.types.is_numeric_dtype(own[own_x])
         places = own[own_x] if numeric else pd.factorize(own[own_x])[0]
-        own = own.assign(place=places)
+        step = 0.01 * np.ptp(places) if numeric else 0.1
         for rank, (label, look) in enumerate(looks.items()):
-            rows = own[own[line] == label].dropna(subset="value")
             # Apart, so that equal values stay in view.
             rank -= (len(looks) - 1) / 2
-            step = 0.01 * np.ptp(places) if numeric else 0.1
-            rows["place"] *= 1.05**rank if log_x else 1
-            rows["place"] += 0 if log_x else rank * step
-            if len(rows):
-                _with_ends(ax, rows, look, std)
+            apart = places * 1.05**rank if log_x else places + rank * step
+            rows = own.assign(place=apart)[own[line] == label]
+            _with_ends(ax, rows.dropna(subset="value"), look, std)
         _x_axis(ax, own[own_x], log_x)
         if not numeric:
             names = own[own_x].unique()
@@ -164,12 +148,6 @@ def scores_over(
     return fig
 
 
-def _of_score(table, name, own_x, *_):
-    """The table with one score as its value, and the x it is drawn over."""
-    low, high = (table.get(f"{name}_{end}", np.nan) for end in ("low", "high"))
-    return table.assign(value=table[name], low=low, high=high), own_x
-
-
 def _with_ends(ax, rows, look, std) -> None:
     """One line of `scores_over`: its means, and its seeds or intervals."""
     groups = rows.groupby("place")
@@ -177,8 +155,9 @@ def _with_ends(ax, rows, look, std) -> None:
     if std:
         wide = groups["value"].std(ddof=1)
         means = means.assign(low=means.value - wide, high=means.value + wide)
-    ax.plot(means["value"], ms=6, **look)
     colour = look["color"]
+    if len(rows):
+        ax.plot(means["value"], ms=6, **look)
     if rows.duplicated("place").any():
         seeds = rows["place"], rows["value"]
         ax.plot(*seeds, "o", ms=3, alpha=0.6, color=colour)
@@ -187,34 +166,22 @@ def _with_ends(ax, rows, look, std) -> None:
         ax.vlines(means.index, *ends, lw=1.6, color=colour)
 
 
-def histories(
-    history: pd.DataFrame,
-    title: str = "Training history",
-    panels: str = "metric",
-    ylabel: str = "",
-) -> Figure:
+def histories(history, title: str, panels="metric", ylabel="") -> Figure:
     """Curves over the epochs: solid for training, dashed for another set.
 
-    Parameters
-    ----------
-    history : columns method, seed, epoch, part ("train", and "val" or
-        "test"), metric and value. Thin lines are seeds, thick ones their
-        mean. Curves of different losses do not compare; a common metric
-        beside them does.
-    panels : the column with a panel for each of its values
+    ``history`` has the columns method, seed, epoch, part ("train", and "val"
+    or "test"), metric and value; ``panels`` is the column with a panel for
+    each of its values. Thin lines are seeds, thick ones their mean. Curves of
+    different losses do not compare; a common metric beside them does.
     """
-    methods = list(dict.fromkeys(history["method"]))
-    parts = list(dict.fromkeys(history["part"]))
+    methods, parts = (history[name].unique() for name in ("method", "part"))
     tables = dict(list(history.groupby(panels, sort=False)))
     names = [_METRICS.get(name, name) for name in tables]
     fig, axes = new_panels(names, title, sharey=panels != "metric")
-    looks = {
-        "hue": "method",
-        "style": "part",
-        "palette": {method: method_look(method)[1] for method in methods},
-        "dashes": {part: "" if part == "train" else (4, 2) for part in parts},
-        "legend": False,
-    }
+    labels, colours = zip(*map(method_look, methods), strict=True)
+    dashes = ["" if part == "train" else (4, 2) for part in parts]
+    looks = {"hue": "method", "palette": colours, "legend": False}
+    looks |= {"style": "part", "dashes": dashes}
     seeds = {"units": "seed", "estimator": None, "lw": 0.7, "alpha": 0.35}
     for ax, rows in zip(axes, tables.values(), strict=True):
         for look in (seeds, {"errorbar": None, "lw": 2}):
@@ -222,8 +189,10 @@ def histories(
         ax.set(xlabel="Epoch", ylabel="")
         _x_axis(ax, rows["epoch"], log=False)
     axes[0].set_ylabel(ylabel)
-    kinds = map(method_look, methods)
-    handles = [Line2D([], [], color=c, label=label) for label, c in kinds]
+    handles = [
+        Line2D([], [], color=colour, label=label)
+        for label, colour in zip(labels, colours, strict=True)
+    ]
     for part in parts:
         look = {"ls": "-" if part == "train" else "--", "color": INK}
         handles.append(Line2D([], [], label=_PARTS[part], **look))
@@ -244,17 +213,16 @@ def _x_axis(ax, x, log: bool) -> None:
 
 
 def _looks(names, colours=None, markers=False) -> dict[str, dict]:
-    """Label, colour, dashes and marker of each line.
+    """Label, colour, dashes (which tell a family's methods apart), marker.
 
-    Dashes tell a family's methods apart. Of other names, four have colours
-    of their own; of more, the shades go from light to dark.
+    Of names that are no methods, four have colours of their own; of more, the
+    shades go from light to dark.
     """
     from helpers.methods.registry import METHODS
 
     others = [name for name in names if name not in METHODS]
-    shades = _SPARE
-    if len(others) > len(_SPARE):
-        shades = sns.color_palette("viridis_r", len(others))
+    many = len(others) > len(_SPARE)
+    shades = sns.color_palette("viridis_r", len(others)) if many else _SPARE
     shades = dict(zip(others, shades, strict=False)) | (colours or {})
     looks, before = {}, Counter()
     for name, marker in zip(names, cycle(_MARKERS), strict=False):

@@ -1,15 +1,12 @@
 """The look of every figure, and how one is shown and saved.
 
-Convention: a function of this room returns a figure that pyplot does not
-know of, so that a notebook shows it exactly once, where it is the value of
-the cell's last line::
+A function of this room returns a figure that pyplot does not know of, so that
+a notebook shows it exactly once, where it is the value of the last line::
 
     fig = figures.class_counts(counts, names)
     figures.save(fig, workspace, "class_counts")
 
-`save` writes the figure into the run's folder and returns it. There and in
-the notebook a chart is a PNG, and a sheet of images a JPEG. Titles describe
-and never name a winner.
+Titles describe and never name a winner.
 """
 
 import io
@@ -34,6 +31,22 @@ SAVED_DPI = 120
 # Inches of a panel, by the panels in a row.
 _SIZES, _SMALL = {1: (6.6, 3.6), 2: (4.4, 3.3), 3: (3.6, 3.1)}, (2.5, 2.3)
 _SMALLEST = ("#C2185B", "#F39C12")
+_GREY_LINES = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
+_SMALL_TEXTS = ("xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+_STYLE = {
+    **dict.fromkeys(_GREY_LINES, INK),
+    **dict.fromkeys(_SMALL_TEXTS, 9),
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "axes.titlelocation": "left",
+    "axes.edgecolor": "#BFBFBF",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#E6E6E6",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+}
 
 
 class Chart(Figure):
@@ -54,20 +67,17 @@ class Sheet(Figure):
         return _packed(self, SHOWN_DPI)
 
 
-def new_chart(width: float, height: float) -> Chart:
+def new_chart(width: float, height: float, kind=Chart, **look) -> Figure:
     """An empty chart in the workbook's style; sizes in inches."""
-    _use_style()
-    fig = Chart(figsize=(width, height), layout="constrained")
+    sns.set_theme(style="whitegrid", palette="colorblind", rc=_STYLE)
+    fig = kind(figsize=(width, height), **{"layout": "constrained"} | look)
     fig.get_layout_engine().set(w_pad=0.08, h_pad=0.06)
     return fig
 
 
-def new_sheet(
-    width: float, height: float, rows: int, columns: int
-) -> tuple[Sheet, np.ndarray]:
+def new_sheet(width, height, rows: int, columns: int):
     """A sheet of images close together, and its empty axes (rows, columns)."""
-    _use_style()
-    fig = Sheet(figsize=(width, height), layout="compressed")
+    fig = new_chart(width, height, Sheet, layout="compressed")
     fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     axes = fig.subplots(rows, columns, squeeze=False)
     for ax in axes.ravel():
@@ -78,27 +88,15 @@ def new_sheet(
 
 
 def new_panels(
-    names,
-    title: str = "",
-    *,
-    columns: int = 3,
-    size: tuple[float, float] | None = None,
-    below: float = 0.6,
-    **shared,
+    names, title="", *, columns=3, size=None, below=0.6, **shared
 ) -> tuple[Chart, np.ndarray]:
-    """A chart with one panel a name, in rows of at most `columns`.
+    """A chart with one panel a name, in rows, and its axes (N,).
 
-    Parameters
-    ----------
     names : what stands above each panel
-    columns : in a row; four panels make two rows of two, not of three
-    size : of a panel, in inches; by default as its row has room
+    columns : at most so many in a row; four panels make two rows of two
+    size : width and height of a panel, in inches; default, as its row has room
     below : inches that are added for a legend
     shared : for `Figure.subplots`, such as ``sharey=True``
-
-    Returns
-    -------
-    the chart, and its axes (N,)
     """
     names = list(names)
     columns = 2 if len(names) == 4 and columns == 3 else columns
@@ -144,10 +142,6 @@ def method_look(method: str) -> tuple[str, str]:
     # notebook's session starts it first.
     from helpers.methods.registry import METHODS
 
-    if method not in METHODS:
-        raise ValueError(
-            f"no method {method!r}; there are {', '.join(METHODS)}"
-        )
     return METHODS[method].label, METHODS[method].colour
 
 
@@ -164,53 +158,17 @@ def class_colours(names, counts) -> dict[str, tuple]:
 
 
 def save(fig: Figure, workspace: Workspace, name: str) -> Figure:
-    """Write ``FIGURES/NOTEBOOK_name.png`` whole, and return the figure.
-
-    A sheet of images becomes a ``.jpg``.
-    """
+    """Write ``FIGURES/NOTEBOOK_name.png`` (a sheet: .jpg), return fig."""
     suffix = "jpg" if isinstance(fig, Sheet) else "png"
     file = workspace.figures / f"{workspace.notebook}_{name}.{suffix}"
     atomic_write(file, _packed(fig, SAVED_DPI))
     return fig
 
 
-def _use_style() -> None:
-    sns.set_theme(
-        style="whitegrid",
-        palette="colorblind",
-        rc={
-            "figure.dpi": SHOWN_DPI,
-            "font.size": 10,
-            "axes.titlesize": 11,
-            "axes.labelsize": 10,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "legend.fontsize": 9,
-            "legend.title_fontsize": 9,
-            "legend.frameon": False,
-            "text.color": INK,
-            "axes.labelcolor": INK,
-            "xtick.color": INK,
-            "ytick.color": INK,
-            "axes.edgecolor": "#BFBFBF",
-            "grid.color": "#E6E6E6",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlelocation": "left",
-            "lines.linewidth": 1.8,
-        },
-    )
-
-
-def _rendered(fig: Figure, dpi: int) -> Image.Image:
-    file = io.BytesIO()
-    fig.savefig(file, format="png", dpi=dpi)
-    with Image.open(file) as image:
-        return image.convert("RGB")
-
-
 def _packed(fig: Figure, dpi: int) -> bytes:
-    image, packed = _rendered(fig, dpi), io.BytesIO()
+    file, packed = io.BytesIO(), io.BytesIO()
+    fig.savefig(file, format="png", dpi=dpi)
+    image = Image.open(file).convert("RGB")
     if isinstance(fig, Sheet):
         image.save(packed, format="JPEG", quality=88, subsampling=0)
     else:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import EllipseCollection
+from matplotlib.collections import PatchCollection
 from matplotlib.colors import to_hex
 from PIL import Image
 
@@ -123,13 +123,12 @@ DRAWN = {
     "bar_chart": given(COUNTS / 900, CLASSES, "Weights", "Weight"),
     "class_counts": given(COUNTS, CLASSES),
     "gradient_share": given({"none": COUNTS, "eq. (1)": np.ones(5)}, CLASSES),
-    "histories": given(HISTORY),
+    "histories": given(HISTORY, "Training history"),
     "histories, long labels": given(BY_SPLIT, "History", "split", "Accuracy"),
     "curves": given(PANELS, P, "Losses", "p", log_y=["Ratio"], mark=0.5),
     "curves, four panels": given(
         {f"Share {k}": {"head": np.arange(20)} for k in range(4)}, range(1, 21)
     ),
-    "curves, both axes": given({"L": FOCAL}, P, log_x=True, log_y=["L"]),
     "curves, of tables": given(
         *({f"set {k}": pd.DataFrame({"f1": P}) + k for k in range(8)},),
         mark={f"set {k}": k for k in range(8)},
@@ -143,9 +142,6 @@ DRAWN = {
         [1, 8, 32, 381],
         colours=OF_CLASSES,
         log_x=True,
-    ),
-    "curves, of many": given(
-        {"CIFAR-10": {f"ρ = {r}": P * r for r in (1, 10, 20, 50, 100)}}
     ),
     "curves, stacked": given(
         {f"Loss balance, totals: {k}": STACKED for k in range(6)},
@@ -174,17 +170,15 @@ DRAWN = {
         log_x=True,
         zero=True,
     ),
-    "scores_over, splits": given(
-        with_ends(grid(split=["random", "by source"], method=[A, B])),
-        "split",
-        "method",
+    "interval_plot": given(
+        EFFECTS, "Difference between the methods", f"Difference (B {MINUS} A)"
     ),
-    "interval_plot": given(EFFECTS),
     "dot_plot": given({"ρ = 10": SCORES, "b": SCORES.assign(low=np.nan)}, "T"),
-    "scores_by_class": given(CHANGE),
-    "scores_by_class, printed": given(CHANGE[CHANGE["origin"] == "published"]),
+    "scores_by_class": given(CHANGE, "F1 of each class, by method"),
     "confusion_matrices": given(
-        {"A": CONFUSION, "B": CONFUSION / 4}, ["mild", "moderate", "severe"]
+        {"A": CONFUSION, "B": CONFUSION / 4},
+        ["mild", "moderate", "severe"],
+        "Confusion matrices on the test set",
     ),
     "heat_maps": given({"": GRID}, "Grid"),
     "heat_maps, with intervals": given(
@@ -205,7 +199,6 @@ DRAWN = {
     ),
     "circles_on": given(IMAGES[0], "one", FOUND),
     "map_sheet": given(SQUARE[:5], MAPS, TITLES, [SPOTS] * 5),
-    "map_sheet, nobody knows": given(SQUARE[:5], MAPS, TITLES),
 }
 
 
@@ -305,8 +298,8 @@ def test_sheets_keep_their_colours(tmp_path):
     fig = figures.image_grid([red], ["red"])
     figures.save(fig, Workspace("03", "smoke", tmp_path), "red")
     saved = np.asarray(Image.open(tmp_path / "figures" / "03_red.jpg"))
-    exact = np.asarray(style._rendered(fig, style.SAVED_DPI))
-    assert saved.shape == exact.shape
+    fig.savefig(tmp_path / "exact.png", dpi=style.SAVED_DPI)
+    exact = np.asarray(Image.open(tmp_path / "exact.png").convert("RGB"))
     assert np.abs(saved.astype(int) - exact).mean() < 2
 
 
@@ -350,8 +343,6 @@ def test_curves_draw_their_numbers_in_their_methods_colours():
             else:
                 assert line.get_label() == name
     assert (left.get_yscale(), right.get_yscale()) == ("linear", "log")
-    (ax,) = drawn("curves, both axes").axes
-    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
 
 
 def test_curves_that_lie_close_differ_in_more_than_their_shade():
@@ -365,12 +356,12 @@ def test_curves_that_lie_close_differ_in_more_than_their_shade():
 
 
 def test_a_curve_keeps_its_look_in_every_panel_and_is_named_once():
-    fig = figures.curves({"a": FOCAL, "b": FOCAL, "c": FOCAL}, P)
-    looks = [
+    fig = figures.curves({"a": FOCAL, "b": FOCAL}, P)
+    first, second = (
         [(line.get_color(), line.get_linestyle()) for line in ax.get_lines()]
         for ax in fig.axes
-    ]
-    assert looks[0] == looks[1] == looks[2]
+    )
+    assert first == second
     names = texts_of(fig.legends[0].get_texts())
     assert names == [METHODS[name].label for name in FOCAL]
 
@@ -405,7 +396,6 @@ def test_the_two_smallest_classes_have_their_colours():
     assert to_hex(areas[0].get_facecolor()[0]) == "#c2185b"
     top = areas[-1].get_paths()[0].vertices[:, 1]
     assert top.max() == pytest.approx(1)
-    assert top.min() == pytest.approx((1 - SHARES[:, 0]).min())
 
 
 def test_scores_join_the_means_of_seeds_with_their_deviation():
@@ -512,8 +502,7 @@ def test_heat_maps_write_and_colour_every_number():
     assert texts_of(ax.get_yticklabels()) == ["0.75", "1"]
     ax = drawn("heat_maps, with intervals").axes[0]
     assert ax.texts[0].get_text() == f"+0.012\n[+0.002, {MINUS}0.001]"
-    left, right, _ = drawn("heat_maps, two").axes
-    assert texts_of(left.texts) == texts_of(right.texts)
+    left = drawn("heat_maps, two").axes[0]
     assert left.collections[0].get_clim() == (-6, 6)
 
 
@@ -526,66 +515,56 @@ def test_images_are_shown_as_they_are():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "most", "shown", "title"),
+    ("sizes", "shown", "title"),
     [
-        ([9, 2], 20, [0, 4, 8, 9, 10, -1], ""),
-        ([1, 1, 1], 3, [0, -1, -1, 1, -1, -1, 2, -1, -1], ""),
-        ([1] * 200, 2, [0, -1, -1, 199, -1, -1], "2 of 200 classes"),
+        ([9, 2], [0, 4, 8, 9, 10, -1], ""),
+        ([1, 1, 1], [0, -1, -1, 1, -1, -1, 2, -1, -1], ""),
+        ([1] * 39, range(0, 39, 2), "20 of 39 classes"),
     ],
 )
 def test_sample_sheet_has_a_row_for_each_class_or_for_some(
-    sizes, most, shown, title
+    sizes, shown, title
 ):
     labels = np.repeat(np.arange(len(sizes)), sizes)
     images = np.zeros((len(labels), 4, 4, 3), np.uint8)
     images[..., 0] = np.arange(len(labels))[:, None, None]
     names = [f"class {k}" for k in range(len(sizes))]
-    fig = figures.sample_sheet(images, labels, names, 3, most=most)
+    columns = len(shown) // min(len(sizes), 20)
+    fig = figures.sample_sheet(images, labels, names, columns)
     firsts = [
         ax.images[0].get_array()[0, 0, 0] if ax.images else -1
         for ax in fig.axes
     ]
-    assert firsts == shown
+    assert firsts == [*shown]
     assert fig.get_suptitle() == title
-    assert fig.axes[3].get_ylabel() == names[labels[shown[3]]]
+    second_row = fig.axes[columns]
+    assert second_row.get_ylabel() == names[labels[shown[columns]]]
 
 
 def circles_of(ax):
-    return [c for c in ax.collections if isinstance(c, EllipseCollection)]
+    """Left, upper, right and lower ends of the circles of each kind."""
+    kinds = [c for c in ax.collections if isinstance(c, PatchCollection)]
+    return [
+        [
+            path.get_extents().extents.round(6).tolist()
+            for path in c.get_paths()
+        ]
+        for c in kinds
+    ]
 
 
 def test_circles_have_their_places_and_sizes():
-    circles = circles_of(drawn("circles_on").axes[0])
-    assert [len(kind.get_offsets()) for kind in circles] == [2, 1, 0]
-    assert circles[0].get_offsets().tolist() == [[10, 5], [20, 15]]
-    # Widths are diameters, in the image's pixels.
-    assert circles[0].get_widths().tolist() == [8, 12]
+    found, false, missed = circles_of(drawn("circles_on").axes[0])
+    # 4 pixels round (10, 5), 6 pixels round (20, 15)
+    assert found == [[6, 1, 14, 9], [14, 9, 26, 21]]
+    assert (len(false), len(missed)) == (1, 0)
 
 
 def test_maps_are_scaled_each_and_rings_stand_at_lesions():
     axes = drawn("map_sheet").axes
     (rings,) = circles_of(axes[0])
-    assert rings.get_offsets().tolist() == [[5, 10], [10, 15]]
-    assert rings.get_widths() == pytest.approx([4, 4])
+    assert rings == [[3, 8, 7, 12], [8, 13, 12, 17]]
     assert not circles_of(axes[5])
-    overlay = axes[5].images[1].get_array()
-    assert (overlay.min(), overlay.max()) == (0, 1)
-    assert not axes[10].images[1].get_array().any()
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: style.method_look("focal"), "no method 'focal'"),
-        (lambda: figures.image_grid(IMAGES[:2], ["a"]), "2 images and 1 titl"),
-        (lambda: figures.curves(PANELS, P, log_y=["Los"]), "no panel {'Los'}"),
-        (lambda: figures.curves(PANELS, P[:3]), "Length mismatch"),
-        (
-            lambda: figures.heat_maps({"": GRID}, texts={"": INTERVALS.T}),
-            "must have same shape",
-        ),
-    ],
-)
-def test_bad_input_is_named(call, message):
-    with pytest.raises(ValueError, match=message):
-        call()
+    overlay = axes[5].images[1]
+    values = overlay.get_array()
+    assert overlay.get_clim() == (values.min(), values.max())

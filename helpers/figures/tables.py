@@ -1,0 +1,243 @@
+"""Tables of few rows: bars, points with their intervals, heat maps."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from helpers.figures.style import (
+    INK,
+    MINUS,
+    QUIET,
+    legend_below,
+    method_look,
+    new_chart,
+    new_panels,
+    rows_from_the_top,
+)
+
+BASELINE = "cross_entropy"
+_BLUE = "#5B7F95"
+_MARKS = {
+    "measured": {"marker": "o", "label": "measured, 95% interval"},
+    "published": {"marker": "D", "label": "published", "mfc": "white"},
+}
+
+
+def bar_chart(values, names, title: str, xlabel: str, texts=None) -> Figure:
+    """Horizontal bars of values (N,) from the top, each with its number.
+
+    ``texts``, (N,), are written behind the bars; by default the values with
+    three decimals.
+    """
+    fig = new_chart(7, 1.0 + 0.36 * len(names))
+    ax = fig.subplots()
+    bars = ax.barh(range(len(names)), values, color=_BLUE, height=0.7)
+    texts = [f"{value:.3f}" for value in values] if texts is None else texts
+    for text in ax.bar_label(bars, texts, padding=4, fontsize=9):
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
+    rows_from_the_top(ax, names)
+    ax.set(title=title, xlabel=xlabel, xlim=(0, np.max(values) * 1.2))
+    return fig
+
+
+def class_counts(counts, names, title: str = "Images per class") -> Figure:
+    """Bars of the number of images (C,) of each class, with their share."""
+    texts = [f"{n:,} ({n / np.sum(counts):.1%})" for n in counts]
+    fig = bar_chart(counts, names, title, "Images", texts)
+    fig.axes[0].locator_params(axis="x", integer=True)
+    return fig
+
+
+def gradient_share(
+    shares, names, title="Each class's share of the batch gradient"
+) -> Figure:
+    """Stacked bars of the classes' shares, one bar for each label.
+
+    ``shares`` maps a label to (C,) values that are not negative; each bar is
+    scaled to 100 %.
+    """
+    table = pd.DataFrame(shares, index=list(names)).T
+    table = table.div(table.sum(axis=1), axis=0)
+    fig = new_chart(8, 1.3 + 0.55 * len(table))
+    colours = sns.color_palette("viridis", len(names))
+    look = {"stacked": True, "width": 0.8, "legend": False, "color": colours}
+    ax = table.plot.barh(ax=fig.subplots(), **look)
+    for bars, colour in zip(ax.containers, colours, strict=True):
+        dark = sns.utils.relative_luminance(colour) < 0.408
+        ax.bar_label(
+            bars,
+            fmt=lambda share: f"{share:.0%}" if share > 0.04 else "",
+            label_type="center",
+            color="white" if dark else "black",
+            fontsize=9,
+        )
+    rows_from_the_top(ax, table.index)
+    ax.set(title=title, xlabel="Share of the gradient", xlim=(0, 1))
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.grid(False)
+    legend_below(fig)
+    return fig
+
+
+def interval_plot(table, title: str, xlabel: str) -> Figure:
+    """A forest plot of differences, with a line at no difference.
+
+    ``table`` has the columns label, delta, low and high, one row a line of
+    the plot, from the top; low and high are NaN where there is no interval.
+    The numbers stand on the right.
+    """
+    fig = new_chart(8, 1.1 + 0.36 * len(table))
+    ax = fig.subplots()
+    rows = np.arange(len(table))
+    ax.axvline(0, color=QUIET, ls="--", lw=1.2)
+    ax.hlines(rows, table["low"], table["high"], color=_BLUE, lw=2)
+    ax.plot(table["delta"], rows, "o", color=INK, ms=6)
+    rows_from_the_top(ax, table["label"])
+    ax.set(title=title, xlabel=xlabel)
+    ends = " [" + table["low"].map("{:+.3f}, ".format)
+    ends += table["high"].map("{:+.3f}]".format)
+    texts = table["delta"].map("{:+.3f}".format)
+    texts += ends.where(np.isfinite(table["high"] - table["low"]), "")
+    numbers = ax.secondary_yaxis("right")
+    numbers.set_yticks(rows, texts.str.replace("-", MINUS))
+    numbers.tick_params(length=0)
+    numbers.spines[:].set_visible(False)
+    return fig
+
+
+def dot_plot(panels, title: str, xlabel: str = "Accuracy") -> Figure:
+    """Scores with their intervals, a row a method and a panel a score.
+
+    ``panels`` maps what stands above one to a table of method, mean, low and
+    high, the last two NaN where there is no interval. The rows are those of
+    the first panel, in its order; a dashed line marks cross-entropy.
+    """
+    methods = list(next(iter(panels.values()))["method"])
+    size = 2.7 + 2.4 / len(panels), 1.3 + 0.25 * len(methods)
+    fig, axes = _in_a_row(panels, title, size)
+    labels, colours = zip(*map(method_look, methods), strict=True)
+    rows = range(len(methods))
+    for ax, table in zip(axes, panels.values(), strict=True):
+        table = table.set_index("method").loc[methods]
+        if BASELINE in table.index:
+            level = table.loc[BASELINE, "mean"]
+            ax.axvline(level, color=QUIET, ls="--", lw=1, zorder=0.9)
+        ax.hlines(rows, table["low"], table["high"], color=colours, lw=1.8)
+        ax.scatter(table["mean"], rows, color=colours, s=36, zorder=3)
+        ax.set_xlabel(xlabel)
+        rows_from_the_top(ax, labels)
+        ax.locator_params(axis="x", nbins=4)
+    return fig
+
+
+def scores_by_class(table, title: str, xlabel: str = "F1") -> Figure:
+    """Scores of each class by method, measured and published.
+
+    ``table`` has the columns class, method, origin ("measured" or
+    "published"), value, low and high; the last two, the interval, are NaN
+    for published numbers. Classes keep the order of the table.
+    """
+    classes = table["class"].unique()
+    kinds = [
+        (origin, method)
+        for origin in _MARKS
+        for method in table["method"].unique()
+        if origin in set(table["origin"])
+    ]
+    fig = new_chart(8, 1.4 + (0.2 + 0.11 * len(kinds)) * len(classes))
+    ax = fig.subplots()
+    lines, marks = {}, {}
+    for rank, (origin, method) in enumerate(kinds):
+        rows = table[(table.origin == origin) & (table.method == method)]
+        rows = rows.set_index("class").reindex(classes)
+        y = np.arange(len(classes)) + 0.18 * (rank - (len(kinds) - 1) / 2)
+        label, colour = method_look(method)
+        ax.hlines(y, rows["low"], rows["high"], color=colour, lw=1.3)
+        ax.plot(rows["value"], y, color=colour, ls="none", **_MARKS[origin])
+        lines[method] = Line2D([], [], color=colour, lw=4, label=label)
+        marks[origin] = Line2D([], [], color=INK, ls="none", **_MARKS[origin])
+    rows_from_the_top(ax, classes)
+    for line in range(1, len(classes)):
+        ax.axhline(line - 0.5, color="#E6E6E6", lw=1, zorder=0)
+    ax.set(title=title, xlabel=xlabel)
+    legend_below(fig, [*lines.values(), *marks.values()])
+    return fig
+
+
+def confusion_matrices(confusions, names, title: str) -> Figure:
+    """Confusion matrices side by side, true class on the rows.
+
+    ``confusions`` maps a label to a (C, C) table of counts, or of means of
+    counts over seeds. The colour is the share of the true class.
+    """
+    shares, texts = {}, {}
+    for label, counts in confusions.items():
+        table = pd.DataFrame(counts, names, names)
+        shares[label] = table.div(table.sum(axis=1), axis=0).fillna(0)
+        digits = 0 if np.all(table == table.round()) else 1
+        texts[label] = table.map(f"{{:.{digits}f}}".format)
+    look = {"square": True, "cmap": "Blues", "vmin": 0, "vmax": 1}
+    label = "Share of the true class"
+    fig, axes = _annotated(shares, texts, title, label, **look)
+    for ax in axes:
+        ax.set_xlabel("Predicted class")
+        ax.set_xticklabels(names, rotation=45, ha="right")
+    axes[0].set_ylabel("True class")
+    fig.axes[-1].yaxis.set_major_formatter(PercentFormatter(1))
+    return fig
+
+
+def heat_maps(
+    panels: dict[str, pd.DataFrame],
+    title: str = "",
+    label: str = "Difference",
+    *,
+    texts: dict[str, pd.DataFrame] | None = None,
+    digits: int = 3,
+    limit: float | None = None,
+) -> Figure:
+    """Differences in grids of settings, coloured about no difference.
+
+    panels : what stands above a panel, to differences, the panels' rows
+        being the same; a NaN leaves a cell empty
+    label : of the colours
+    texts : what stands in each cell, perhaps in two lines; by default the
+        value with so many digits
+    limit : the difference, up or down, at which the colours end; by default
+        the largest, which makes small differences look large
+    """
+    if texts is None:
+        written = f"{{:+z.{digits}f}}".format
+        texts = {name: own.map(written) for name, own in panels.items()}
+    far = limit or max(np.nanmax(v.abs()) for v in panels.values()) or 1
+    look = {"cmap": "PuOr_r", "vmin": -far, "vmax": far}
+    return _annotated(panels, texts, title, label, **look)[0]
+
+
+def _annotated(panels, texts, title, label, square=False, **look):
+    """Heat maps with a text in each cell, and one bar of their colours."""
+    first = next(iter(panels.values()))
+    lines = [t.split("\n") for own in texts.values() for t in np.ravel(own)]
+    wide = max(0.62, 0.095 * max(len(row) for text in lines for row in text))
+    high = wide if square else 0.12 + 0.17 * max(map(len, lines))
+    width = wide * max(table.shape[1] for table in panels.values())
+    size = width + 0.3 + 2.2 / len(panels), len(first) * high + 1.1
+    fig, axes = _in_a_row(panels, title, size)
+    look |= {"square": square, "fmt": "", "annot_kws": {"fontsize": 9}}
+    for ax, (name, values) in zip(axes, panels.items(), strict=True):
+        annot = texts[name].map(lambda text: text.replace("-", MINUS))
+        sns.heatmap(values, annot=annot, cbar=False, ax=ax, **look)
+        ax.tick_params(rotation=0)
+        ax.grid(False)
+        ax.label_outer()
+    bar = fig.colorbar(axes[0].collections[0], ax=axes, pad=0.02, label=label)
+    bar.outline.set_visible(False)
+    return fig, axes
+
+
+def _in_a_row(panels, title, size):
+    look = {"size": size, "columns": len(panels), "below": 0}
+    return new_panels(panels, title, sharey=True, **look)
