@@ -20,25 +20,6 @@ from helpers.data.red_cells import (
     read_photograph,
     rotated_copies,
 )
-from helpers.data.segmentation import (
-    Search,
-    cut_square,
-    enlarge,
-    foreground,
-    lone_cells,
-    segment,
-    to_grey,
-    typical_diameter,
-)
+from helpers.data.segmentation import Search, segment
 from helpers.data.synthetic.acne import CLASS_NAMES as ACNE_CLASSES
 from helpers.data.synthetic.acne import draw_lesion
-from helpers.data.synthetic.severity import (
-    GRADES,
-    LIGHTS,
-    RADIUS,
-    lesion_maps,
-    lesions,
-    load_severity,
-    reduced,
-)
-from helpers.data.synthetic.smears import DIAMETER, draw_smears, load_smears

@@ -5,7 +5,7 @@ import pandas as pd
 from PIL import Image
 
 from helpers.data.dataset import ImageDataset
-from helpers.data.image_file import REASONS
+from helpers.data.image_folder import REASONS
 
 MAX_DISTANCE = 4
 """Bits of 64 by which the perceptual hashes of near duplicates may differ."""
@@ -67,20 +67,16 @@ def duplicates(ds: ImageDataset) -> pd.DataFrame:
     return rows.sort_values(["set", "file"])[columns].reset_index(drop=True)
 
 
-def near_duplicates(
-    ds: ImageDataset,
-    max_distance: int = MAX_DISTANCE,
-    max_difference: float = MAX_DIFFERENCE,
-) -> pd.DataFrame:
+def near_duplicates(ds: ImageDataset) -> pd.DataFrame:
     """List pairs of used images that look alike but differ in bytes.
 
     Candidates are pairs whose 64-bit perceptual hashes (DCT, ImageHash's
-    ``phash``) differ in at most max_distance bits. The hash sees coarse
+    ``phash``) differ in at most ``MAX_DISTANCE`` bits. The hash sees coarse
     shapes only: two images with the same black border or two plain areas
     have close hashes, whatever they show. So a pair also has to agree in its
-    pixels: the thumbnails of 32 × 32 differ by at most max_difference grey
-    levels on average. Scaled and recompressed copies are found; mirrored,
-    rotated, cropped and much brightened ones are not.
+    pixels: the thumbnails of 32 × 32 differ by at most ``MAX_DIFFERENCE``
+    grey levels on average. Scaled and recompressed copies are found;
+    mirrored, rotated, cropped and much brightened ones are not.
 
     Columns: first, second (files), distance (bits), difference (grey
     levels), same_class, same_source, same_split (of the published split;
@@ -88,41 +84,31 @@ def near_duplicates(
     """
     used = used_files(ds)
     hashes = used["phash"].to_numpy(np.uint64)
-    i, j, distance = _close_pairs(hashes, max_distance)
-    content = used["sha256"].to_numpy()
+    pairs = [np.empty((2, 0), int)]
+    for i, one in enumerate(hashes):
+        close = np.bitwise_count(one ^ hashes[i + 1 :]) <= MAX_DISTANCE
+        j = i + 1 + np.flatnonzero(close)
+        pairs.append(np.stack([np.full(len(j), i), j]))
+    i, j = np.concatenate(pairs, axis=1)
     shown, place = np.unique(np.stack([i, j]), return_inverse=True)
     bilinear = Image.Resampling.BILINEAR
     small = thumbnails(ds.images[shown], 32, bilinear).astype(np.int16)
     difference = np.array(
         [np.abs(np.subtract(*small[pair])).mean() for pair in place.T]
     )
-    keep = (difference <= max_difference) & (content[i] != content[j])
+    content = used["sha256"].to_numpy()
+    keep = (difference <= MAX_DIFFERENCE) & (content[i] != content[j])
     i, j = i[keep], j[keep]
     pairs = {
         "first": used["file"].to_numpy()[i],
         "second": used["file"].to_numpy()[j],
-        "distance": distance[keep],
+        "distance": np.bitwise_count(hashes[i] ^ hashes[j]).astype(int),
         "difference": difference[keep],
     }
     for column in ("class", "source", "split"):
         values = used[column].to_numpy()
         pairs[f"same_{column}"] = values[i] == values[j]
     return pd.DataFrame(pairs)
-
-
-def _close_pairs(hashes: np.ndarray, max_distance: int) -> np.ndarray:
-    """Return first, second and distance of each pair, (3, P) int64.
-
-    A block of rows at a time, to bound the memory.
-    """
-    pairs = [np.empty((3, 0), np.int64)]
-    for start in range(0, len(hashes), 256):
-        rows = hashes[start : start + 256, None]
-        distance = np.bitwise_count(rows ^ hashes)
-        distance[np.tri(*distance.shape, start, dtype=bool)] = 65
-        i, j = np.nonzero(distance <= max_distance)
-        pairs.append(np.stack([i + start, j, distance[i, j]]))
-    return np.concatenate(pairs, axis=1)
 
 
 def audit_report(ds: ImageDataset) -> pd.DataFrame:

@@ -1,24 +1,28 @@
-"""Every data set of the workbook by its name."""
+"""Every data set of the workbook by its name.
+
+E. Alpaydin and C. Kaynak, *Optical Recognition of Handwritten Digits*, UCI
+Machine Learning Repository, 1998, doi:10.24432/C50P49: its test set.
+
+A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*,
+technical report, University of Toronto, 2009: CIFAR.
+"""
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from PIL import Image
+from sklearn import datasets
 
 from helpers import paths
-from helpers.data import in_memory, red_cells
-from helpers.data.dataset import ImageDataset
-from helpers.data.image_folder import GroupRule, load_folder
+from helpers.data.dataset import ImageDataset, from_arrays
+from helpers.data.image_folder import load_folder
+from helpers.data.red_cells import CHULA, load_cells
 from helpers.data.synthetic import acne, severity, smears
-from helpers.imbalance import scaled_counts, subsample
+from helpers.imbalance import class_counts, scaled_counts, subsample
 
 SYNTHETIC = {"synthetic_acne": 1.0, "synthetic_acne_small": 0.12}
 """The folders of synthetic images and the scale at which each is made."""
-
-_IN_MEMORY = {
-    severity.NAME: severity.load_severity,
-    smears.NAME: smears.load_smears,
-    "digits": in_memory.load_digits,
-}
 
 OWN = "own"
 """Stands for the data set's own way to tell which images share a source."""
@@ -30,12 +34,35 @@ IN_CHULA = {
 }
 """What Chula RBC-12 calls the red-cell paper's classes."""
 
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+"""The arrays of CIFAR's NPZ file, in the order of Keras' loader."""
+
+_TEN = "airplane automobile bird cat deer dog frog horse ship truck"
+_HUNDRED = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle
+bowl boy bridge bus butterfly camel can castle caterpillar cattle
+chair chimpanzee clock cloud cockroach couch crab crocodile cup
+dinosaur dolphin elephant flatfish forest fox girl hamster house
+kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man
+maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid
+otter palm_tree pear pickup_truck pine_tree plain plate poppy
+porcupine possum rabbit raccoon ray road rocket rose sea seal shark
+shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor
+train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
+CIFAR_CLASSES = {
+    "cifar10": tuple(_TEN.split()),
+    "cifar100": tuple(_HUNDRED.split()),
+}
+"""The classes in the order of the labels; of CIFAR-100 the fine ones."""
+
 
 def load(
     name: str,
     data_dir: Path | str | None = None,
     image_size: int | None = None,
-    group_rule: GroupRule = OWN,
+    group_rule: str | None = OWN,
 ) -> ImageDataset:
     """Load a data set by name.
 
@@ -56,27 +83,32 @@ def load(
     Raises FileNotFoundError where there is no such data set, ValueError for
     a rule or a size that it does not have, and what its loader raises.
     """
-    if name == red_cells.CHULA:
-        rule = "block" if group_rule == OWN else group_rule
-        return red_cells.load_cells(
-            data_dir, image_size or 64, group_rule=rule
-        )
-    in_arrays = name in (*_IN_MEMORY, *in_memory.CIFAR_CLASSES)
-    if in_arrays and group_rule not in (OWN, None):
+    own = group_rule == OWN
+    sizes = {} if image_size is None else {"image_size": image_size}
+    if sizes and (not isinstance(image_size, int) or image_size < 1):
+        raise ValueError(f"image_size: expected pixels, got {image_size!r}")
+    if name == CHULA:
+        rule = "block" if own else group_rule
+        return load_cells(data_dir, **sizes, group_rule=rule)
+    in_memory = {
+        severity.NAME: severity.load_severity,
+        smears.NAME: smears.load_smears,
+        "digits": load_digits,
+    }
+    if name in (*in_memory, *CIFAR_CLASSES) and group_rule not in (OWN, None):
         raise ValueError(
             f"group_rule: {name} has no sources to tell by {group_rule!r};"
             " leave it out"
         )
-    if name in _IN_MEMORY:
-        sizes = [image_size] if image_size else []
-        return _IN_MEMORY[name](*sizes)
-    if in_arrays:
-        if image_size not in (None, in_memory.CIFAR_SIDE):
+    if name in in_memory:
+        return in_memory[name](**sizes)
+    if name in CIFAR_CLASSES:
+        if image_size not in (None, 32):
             raise ValueError(
-                f"image_size: {name} has images of {in_memory.CIFAR_SIDE} "
-                f"pixels, {image_size} was asked for; leave it out"
+                f"image_size: {name} has images of 32 pixels, {image_size} "
+                "was asked for; leave it out"
             )
-        return in_memory.load_cifar(name, data_dir)
+        return load_cifar(name, data_dir)
     data_dir = paths.data_folder(data_dir)
     if name in SYNTHETIC:
         root = acne.draw_acne(paths.CACHE_DIR / name, scale=SYNTHETIC[name])
@@ -85,11 +117,11 @@ def load(
             f"no data set '{name}': there is no folder {data_dir / name}. "
             "Put the image folder there, name its parent folder by "
             "WORKBOOK_DATA or DATA_DIR, or use one that needs no download: "
-            f"{', '.join((*SYNTHETIC, *_IN_MEMORY))}. data/README.md says "
+            f"{', '.join((*SYNTHETIC, *in_memory))}. data/README.md says "
             "where to get each."
         )
-    rule = "roboflow" if group_rule == OWN else group_rule
-    return load_folder(root, name, image_size or 150, rule)
+    rule = "roboflow" if own else group_rule
+    return load_folder(root, name, **sizes, group_rule=rule)
 
 
 def load_three(
@@ -110,9 +142,8 @@ def load_three(
 
     name: "synthetic_smears", "chula-rbc-12" (human cells, grouped by blocks
     of photographs), or an image folder with the classes Codocyte, Hypochromia
-    and Normal; data_dir, image_size: see `load`. scale: share of the paper's
-    cells, in (0, 1]; synthetic smears are made so. seed: of the smears, or of
-    which cells are taken.
+    and Normal. scale: share of the paper's cells, in (0, 1]. seed: of the
+    smears, or of which cells are taken.
 
     Returns the data set, its classes in the paper's order 0, 1, 2, and a
     table with a row a class: published, there (before any was left out) and
@@ -130,9 +161,7 @@ def load_three(
         there = ds.counts()
     else:
         ds = load(name, data_dir, image_size)
-        names = classes
-        if name == red_cells.CHULA:
-            names = [IN_CHULA[c] for c in classes]
+        names = [IN_CHULA[c] for c in classes] if name == CHULA else classes
         if missing := sorted(set(names) - set(ds.class_names)):
             raise ValueError(
                 f"name: {name} has no class {', '.join(missing)}; take a "
@@ -141,8 +170,7 @@ def load_three(
         if ds.groups is None:
             raise ValueError(
                 f"name: {name} does not tell which images share a source, "
-                "and the experiment divides by it; take a folder whose file "
-                "names do"
+                "and the experiment divides by it; take an image folder"
             )
         ds = ds.of_classes(names)
         there = ds.counts()
@@ -153,3 +181,105 @@ def load_three(
         ds = ds.take(rows, class_names=classes, provenance=provenance)
     columns = {"published": published, "there": there, "used": ds.counts()}
     return ds, pd.DataFrame(columns, pd.Index(classes, name="class"))
+
+
+def load_digits(image_size: int = 16) -> ImageDataset:
+    """Return scikit-learn's 1,797 digits, 174 to 183 a class, without groups.
+
+    The grey levels 0 to 16 become 0 to 255 in three equal channels. The 8 × 8
+    pixels are enlarged to image_size bilinearly. The digits were written by
+    13 people, and which one wrote which is not told: every split of them
+    tests on hands it has seen in training.
+
+    Raises ValueError for an image_size below 8.
+    """
+    if not isinstance(image_size, int) or image_size < 8:
+        raise ValueError(
+            f"image_size: expected 8 pixels or more, got {image_size!r}"
+        )
+    bunch = datasets.load_digits()
+    size = (image_size, image_size)
+    grey = [
+        Image.fromarray(levels).resize(size, Image.Resampling.BILINEAR)
+        for levels in np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    ]
+    return from_arrays(
+        "digits",
+        np.stack([image.convert("RGB") for image in grey]),
+        bunch.target,
+        "0123456789",
+        origin="sklearn.datasets.load_digits (UCI, doi:10.24432/C50P49)",
+        licence="CC BY 4.0",
+        citation="Alpaydin & Kaynak 1998, doi:10.24432/C50P49",
+    )
+
+
+def load_cifar(name: str, data_dir: Path | str | None = None) -> ImageDataset:
+    """Load "cifar10" or "cifar100": (N, 32, 32, 3), training set first.
+
+    Read from ``cifar10.npz`` (``cifar100.npz``) in data_dir where it is
+    there: arrays x_train, y_train, x_test, y_test as Keras returns them. The
+    training set in it may be a subset, long-tailed for example. Without it,
+    ``keras.datasets`` downloads the original once (170 MB), checks its hash,
+    and keeps it in ``~/.keras``.
+
+    The published split has "train" and "test" and no "val", as in the CEFL
+    paper, which trains to the last epoch.
+
+    Raises ValueError for a file with other arrays, naming it; OSError where
+    the download fails.
+    """
+    path = paths.data_folder(data_dir) / f"{name}.npz"
+    if path.is_file():
+        arrays, origin = _from_npz(path), f"the file {path.name}"
+    else:
+        arrays, origin = _from_keras(name, path), f"keras.datasets.{name}"
+    x_train, y_train, x_test, y_test = arrays
+    return from_arrays(
+        name,
+        np.concatenate([x_train, x_test]),
+        np.concatenate([y_train.ravel(), y_test.ravel()]),
+        CIFAR_CLASSES[name],
+        published_split=["train"] * len(y_train) + ["test"] * len(y_test),
+        origin=f"{origin} (cs.toronto.edu/~kriz/cifar.html)",
+        licence="not stated; research use",
+        citation="Krizhevsky 2009, Learning Multiple Layers of Features",
+    )
+
+
+def _from_npz(path: Path) -> list[np.ndarray]:
+    try:
+        with path.open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            arrays = [file[key] for key in ARRAYS]
+        for part, x, y in (("train", *arrays[:2]), ("test", *arrays[2:])):
+            if x.dtype != np.uint8 or x.shape != (y.size, 32, 32, 3):
+                raise ValueError(
+                    f"x_{part} is {x.dtype} of shape {x.shape}, for {y.size} "
+                    f"labels in y_{part}; expected uint8 of (N, 32, 32, 3)"
+                )
+            class_counts(y.ravel(), len(CIFAR_CLASSES[path.stem]))
+    # A damaged archive raises what zipfile, zlib or NumPy's header reader do.
+    except Exception as error:
+        raise ValueError(
+            f"{path}: expected the arrays {', '.join(ARRAYS)} as Keras "
+            f"returns them ({error})"
+        ) from error
+    return arrays
+
+
+def _from_keras(name: str, path: Path) -> list[np.ndarray]:
+    # Not above: every loader would then start TensorFlow.
+    import keras
+
+    try:
+        train, test = getattr(keras.datasets, name).load_data()
+    # Keras wraps a failed download in a bare Exception.
+    except Exception as error:
+        raise OSError(
+            f"{name} could not be downloaded ({error}). Without a network, "
+            f"put {path.name} with the arrays {', '.join(ARRAYS)} into "
+            f"{path.parent}, or name its folder by WORKBOOK_DATA or DATA_DIR; "
+            "the digits of scikit-learn need no download"
+        ) from error
+    return [*train, *test]

@@ -27,23 +27,17 @@ FOUND = {
 """Columns of ``ImageDataset.found`` and their types in pandas."""
 
 
-_UNKNOWN = {
-    name: {"str": "", "bool": False}.get(t) for name, t in FOUND.items()
-}
-
-
 def found_table(rows: dict | list[dict]) -> pd.DataFrame:
     """Return a table with the columns ``FOUND``.
 
-    rows: dictionaries, or a dictionary of columns. What is not known of a
-    file is "", False or <NA>.
+    rows: dictionaries, or a dictionary of columns; what they lack is "",
+    False or <NA>.
     """
-    if isinstance(rows, dict):
-        return pd.DataFrame(_UNKNOWN | rows).astype(FOUND)
-    rows = [_UNKNOWN | row for row in rows]
     # As objects: a hash beside an unknown one would be rounded to a float.
     table = pd.DataFrame(rows, columns=list(FOUND), dtype=object)
-    return table.astype(FOUND)
+    empty = {"str": "", "bool": False}
+    unknown = {c: empty[kind] for c, kind in FOUND.items() if kind in empty}
+    return table.fillna(unknown).astype(FOUND)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,19 +88,15 @@ class ImageDataset:
 
         changed: fields with another value, already in the new order.
         """
-        images = self.images[rows]
-        images.flags.writeable = False
-        groups, split, facts = self.groups, self.published_split, self.facts
+        fields = ("images", "labels", "groups", "published_split", "files")
         kept = {
-            "images": images,
-            "labels": self.labels[rows],
-            "groups": None if groups is None else groups[rows],
-            "published_split": None if split is None else split[rows],
-            "files": self.files[rows],
-            "facts": None
-            if facts is None
-            else facts.iloc[rows].reset_index(drop=True),
+            field: None if values is None else values[rows]
+            for field in fields
+            for values in [getattr(self, field)]
         }
+        kept["images"].flags.writeable = False
+        if self.facts is not None:
+            kept["facts"] = self.facts.iloc[rows].reset_index(drop=True)
         return replace(self, **kept | changed)
 
     def of_classes(self, names: Sequence[str]) -> "ImageDataset":
@@ -121,11 +111,8 @@ class ImageDataset:
                 f"classes: expected two or more of {self.class_names}, each "
                 f"once, got {tuple(names)}"
             )
-        new = np.full(self.n_classes, -1)
-        new[[self.class_names.index(name) for name in names]] = range(
-            len(names)
-        )
-        rows = np.flatnonzero(new[self.labels] >= 0)
+        new = np.array([[*names, old].index(old) for old in self.class_names])
+        rows = np.flatnonzero(new[self.labels] < len(names))
         return self.take(
             rows,
             labels=new[self.labels[rows]],
@@ -141,22 +128,18 @@ class ImageDataset:
         classes are left.
         """
         counts = dict(zip(self.class_names, self.counts(), strict=True))
-        kept = [name for name, count in counts.items() if count >= n]
-        if len(kept) == self.n_classes:
+        few = [f"'{c}' ({k})" for c, k in counts.items() if k < n]
+        kept = [c for c, k in counts.items() if k >= n]
+        if not few:
             return self, ""
-        few = ", ".join(
-            f"'{name}' ({count})"
-            for name, count in counts.items()
-            if count < n
-        )
         if len(kept) < 2:
             raise ValueError(
-                f"classes with fewer than {n} images: {few}; add images to "
-                "them, or nothing can be compared"
+                f"classes with fewer than {n} images: {', '.join(few)}; add "
+                "images to them, or nothing can be compared"
             )
         return self.of_classes(kept), (
-            f"Classes with fewer than {n} images are left out: {few}. Add "
-            "images to study them."
+            f"Classes with fewer than {n} images are left out: "
+            f"{', '.join(few)}. Add images to study them."
         )
 
 
@@ -194,7 +177,6 @@ def from_arrays(
     """
     images = np.ascontiguousarray(images)
     labels = np.asarray(labels).astype(np.int64)
-    class_names = tuple(class_names)
     split = published_split
     if split is not None:
         split = np.asarray(split, dtype=str)
@@ -203,18 +185,18 @@ def from_arrays(
         place = part.groupby(part).cumcount().astype(str)
         files = (part + "/" + place).to_numpy(str)
     if found is None:
-        hashes = [hashlib.sha256(image).hexdigest() for image in images]
-        columns = {
-            "file": files,
-            "class": np.array(class_names)[labels],
-            "split": "" if split is None else split,
-            "source": "" if groups is None else groups,
-            "used": True,
-            "width": images.shape[2],
-            "height": images.shape[1],
-            "sha256": hashes,
-        }
-        found = found_table(columns)
+        found = found_table(
+            {
+                "file": files,
+                "class": np.array(list(class_names))[labels],
+                "split": "" if split is None else split,
+                "source": "" if groups is None else groups,
+                "used": True,
+                "width": images.shape[2],
+                "height": images.shape[1],
+                "sha256": [hashlib.sha256(im).hexdigest() for im in images],
+            }
+        )
     if sha256 is None:
         digest = hashlib.sha256(images)
         digest.update(labels.astype("<i8").tobytes())
@@ -232,14 +214,14 @@ def from_arrays(
         "sha256": sha256,
     }
     return ImageDataset(
-        name=name,
-        images=images,
-        labels=labels,
-        class_names=class_names,
-        groups=groups,
-        published_split=split,
-        files=files,
-        found=found,
-        facts=facts,
-        provenance=provenance,
+        name,
+        images,
+        labels,
+        tuple(class_names),
+        groups,
+        split,
+        files,
+        found,
+        facts,
+        provenance,
     )

@@ -1,4 +1,4 @@
-"""Images from a folder: a folder a class, every file told.
+"""Images from a folder, a folder a class: each file used, or left out by name.
 
 Layouts: ``ROOT/CLASS/*`` or, where at least two sets of a published split (or
 nothing else) lie in ROOT, ``ROOT/{train,valid|val,test}/CLASS/*``. Folders
@@ -7,18 +7,21 @@ followed.
 """
 
 import difflib
+import hashlib
 import io
 import os
 import re
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+import imagehash
 import numpy as np
 import pandas as pd
+from PIL import ExifTags, Image
 
 from helpers.data.dataset import (
     ImageDataset,
@@ -26,26 +29,54 @@ from helpers.data.dataset import (
     found_table,
     from_arrays,
 )
-from helpers.data.image_file import (
-    BAD_NAME,
-    HIDDEN,
-    OUTSIDE,
-    is_hidden,
-    read_image,
-    readable_name,
-)
 
-PARTS = {
+SETS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """Folder names (in any case) of a published split, and the set of each."""
 
-_DRAWN = ("drawn by helpers/data/synthetic/acne.py", "MIT")
+MIN_SIDE = 16
+"""Shortest side in pixels; a smaller image is an icon, not a photograph."""
+
+PIXEL_LIMIT = 50_000_000
+"""Width × height above which a file is not decoded (an image bomb)."""
+
+FORMATS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+}
+"""The extensions that are read (in any case), and what each promises."""
+
+HIDDEN = "hidden"
+REASONS = {
+    "outside a class folder": "READMEs and the like; move images into their "
+    "class's folder",
+    HIDDEN: "files of the operating system or of an editor",
+    "broken link": "the file it points to is not there",
+    "not an image": "an extension that is not read; convert if it is an image",
+    "zero-byte": "an empty file; download it again",
+    "unreadable": "damaged, or of a format that is not read, whatever its "
+    "extension; convert it or download it again",
+    "truncated": "the file ends too early; download it again",
+    f"smaller than {MIN_SIDE} px": "an icon or a thumbnail",
+    "larger than the pixel limit": "an image bomb or a scan; scale it down",
+    "name not in UTF-8": "the name has letters in another encoding; rename "
+    "the file",
+    "cannot be opened": "the system refuses to open it; check its permissions",
+    "too much text inside": "a sound image with more than 1 MB of text or "
+    "colour profile; save it without",
+}
+"""Why a file is left out, and what that means or what to do about it."""
+
+_SYNTHETIC = ("drawn by helpers/data/synthetic/acne.py", "MIT")
 ORIGINS = {
-    "synthetic_acne": _DRAWN,
-    "synthetic_acne_small": _DRAWN,
+    "synthetic_acne": _SYNTHETIC,
+    "synthetic_acne_small": _SYNTHETIC,
     "acne5": (
         "universe.roboflow.com/acnescan/acne-scanner-2qfa0, "
         "Kaggle tiswan14/acne-dataset-image",
@@ -54,36 +85,42 @@ ORIGINS = {
 }
 """Where a data set of this name comes from, and its licence."""
 
-GroupRule = str | Callable[[str], str] | None
+# How each EXIF orientation is undone; 1 is upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
+# The path of each class folder: its set ("" without a split), its class.
 _Layout = dict[tuple[str, ...], tuple[str, str]]
-"""The path of each class folder: its set ("" without a split), its class."""
 
 
 def load_folder(
     root: Path | str,
     name: str | None = None,
     image_size: int = 150,
-    group_rule: GroupRule = "roboflow",
+    group_rule: str | None = "roboflow",
 ) -> ImageDataset:
     """Read an image folder, each file once, and report every file in it.
 
     image_size: side in pixels to which each image is stretched.
-    group_rule: what tells the source of an image.
-    "roboflow": the class and the file name before ".rf." (without one, the
-    name's stem: the file is its own source). Another string: a regular
-    expression with one group, searched in the path below the class folder;
-    what the group matches is the source, in whichever class. A function:
-    gets that path, returns the source. None: no sources.
+    group_rule: how to tell the source of an image. "roboflow": by the class
+    and the file name before ".rf." (without one, the file is its own source).
+    Another string: a regular expression with one group, searched in the path
+    below the class folder; what the group matches is the source, in whichever
+    class. None: no sources.
 
-    Files that cannot be used are left out by name and reason, never
-    silently: ``found`` has a row for each. Raises FileNotFoundError for an
-    absent folder; ValueError for fewer than two classes, a class without or
-    with only one usable image, class folders that seem to be one class
-    spelt in two ways, a folder around the class folders, a group rule that
-    does not fit a file, or a ``manifest.csv`` without a column "file" or that
-    does not list a used file; PermissionError for a folder that may not be
-    entered.
+    Raises FileNotFoundError for an absent folder; ValueError for fewer than
+    two classes, a class with fewer than two usable images, class folders that
+    seem to be one class spelt in two ways, a folder around the class folders,
+    a group rule that does not fit a file, or a ``manifest.csv`` that does not
+    list a used file in a column "file"; PermissionError for a folder that
+    may not be entered.
     """
     root = Path(root)
     if not root.is_dir():
@@ -91,9 +128,7 @@ def load_folder(
             f"there is no folder {root}; name a folder with one folder of "
             "images for each class"
         )
-    if not isinstance(image_size, int) or image_size < 1:
-        raise ValueError(f"image_size: expected pixels, got {image_size!r}")
-    pattern = isinstance(group_rule, str) and group_rule != "roboflow"
+    pattern = group_rule not in (None, "roboflow")
     if pattern and (n := re.compile(group_rule).groups) != 1:
         raise ValueError(
             f"group_rule {group_rule!r}: expected a regular expression with "
@@ -121,10 +156,28 @@ def load_folder(
         groups=None if group_rule is None else used["source"].to_numpy(str),
         published_split=split if split[0] else None,
         facts=_facts(root, used["file"]),
-        group_rule=getattr(group_rule, "__name__", group_rule),
+        group_rule=group_rule,
         origin=origin,
         licence=licence,
     )
+
+
+# --- folders --------------------------------------------------------------
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is not meant for readers: ``._x.jpg``, ``__MACOSX``."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def readable_name(name: str) -> str:
+    """Return a file's name in a form that can be printed and saved.
+
+    Bytes that are not UTF-8 (which Python keeps as lone surrogates) become
+    escapes such as ``\\xe9``; any other name is returned as it is.
+    """
+    raw = name.encode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _folders(root: Path) -> list[str]:
@@ -135,20 +188,21 @@ def _folders(root: Path) -> list[str]:
 
 def _layout(root: Path) -> _Layout:
     names = _folders(root)
-    parts = [name for name in names if name.lower() in PARTS]
+    sets = [name for name in names if name.lower() in SETS]
     # One such name among others may be a class ("train", "bus", ...).
-    if len(parts) < 2 and parts != names or not parts:
+    if len(sets) < 2 and sets != names or not sets:
         return {(name,): ("", name) for name in names}
     return {
-        (part, name): (PARTS[part.lower()], name)
-        for part in parts
+        (part, name): (SETS[part.lower()], name)
+        for part in sets
         for name in _folders(root / part)
     }
 
 
 def _check_folders(root: Path, layout: _Layout) -> None:
     """Raise ValueError where a class folder is likely misnamed."""
-    for folder in map("/".join, layout):
+    folders = ["/".join(folder) for folder in layout]
+    for folder in folders:
         if (shown := readable_name(folder)) != folder:
             raise ValueError(
                 f"the name of the folder '{shown}' in {root} is not in "
@@ -160,88 +214,86 @@ def _check_folders(root: Path, layout: _Layout) -> None:
             "those are the classes, put them directly into train, valid and "
             "test"
         )
-    parts: dict[str, list[str]] = {}
-    for part, name in layout.values():
-        parts.setdefault(part, []).append(name)
-    if pairs := _same_class(parts):
-        classes = "; ".join(
-            f"{part + ': ' if part else ''}{', '.join(sorted(names))}"
-            for part, names in parts.items()
-        )
+    if pairs := _same_class(layout):
         raise ValueError(
             f"some class folders in {root} seem to be one class spelt in "
-            f"two ways: {'; '.join(pairs)}. Classes: {classes}. Rename the "
-            "folders so that a class has the same name everywhere. (Where two "
-            "are different classes, add an empty folder of either name beside "
-            "the other.)"
+            f"two ways: {'; '.join(pairs)}. Class folders: "
+            f"{', '.join(folders)}. Rename them so that a class has the same "
+            "name everywhere. (Where two are different classes, add an empty "
+            "folder of either name beside the other.)"
         )
 
 
 def _around(root: Path, layout: _Layout) -> list[str]:
-    """Find folders between the sets of a split and the class folders."""
-
-    def inner(folder: tuple[str, ...]) -> list[str]:
-        """Return the folders in one that holds no files, else nothing."""
+    """Find folders such as seg_train that hold the class folders."""
+    around, sets = [], set()
+    for folder, (part, name) in layout.items():
+        words = SETS.keys() & re.split("[^a-z]+", name.lower())
         path = root.joinpath(*folder)
         files = (p.name for p in path.iterdir() if p.is_file())
-        return _folders(path) if all(map(is_hidden, files)) else []
-
-    if any(part for part, _ in layout.values()):
-        tops = [folder[0] for folder in layout]
-        alone = [folder for folder in layout if tops.count(folder[0]) == 1]
-        classes = {folder[1] for folder in layout if folder not in alone}
-        return [
-            "/".join(folder)
-            for folder in alone
-            if folder[1] not in classes and len(inner(folder)) >= 2
-        ]
-    # Names such as seg_train and seg_test, with nothing but folders in them.
-    sets = {}
-    for (name,) in layout:
-        for word in PARTS.keys() & re.split("[^a-z]+", name.lower()):
-            sets[name] = PARTS[word]
-    several = len(set(sets.values())) >= 2
-    return list(sets) if several and all(inner((n,)) for n in sets) else []
+        alone = all(map(is_hidden, files)) and len(_folders(path)) >= 2
+        if words and alone:
+            around.append("/".join(folder))
+            sets |= {part or SETS[word] for word in words}
+    # Without a split, one such folder may be a class.
+    split = any(part for part, _ in layout.values())
+    return around if split or len(sets) >= 2 else []
 
 
-def _same_class(parts: dict[str, list[str]]) -> list[str]:
+def _same_class(layout: _Layout) -> list[str]:
     """Find pairs of class names that seem to mean one class.
 
-    parts: the class names of each set. Names that occur in one and the same
-    set are different classes, unless they differ in how Unicode writes
-    their letters, which cannot be seen; then their code is returned.
+    Names that occur in one and the same set are different classes, unless
+    only Unicode's code tells them apart, which cannot be seen.
     """
+    sets: dict[str, set[str]] = {}
+    for part, name in layout.values():
+        sets.setdefault(name, set()).add(part)
     pairs = []
-    for a, b in combinations(sorted(set().union(*parts.values())), 2):
+    for a, b in combinations(sorted(sets), 2):
         x, y = (unicodedata.normalize("NFC", name) for name in (a, b))
         if x == y:
             pairs.append(f"{a!a} and {b!a} (two Unicode forms)")
-        elif _alike(x, y) and not any(
-            a in names and b in names for names in parts.values()
-        ):
+        elif _alike(x, y) and not sets[a] & sets[b]:
             pairs.append(f"'{a}' and '{b}'")
     return pairs
 
 
 def _alike(a: str, b: str) -> bool:
-    """Whether two names differ as little as two spellings of one do.
-
-    In upper and lower case, blanks and signs, singular and plural, or a
-    letter or two.
-    """
+    """Whether names differ in case, signs, a plural, or a letter or two."""
     a, b = (re.sub(r"[\W_]+", "", name.casefold()) for name in (a, b))
-    if a == b:
-        return bool(a)
     # "stage 1" and "stage 2" differ in one letter and are no misspelling.
-    if re.findall(r"\d+", a) != re.findall(r"\d+", b):
+    if re.findall(r"\d+", a) != re.findall(r"\d+", b) or not a + b:
         return False
-    if any(x in (y + "s", y + "es") for x, y in ((a, b), (b, a))):
+    if a == b or a in (b + "s", b + "es") or b in (a + "s", a + "es"):
         return True
     near = difflib.SequenceMatcher(None, a, b).ratio() >= 0.85
     return near and min(len(a), len(b)) >= 5
 
 
-def _files(root: Path) -> Iterator[PurePosixPath]:
+def _check_classes(root: Path, names: list[str], found: pd.DataFrame) -> None:
+    if len(names) < 2:
+        seen = f"only '{names[0]}'" if names else "none"
+        raise ValueError(
+            f"fewer than two classes in {root}: found {seen}. Expected one "
+            "folder of images for each class, or train/, valid/ and test/ "
+            "with such folders; do they lie one folder deeper?"
+        )
+    for name in names:
+        rows = found[found["class"] == name]
+        if rows["used"].sum() < 2:
+            files = rows["reason"].replace("", "used").value_counts(sort=False)
+            seen = ", ".join(f"{n} {reason}" for reason, n in files.items())
+            raise ValueError(
+                f"class '{name}' in {root} has fewer than two usable images "
+                f"({seen or 'no file'}); add images or remove its folder"
+            )
+
+
+# --- files ----------------------------------------------------------------
+
+
+def _files(root: Path) -> Iterator[Path]:
     """Yield every file below root, also hidden ones and broken links."""
 
     def refuse(error):
@@ -249,60 +301,56 @@ def _files(root: Path) -> Iterator[PurePosixPath]:
 
     for folder, dirs, names in os.walk(root, followlinks=True, onerror=refuse):
         here = Path(folder)
-        for name in list(dirs):
-            link = here / name
+        for link in [here / name for name in dirs]:
             # A link to a folder above itself would be followed for ever.
-            if link.is_symlink() and here.resolve().is_relative_to(
-                link.resolve()
-            ):
-                dirs.remove(name)
-                names.append(name)
-        for name in names:
-            yield PurePosixPath((here / name).relative_to(root).as_posix())
+            above = [here.resolve(), *here.resolve().parents]
+            if link.is_symlink() and link.resolve() in above:
+                dirs.remove(link.name)
+                names.append(link.name)
+        yield from ((here / name).relative_to(root) for name in names)
 
 
 def _read(root, layout, image_size, rule) -> tuple[pd.DataFrame, np.ndarray]:
     """Read all files, in the order of their names, by a few threads."""
 
-    def read(file: PurePosixPath) -> tuple[np.ndarray | None, dict]:
-        row = {"file": readable_name(str(file))}
+    def read(file: Path) -> tuple[np.ndarray | None, dict]:
+        row = {"file": readable_name(file.as_posix())}
         depth = next((d for d in (1, 2) if file.parts[:d] in layout), 0)
         inside = 0 < depth < len(file.parts)
         if inside:
             row["split"], row["class"] = layout[file.parts[:depth]]
         if any(map(is_hidden, file.parts)):
             return None, row | {"reason": HIDDEN}
-        if row["file"] != str(file):
-            return None, row | {"reason": BAD_NAME}
+        if row["file"] != file.as_posix():
+            return None, row | {"reason": "name not in UTF-8"}
         if not inside:
-            return None, row | {"reason": OUTSIDE}
+            return None, row | {"reason": "outside a class folder"}
         image, known = read_image(root / file, image_size)
-        row["below"] = "/".join(file.parts[depth:])
-        return image, row | known
+        if image is not None:
+            below = "/".join(file.parts[depth:])
+            row["source"] = _source(rule, row["class"], below)
+        return image, row | known | {"used": image is not None}
 
-    files = sorted(_files(root), key=str)
+    files = sorted(_files(root), key=Path.as_posix)
     images = np.empty((len(files), image_size, image_size, 3), np.uint8)
     rows, n_used = [], 0
     threads = min(8, os.cpu_count() or 1)
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
-        # Pillow warns of damaged camera notes; the images are sound.
+        # Pillow warns of damaged camera notes; the images are sound. Of
+        # large images too: they meet our limit.
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         for image, row in pool.map(read, files):
             rows.append(row)
             if image is not None:
-                row["source"] = _source(rule, row["class"], row["below"])
-                row["used"] = True
                 images[n_used] = image
                 n_used += 1
     return found_table(rows), images[:n_used]
 
 
-def _source(rule: GroupRule, class_name: str, below: str) -> str:
-    """Return the source of a file by a rule of ``load_folder``."""
+def _source(rule: str | None, class_name: str, below: str) -> str:
     if rule is None:
         return ""
-    if callable(rule):
-        return str(rule(below))
     if rule == "roboflow":
         name, tag, _ = below.partition(".rf.")
         return f"{class_name}/{name if tag else below.rpartition('.')[0]}"
@@ -315,32 +363,8 @@ def _source(rule: GroupRule, class_name: str, below: str) -> str:
     return match[1]
 
 
-def _check_classes(root, names: tuple[str, ...], found: pd.DataFrame) -> None:
-    """Raise ValueError for fewer than two classes, or two images of one."""
-    if len(names) < 2:
-        seen = f"only '{names[0]}'" if names else "none"
-        raise ValueError(
-            f"fewer than two classes in {root}: found {seen}. Expected one "
-            "folder of images for each class, or train/, valid/ and test/ "
-            "with such folders; do they lie one folder deeper?"
-        )
-    for name in names:
-        rows = found[found["class"] == name]
-        if (n_used := rows["used"].sum()) < 2:
-            reasons = rows.loc[~rows["used"], "reason"].value_counts(
-                sort=False
-            )
-            left_out = ", ".join(f"{n} {r}" for r, n in reasons.items())
-            raise ValueError(
-                f"class '{name}' in {root} has "
-                + ("one usable image" if n_used else "no usable image")
-                + (f" (left out: {left_out})" if left_out else "")
-                + "; add images or remove its folder"
-            )
-
-
 def _facts(root: Path, files: pd.Series) -> pd.DataFrame | None:
-    """Read what a manifest knows of each used file, in their order.
+    """Read what a manifest adds to each used file, in their order.
 
     It is a table as spreadsheets save it: columns are divided by comma,
     semicolon or tab; a byte-order mark at the beginning is skipped.
@@ -352,11 +376,7 @@ def _facts(root: Path, files: pd.Series) -> pd.DataFrame | None:
         text = path.read_text("utf-8-sig")
         comma = max(",;\t", key=text.partition("\n")[0].count)
         table = pd.read_csv(io.StringIO(text), sep=comma)
-    except (
-        UnicodeDecodeError,
-        pd.errors.ParserError,
-        pd.errors.EmptyDataError,
-    ) as error:
+    except ValueError as error:  # of decoding or of parsing
         raise ValueError(
             f"{path} is no table in UTF-8 ({str(error).strip()}); save it as "
             "'CSV UTF-8', or rename it"
@@ -378,3 +398,110 @@ def _facts(root: Path, files: pd.Series) -> pd.DataFrame | None:
     known = ["class", "source", "sha256"]
     facts = table.loc[files].drop(columns=known, errors="ignore")
     return facts.reset_index(drop=True)
+
+
+# --- one file -------------------------------------------------------------
+
+
+def read_image(path: Path, size: int | None) -> tuple[np.ndarray | None, dict]:
+    """Read one file as 8-bit RGB; a bad file gives a reason, no exception.
+
+    size: side in pixels to which the image is stretched, bilinear with
+    antialiasing (as the acne paper resizes); None keeps its size.
+
+    Grey and palette images become RGB; 16-bit grey is scaled by 1/257, not
+    clipped; CMYK is converted; transparent pixels are laid on white; the
+    EXIF rotation is applied; of an animation the first frame counts.
+
+    Returns the image, (H, W, 3) uint8, upright, or None, and the columns of
+    ``ImageDataset.found`` as far as the file was read: reason, "" or a key
+    of ``REASONS``; width and height in pixels, upright once it is decoded;
+    format and mode, Pillow's names of what the file *is*; mistyped, whether
+    its extension promises another format; sha256 of its bytes; phash, the
+    64-bit perceptual hash of the full-size image (DCT), uint64.
+    """
+    row = {"reason": _reason_unopened(path)}
+    if row["reason"]:
+        return None, row
+    try:
+        with path.open("rb") as file:
+            row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+            formats = sorted(set(FORMATS.values()))
+            with Image.open(file, formats=formats) as opened:
+                # A phone's multi-picture JPEG ("MPO") is a JPEG to others.
+                kind = {"MPO": "JPEG"}.get(opened.format, opened.format)
+                row |= {
+                    "width": opened.width,
+                    "height": opened.height,
+                    "format": kind,
+                    "mode": opened.mode,
+                    "mistyped": kind != FORMATS[path.suffix.lower()],
+                }
+                # By the header, before any pixel is decoded.
+                if opened.width * opened.height > PIXEL_LIMIT:
+                    raise Image.DecompressionBombError
+                if min(opened.size) < MIN_SIDE:
+                    reason = f"smaller than {MIN_SIDE} px"
+                    return None, row | {"reason": reason}
+                opened.load()
+                image = _rgb(_upright(opened))
+    except MemoryError:
+        raise  # says nothing about the file
+    # Decoders raise many kinds of exception on damaged bytes (OSError,
+    # SyntaxError, ValueError, struct.error, ...): all mean the same here.
+    except Exception as error:
+        return None, row | {"reason": _reason_of(error)}
+    row["width"], row["height"] = image.size
+    bits = np.packbits(imagehash.phash(image).hash)
+    row["phash"] = bits.view(">u8")[0].astype(np.uint64)
+    if size is not None:
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.array(image), row
+
+
+def _reason_unopened(path: Path) -> str:
+    if not path.is_file():
+        return "broken link" if path.is_symlink() else "not an image"
+    if path.suffix.lower() not in FORMATS:
+        return "not an image"
+    return "" if path.stat().st_size else "zero-byte"
+
+
+def _reason_of(error: Exception) -> str:
+    bomb = Image.DecompressionBombError, Image.DecompressionBombWarning
+    if isinstance(error, bomb):
+        return "larger than the pixel limit"
+    # Only the system's errors have a number: no permission, a bad disk.
+    if isinstance(error, OSError) and error.errno is not None:
+        return "cannot be opened"
+    words = str(error).lower()
+    # Pillow reads at most 1 MB of compressed text or colour profile of a PNG.
+    if "max_text" in words:
+        return "too much text inside"
+    return "truncated" if "truncated" in words else "unreadable"
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Undo the camera's rotation, by its orientation alone.
+
+    ``ImageOps.exif_transpose`` would also rewrite the other notes of the
+    camera, and fails where they cannot be written.
+    """
+    try:
+        how = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:
+        # The pixels are sound even where the camera's notes are not.
+        return image
+    return image if how is None else image.transpose(how)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        # Pillow would clip 16 bits at 255, i.e. show a white image.
+        grey = np.asarray(image).astype(np.float64) / 257
+        image = Image.fromarray(np.rint(grey).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        page = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(page, image)
+    return image.convert("RGB")

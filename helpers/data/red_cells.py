@@ -26,7 +26,7 @@ from helpers.data.dataset import (
     found_table,
     from_arrays,
 )
-from helpers.data.image_file import (
+from helpers.data.image_folder import (
     HIDDEN,
     is_hidden,
     read_image,
@@ -64,17 +64,15 @@ _COPY_BITS = 4
 def load_cells(
     data_dir: Path | str | None = None,
     image_size: int = 64,
-    crop: int = CROP,
     group_rule: str = "block",
 ) -> ImageDataset:
     """Read the labelled cells of types 0 to 11, in numeric file order.
 
-    data_dir: the folder that holds ``chula-rbc-12/``; default
-    ``WORKBOOK_DATA`` or ``data/``. crop: side in pixels of the square cut out
-    around each label; image_size: side to which it is resized, bilinear with
-    antialiasing (equal sides: not resampled). Beyond a border the photograph
-    is mirrored (one cell in eight): the labelled cell stays in the middle,
-    but what the border cuts off is invented.
+    data_dir: the folder that holds ``chula-rbc-12/``. image_size: side in
+    pixels to which the square of ``CROP`` around a label is resized, bilinear
+    with antialiasing. Beyond a border the photograph is mirrored (one cell in
+    eight): the labelled cell stays in the middle, but what the border cuts
+    off is invented.
 
     group_rule: what is one source. "cell": each cell its own, as in a random
     split. "photograph": the cells of one photograph. "block": those of 20
@@ -88,9 +86,8 @@ def load_cells(
 
     ``files`` repeats the photograph of each cell; ``facts`` has its number,
     x and y. ``found`` has one row for each file in ``Dataset``, with the
-    reason where none of its cells is used; its source under "cell" is that of
-    "photograph". ``found``, ``used`` and ``left_out`` in provenance count
-    these files; its SHA-256 is over the used photographs and their labels.
+    reason where none of its cells is used; provenance counts these files,
+    and its SHA-256 is over the used photographs and their labels.
 
     Raises FileNotFoundError for an absent folder, photograph or label file;
     ValueError for a label that is not ``x y type``, of no known type or
@@ -101,34 +98,26 @@ def load_cells(
             f"group_rule: expected one of {', '.join(GROUP_RULES)}, "
             f"got {group_rule!r}"
         )
-    for name, side in (("image_size", image_size), ("crop", crop)):
-        if not isinstance(side, int) or side < 1:
-            raise ValueError(f"{name}: expected pixels, got {side!r}")
     root = paths.data_folder(data_dir) / CHULA
     numbers, others = _files(root)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        photographs = list(
-            pool.map(lambda n: _read(root, n, crop, image_size), numbers)
-        )
-    rows = [row for row, _, _ in photographs]
+        read = [*pool.map(lambda n: _read(root, n, image_size), numbers)]
+    rows = [row for row, _, _ in read]
     used = [row for row in rows if row["used"]]
     if not used:
         raise ValueError(f"no cell of types 0 to 11 is labelled in {root}")
     n_copies = _add_sources(used, group_rule)
-    cells = pd.concat(
-        [cells for row, cells, _ in photographs if row["used"]],
-        ignore_index=True,
-    )
-    photograph = cells["photograph"]
-    groups = photograph.map({row["number"]: row["source"] for row in used})
+    cells = pd.concat([kept for _, kept, _ in read], ignore_index=True)
+    number = cells["photograph"]
+    groups = number.map({row["number"]: row.get("source") for row in rows})
     if group_rule == "cell":
         groups = "cell " + cells.index.astype(str)
     return from_arrays(
         CHULA,
-        np.concatenate([c for row, _, c in photographs if row["used"]]),
+        np.concatenate([crops for _, _, crops in read]),
         cells["type"].to_numpy(),
         CHULA_CLASSES,
-        files=("Dataset/" + photograph.astype(str) + ".jpg").to_numpy(str),
+        files=("Dataset/" + number.astype(str) + ".jpg").to_numpy(str),
         found=found_table(rows + others),
         sha256=content_hash(
             (row["file"], row["sha256"], row["labels"]) for row in used
@@ -142,7 +131,7 @@ def load_cells(
         copies=n_copies,
         cells=len(cells),
         elliptocytes_left_out=sum(row["elliptocytes"] for row in rows),
-        crop=crop,
+        crop=CROP,
     )
 
 
@@ -155,9 +144,8 @@ def read_photograph(
     in pixels and type, 0 to 12 (``ELLIPTOCYTE`` included). A label is a click
     on a cell: it has no radius, and only part of the cells have one.
 
-    data_dir: see ``load_cells``. Raises FileNotFoundError where there is no
-    such photograph or label file, ValueError for a photograph that cannot be
-    read and for a bad label.
+    Raises FileNotFoundError where there is no such photograph or label file,
+    ValueError for a photograph that cannot be read and for a bad label.
     """
     root = paths.data_folder(data_dir) / CHULA
     numbers, _ = _files(root)
@@ -167,10 +155,10 @@ def read_photograph(
             "there, named by their numbers"
         )
     file = root / f"Dataset/{number}.jpg"
-    image, known = read_image(file, None)
-    if known["reason"]:
-        raise ValueError(f"{file} cannot be used: {known['reason']}")
-    return image, _labels(root / f"Label/{number}.txt", known)
+    image, row = read_image(file, None)
+    if row["reason"]:
+        raise ValueError(f"{file} cannot be used: {row['reason']}")
+    return image, _labels(root / f"Label/{number}.txt", row)
 
 
 def rotated_copies(images: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -178,11 +166,10 @@ def rotated_copies(images: np.ndarray, seed: int = 0) -> np.ndarray:
 
     As K. Pasupa, S. Vatathanavaro and S. Tungjitnob do with rare red cells,
     doi:10.1007/s12652-020-01773-x, section 4.2: by up to 15 degrees to either
-    side, with flips left-right and up-down. The flips are drawn
-    independently, so that of four copies one is expected to be flipped both
-    ways and one not at all; Keras' ``RandomFlip("horizontal_and_vertical")``
-    would flip both ways or neither. What comes in from outside is mirrored at
-    the edge: black corners would tell a copy, and with it a rare class.
+    side, with flips left-right and up-down, each with probability 1/2; Keras'
+    ``RandomFlip("horizontal_and_vertical")`` would flip both ways or neither.
+    What comes in from outside is mirrored at the edge: black corners would
+    tell a copy, and with it a rare class.
 
     images: uint8 (N, H, W, channels); seed: of the copies; repeated images
     get different copies. Returns uint8 (N, H, W, channels).
@@ -204,7 +191,7 @@ def rotated_copies(images: np.ndarray, seed: int = 0) -> np.ndarray:
 
 def _files(root: Path) -> tuple[list[int], list[dict]]:
     """Return the photographs' numbers, and a row for each other file."""
-    for folder in (root, root / "Dataset", root / "Label"):
+    for folder in (root / "Dataset", root / "Label"):
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"there is no folder {folder}; get Chula RBC-12 from "
@@ -212,40 +199,37 @@ def _files(root: Path) -> tuple[list[int], list[dict]]:
                 f"folders Dataset and Label into {root}"
             )
 
-    def numbers(folder: str, ending: str) -> set[int]:
+    def numbered(folder: str, ending: str) -> dict[str, int]:
         names = (path.name for path in (root / folder).iterdir())
-        numbered = re.compile(rf"([1-9][0-9]*)\.{ending}").fullmatch
-        return {int(match[1]) for match in map(numbered, names) if match}
+        number = re.compile(rf"([1-9][0-9]*)\.{ending}").fullmatch
+        return {m[0]: int(m[1]) for m in map(number, names) if m}
 
-    photographs = numbers("Dataset", "jpg")
-    for number in sorted(photographs ^ numbers("Label", "txt")):
-        labelled = number not in photographs
-        gone = f"Dataset/{number}.jpg" if labelled else f"Label/{number}.txt"
+    photographs = numbered("Dataset", "jpg")
+    numbers = set(photographs.values())
+    for number in numbers ^ set(numbered("Label", "txt").values()):
         raise FileNotFoundError(
-            f"{root} has no {gone}; get it or remove the other file of that "
-            "number"
+            f"{root} has only one of Dataset/{number}.jpg and "
+            f"Label/{number}.txt; get the other one or remove it"
         )
     names = {path.name for path in (root / "Dataset").iterdir()}
-    others = sorted(names - {f"{number}.jpg" for number in photographs})
-    return sorted(photographs), [
+    return sorted(numbers), [
         {
             "file": f"Dataset/{readable_name(name)}",
             "reason": HIDDEN if is_hidden(name) else "not a photograph N.jpg",
         }
-        for name in others
+        for name in sorted(names - photographs.keys())
     ]
 
 
-def _read(root: Path, number: int, crop: int, image_size: int) -> tuple:
-    """Read what is known of one photograph, its cells and their crops.
+def _read(root: Path, number: int, image_size: int) -> tuple:
+    """Read a photograph's row of ``found``, its used cells and their crops.
 
-    Cells and crops are None where none is used. The photograph itself is not
-    kept: hundreds of them fill the memory.
+    The photograph itself is not kept: hundreds of them fill the memory.
     """
     file, label_file = f"Dataset/{number}.jpg", root / f"Label/{number}.txt"
     image, row = read_image(root / file, None)
     cells = _labels(label_file, row)
-    kept = cells[cells["type"] != ELLIPTOCYTE]
+    kept = cells[cells["type"] != ELLIPTOCYTE].assign(photograph=number)
     if not row["reason"] and kept.empty:
         only = "only elliptocytes labelled"
         row["reason"] = "no labelled cell" if cells.empty else only
@@ -257,25 +241,21 @@ def _read(root: Path, number: int, crop: int, image_size: int) -> tuple:
         "labels": hashlib.sha256(label_file.read_bytes()).hexdigest(),
     }
     if not row["used"]:
-        return row, None, None
-    # The crop of label (x, y) covers x - crop // 2 … + crop - 1.
-    half = crop // 2
-    padded = np.pad(image, ((half, half), (half, half), (0, 0)), "reflect")
-    squares = [
-        Image.fromarray(padded[top : top + crop, left : left + crop])
-        for left, top in zip(kept["x"], kept["y"], strict=True)
-    ]
-    size = (image_size, image_size)
-    bilinear = Image.Resampling.BILINEAR
-    return (
-        row,
-        kept.assign(photograph=number),
-        np.stack([square.resize(size, bilinear) for square in squares]),
-    )
+        kept = kept[:0]
+    crops = np.empty((len(kept), image_size, image_size, 3), np.uint8)
+    if row["used"]:
+        # The crop of label (x, y) covers x - CROP // 2 … + CROP - 1.
+        half = (CROP // 2, CROP // 2)
+        padded = np.pad(image, (half, half, (0, 0)), "reflect")
+        for crop, x, y in zip(crops, kept["x"], kept["y"], strict=True):
+            square = Image.fromarray(padded[y : y + CROP, x : x + CROP])
+            crop[:] = square.resize(crop.shape[:2], Image.Resampling.BILINEAR)
+    return row, kept, crops
 
 
-def _labels(path: Path, known: dict) -> pd.DataFrame:
+def _labels(path: Path, row: dict) -> pd.DataFrame:
     """Read a label file: int64 x, y and type of each label, all inside."""
+    width, height = row.get("width", np.inf), row.get("height", np.inf)
     cells = []
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     for number, line in enumerate(lines, start=1):
@@ -287,8 +267,7 @@ def _labels(path: Path, known: dict) -> pd.DataFrame:
         x, y, kind = map(int, line.split())
         if kind > ELLIPTOCYTE:
             raise ValueError(f"{where}: type {kind} is not one of 0 to 12")
-        width, height = known.get("width"), known.get("height")
-        if width and not (0 <= x < width and 0 <= y < height):
+        if not (0 <= x < width and 0 <= y < height):
             raise ValueError(
                 f"{where}: ({x}, {y}) lies outside the photograph of "
                 f"{width} × {height} px; correct or remove the line"
@@ -307,12 +286,10 @@ def _add_sources(used: list[dict], rule: str) -> int:
     alike = np.bitwise_count(hashes[:, None] ^ hashes) <= _COPY_BITS
     n_different, _ = connected_components(alike)
     if rule == "block":
-        blocks = (numbers - 1) // BLOCK
-        alike |= blocks[:, None] == blocks
+        numbers = (numbers - 1) // BLOCK
+        alike |= numbers[:, None] == numbers
     _, part = connected_components(alike)
+    kind = "block" if rule == "block" else "photograph"
     for row, label in zip(used, part, strict=True):
-        first = numbers[part == label].min()
-        row["source"] = f"photograph {first}"
-        if rule == "block":
-            row["source"] = f"block {(first - 1) // BLOCK}"
+        row["source"] = f"{kind} {numbers[part == label].min()}"
     return len(used) - n_different

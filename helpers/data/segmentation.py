@@ -28,7 +28,7 @@ CIRCLE = ["x", "y", "radius"]
 
 # Cell diameter, in pixels, at which circles are sought. At 224 px the search
 # would take seconds a photograph, and noise would have edges of its own.
-_AT = 40.0
+_SOUGHT_AT = 40.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,6 @@ class Search:
 class Segmentation:
     """Every image between a photograph and its cells (Figs 5 to 7)."""
 
-    photograph: np.ndarray  # (H, W, 3) uint8
     ratio: float  # the enlargement
     enlarged: np.ndarray  # (h, w, 3) uint8
     grey: np.ndarray  # (h, w) uint8, like equalised
@@ -77,10 +76,7 @@ class Segmentation:
 
     @cached_property
     def cells(self) -> np.ndarray:
-        """The same padded to the network's size (Fig. 7e).
-
-        (N, side, side, 3) uint8.
-        """
+        """The same padded to (N, side, side, 3) uint8 (Fig. 7e)."""
         padded = [pad(cell, self.side) for cell in self.cut]
         shape = (-1, self.side, self.side, 3)
         return np.array(padded, np.uint8).reshape(shape)
@@ -101,13 +97,11 @@ def segment(
     A photograph without contrast, or smaller than a cell, has no circles:
     that is an empty result, not an error. Where a diameter cannot be
     measured, the photograph is not enlarged. Raises TypeError for another
-    dtype, ValueError for another shape, diameter or side, and where the
-    enlarged photograph would have more than ``PIXEL_LIMIT`` pixels, as on a
-    photograph of nothing but dust.
+    dtype, ValueError for another shape or diameter, and where the enlarged
+    photograph would have more than ``PIXEL_LIMIT`` pixels, as on a photograph
+    of nothing but dust.
     """
     _check(photograph)
-    if not isinstance(side, int) or side < 8:
-        raise ValueError(f"side: expected 8 pixels or more, got {side!r}")
     if cell_diameter is None:
         cell_diameter = typical_diameter(photograph)
     elif not 0 < cell_diameter < np.inf:
@@ -115,16 +109,14 @@ def segment(
             "cell_diameter: expected pixels above 0, or None to measure it; "
             f"got {cell_diameter!r}"
         )
-    known = np.isfinite(cell_diameter)
-    ratio = side / cell_diameter if known else 1.0
+    measured = np.isfinite(cell_diameter)
+    ratio = side / cell_diameter if measured else 1.0
     search = search or Search()
     enlarged = enlarge(photograph, ratio)
     grey = to_grey(enlarged)
     equalised = equalise(grey, side, search)
-    circles = find_circles(equalised, side, search)[: None if known else 0]
-    return Segmentation(
-        photograph, ratio, enlarged, grey, equalised, circles, side
-    )
+    circles = find_circles(equalised, side, search)[: None if measured else 0]
+    return Segmentation(ratio, enlarged, grey, equalised, circles, side)
 
 
 def typical_diameter(photograph: np.ndarray) -> float:
@@ -181,9 +173,8 @@ def foreground(photograph: np.ndarray) -> np.ndarray:
 def enlarge(photograph: np.ndarray, ratio: float) -> np.ndarray:
     """Resample a photograph by a ratio: (h, w, 3) uint8.
 
-    Lanczos' kernel over 8 pixels, in the place of the paper's Waifu2×, a
-    network that would have to be downloaded; averages where the ratio is
-    below 1.
+    By Lanczos' kernel over 8 pixels instead of the paper's network, Waifu2×;
+    by averages where the ratio is below 1.
     """
     _check(photograph)
     height, width = photograph.shape[:2]
@@ -210,10 +201,8 @@ def equalise(grey: np.ndarray, diameter: float, search: Search) -> np.ndarray:
 
     grey: (H, W) uint8, in which a cell has ``diameter`` pixels.
     """
-    tiles = [
-        max(1, round(side / (search.tile * diameter)))
-        for side in grey.shape[::-1]
-    ]
+    tile = search.tile * diameter
+    tiles = [max(1, round(side / tile)) for side in grey.shape[::-1]]
     return cv2.createCLAHE(search.clip_limit, tiles).apply(grey)
 
 
@@ -222,9 +211,8 @@ def find_circles(
 ) -> pd.DataFrame:
     """Find circles by the Hough transform: columns ``CIRCLE``, best first.
 
-    equalised: (H, W) uint8, in which a cell has ``diameter`` pixels. Every
-    edge pixel votes for the centres that lie along its gradient, which is
-    OpenCV's form of the transform (H. K. Yuen et al. 1990,
+    Every edge pixel votes for the centres that lie along its gradient, which
+    is OpenCV's form of the transform (H. K. Yuen et al. 1990,
     doi:10.1016/0262-8856(90)90059-E). The image is first resampled so that
     a cell has 40 pixels: the parameters then mean the same at any size.
     Empty where the image is smaller than a cell, or has no edge.
@@ -232,19 +220,19 @@ def find_circles(
     none = pd.DataFrame(np.empty((0, 3)), columns=CIRCLE)
     if min(equalised.shape) < 2 * search.smallest * diameter:
         return none
-    zoom = _AT / diameter
+    zoom = _SOUGHT_AT / diameter
     size = [max(1, round(side * zoom)) for side in equalised.shape[::-1]]
     how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
     small = cv2.resize(equalised, size, interpolation=how)
     found = cv2.HoughCircles(
-        cv2.GaussianBlur(small, (0, 0), search.blur * _AT),
+        cv2.GaussianBlur(small, (0, 0), search.blur * _SOUGHT_AT),
         cv2.HOUGH_GRADIENT,
         dp=1,
-        minDist=search.apart * _AT,
+        minDist=search.apart * _SOUGHT_AT,
         param1=search.edge,
-        param2=search.votes * np.pi * _AT,
-        minRadius=round(search.smallest * _AT),
-        maxRadius=round(search.largest * _AT),
+        param2=search.votes * np.pi * _SOUGHT_AT,
+        minRadius=round(search.smallest * _SOUGHT_AT),
+        maxRadius=round(search.largest * _SOUGHT_AT),
     )
     if found is None:
         return none
@@ -272,18 +260,17 @@ def pad(cell: np.ndarray, side: int) -> np.ndarray:
     missing = side - len(cell)
     if missing < 0:
         return cv2.resize(cell, (side, side), interpolation=cv2.INTER_AREA)
-    before = missing // 2
-    both = (before, missing - before)
+    both = (missing // 2, missing - missing // 2)
     return np.pad(cell, (both, both, (0, 0)))
 
 
 def _check(photograph: np.ndarray) -> None:
-    if getattr(photograph, "dtype", None) != np.uint8:
+    if photograph.dtype != np.uint8:
         raise TypeError(
             "photograph: expected an array of uint8, 0 to 255, got "
-            f"{getattr(photograph, 'dtype', type(photograph).__name__)}"
+            f"{photograph.dtype}"
         )
-    if photograph.ndim != 3 or photograph.shape[2] != 3 or not photograph.size:
+    if photograph.ndim != 3 or photograph.shape[2] != 3:
         raise ValueError(
             "photograph: expected (height, width, 3), RGB, got "
             f"{photograph.shape}"

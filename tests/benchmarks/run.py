@@ -25,7 +25,7 @@ import time
 import keras
 import numpy as np
 
-from helpers.data.in_memory import load_digits
+from helpers.data.catalog import load_digits
 from helpers.imbalance import Split, hold_out, long_tail
 from helpers.methods.losses import CrossEntropy
 from helpers.methods.registry import METHODS, PAPER_LOSSES

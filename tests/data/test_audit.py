@@ -6,7 +6,7 @@ from image_files import folder_with
 from PIL import Image
 
 from helpers.data import audit, load, load_folder
-from helpers.data.image_file import REASONS
+from helpers.data.image_folder import REASONS
 
 
 def blobs(seed):
@@ -103,33 +103,17 @@ def test_near_duplicates_within_and_across(folder):
     assert table["near duplicates in another class"] == 3
 
 
-def test_a_common_border_makes_no_near_duplicate(folder):
+def test_a_common_border_makes_no_near_duplicate(folder, monkeypatch):
     """The hash alone is fooled by a black frame; the pixels are not."""
     for k, colour in enumerate([(220, 150, 120), (120, 200, 230)]):
         framed = Image.new("RGB", (96, 96))
         framed.paste(colour, (20, 30, 80, 70))
         save(framed, folder / "train" / "a" / f"framed{k}.png")
     ds = load_folder(folder, image_size=64)
-    by_hash = audit.near_duplicates(ds, max_difference=255)
-    assert by_hash["first"].tolist() == ["train/a/framed0.png"]
-    assert by_hash["difference"].item() > audit.MAX_DIFFERENCE
     assert len(audit.near_duplicates(ds)) == 0
-
-
-def test_close_pairs_equal_a_plain_loop_over_several_blocks():
-    rng = np.random.default_rng(0)
-    hashes = rng.integers(0, 2**63, 600, dtype=np.uint64)
-    hashes[[10, 300, 599]] = hashes[10] ^ np.array([0, 1, 3], np.uint64)
-    numbers = [int(h) for h in hashes]
-    plain = [
-        (a, b, (numbers[a] ^ numbers[b]).bit_count())
-        for a in range(600)
-        for b in range(a + 1, 600)
-        if (numbers[a] ^ numbers[b]).bit_count() <= 16
-    ]
-    found = audit._close_pairs(hashes, 16).T.tolist()
-    assert [*map(tuple, found)] == plain
-    assert {(10, 300, 1), (10, 599, 2), (300, 599, 1)} < set(plain)
+    monkeypatch.setattr(audit, "MAX_DIFFERENCE", 255)
+    by_hash = audit.near_duplicates(ds)
+    assert by_hash["first"].tolist() == ["train/a/framed0.png"]
 
 
 def test_faults_of_the_published_split(folder):

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.data import image_file
-from helpers.data.image_file import read_image, readable_name
+from helpers.data import image_folder
+from helpers.data.image_folder import read_image, readable_name
 
 RED, BLUE = (200, 30, 40), (30, 60, 210)
+LARGE = "larger than the pixel limit"
 
 
 @pytest.fixture
@@ -29,16 +30,16 @@ def noise(side=64):
 
 
 def pixels_of(path):
-    image, known = read_image(path, None)
-    assert known["reason"] == "" and image.dtype == np.uint8
+    image, row = read_image(path, None)
+    assert row["reason"] == "" and image.dtype == np.uint8
     return image
 
 
-def reason_of(path, **options):
-    image, known = read_image(path, 32, **options)
-    assert (image is None) == bool(known["reason"])
-    assert not known["reason"] or known["reason"] in image_file.REASONS
-    return known["reason"]
+def reason_of(path):
+    image, row = read_image(path, 32)
+    assert (image is None) == bool(row["reason"])
+    assert not row["reason"] or row["reason"] in image_folder.REASONS
+    return row["reason"]
 
 
 def assert_halves(path, tolerance=12):
@@ -54,7 +55,6 @@ def assert_halves(path, tolerance=12):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("a.jpg", "JPEG"),
         ("a.JPeG", "JPEG"),
         ("a.jfif", "JPEG"),
         ("a.PNG", "PNG"),
@@ -68,29 +68,19 @@ def test_formats(tmp_path, halves, name, kind):
     path = tmp_path / name
     halves.save(path, kind)
     assert_halves(path)
-    _, known = read_image(path, None)
-    assert (known["width"], known["height"]) == (40, 30)
-    assert known["format"] == kind
-    assert known["mistyped"] == name.startswith("mistyped")
-    assert known["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert isinstance(known["phash"], np.uint64)
-
-
-def test_resize_stretches(tmp_path, halves):
-    halves.save(tmp_path / "a.png")
-    image, known = read_image(tmp_path / "a.png", 24)
+    image, row = read_image(path, 24)
     assert image.shape == (24, 24, 3)
-    assert (known["width"], known["height"]) == (40, 30)
-    assert np.array_equal(image[3, 2], RED)
-    assert np.array_equal(image[20, 22], BLUE)
+    assert (row["width"], row["height"]) == (40, 30)
+    assert row["format"] == kind
+    assert row["mistyped"] == name.startswith("mistyped")
+    assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert isinstance(row["phash"], np.uint64)
 
 
 def test_first_frame_of_an_animation(tmp_path, halves):
-    other = Image.new("RGB", halves.size, (0, 255, 0))
-    halves.save(
-        tmp_path / "a.gif", save_all=True, append_images=[other], duration=50
-    )
-    assert_halves(tmp_path / "a.gif")
+    path, other = tmp_path / "a.gif", Image.new("RGB", halves.size, "green")
+    halves.save(path, save_all=True, append_images=[other], duration=50)
+    assert_halves(path)
 
 
 RAMP = np.tile(np.arange(20, dtype=np.uint8) * 12, (20, 1))
@@ -119,27 +109,24 @@ def test_palette_and_its_transparent_colour(tmp_path, halves):
     assert_halves(tmp_path / "a.png")
     clear = indexed.getpixel((35, 15))
     indexed.save(tmp_path / "b.png", transparency=clear)
-    assert read_image(tmp_path / "b.png", None)[1]["mode"] == "P"
     image = pixels_of(tmp_path / "b.png")
     assert image[15, 35].tolist() == [255, 255, 255]
     assert np.abs(image[15, 5].astype(int) - RED).max() <= 12
 
 
 @pytest.mark.parametrize(
-    ("mode", "upper", "lower", "shown"),
+    ("mode", "pixel", "shown"),
     [
         # 0.2 · 200 + 0.8 · 255 = 244 and 0.8 · 255 = 204
-        ("RGBA", (200, 0, 0, 255), (200, 0, 0, 51), (244, 204, 204)),
-        ("LA", (100, 255), (100, 0), (255, 255, 255)),
+        ("RGBA", (200, 0, 0, 255), (200, 0, 0)),
+        ("RGBA", (200, 0, 0, 51), (244, 204, 204)),
+        ("LA", (100, 255), (100, 100, 100)),
+        ("LA", (100, 0), (255, 255, 255)),
     ],
 )
-def test_alpha_lies_on_white(tmp_path, mode, upper, lower, shown):
-    pixels = np.full((20, 20, len(mode)), upper, np.uint8)
-    pixels[10:] = lower
-    Image.fromarray(pixels, mode).save(tmp_path / "a.png")
-    image = pixels_of(tmp_path / "a.png")
-    assert image[5, 5].tolist() == list((upper[:-1] * 3)[:3])
-    assert image[15, 5].tolist() == list(shown)
+def test_alpha_lies_on_white(tmp_path, mode, pixel, shown):
+    Image.new(mode, (20, 20), pixel).save(tmp_path / "a.png")
+    assert tuple(pixels_of(tmp_path / "a.png")[5, 5]) == shown
 
 
 def test_cmyk_jpeg(tmp_path):
@@ -151,7 +138,7 @@ def test_cmyk_jpeg(tmp_path):
 
 # --- the camera's notes ---------------------------------------------------
 
-UNDONE_BY = {
+STORED_BY = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -160,14 +147,15 @@ UNDONE_BY = {
     6: Image.Transpose.ROTATE_90,
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
+    9: None,  # means nothing
 }
 
 
-@pytest.mark.parametrize("orientation", UNDONE_BY)
+@pytest.mark.parametrize("orientation", STORED_BY)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_exif_rotation(tmp_path, halves, orientation, monkeypatch):
     """Undone by the orientation alone: no other note is ever rewritten."""
-    how = UNDONE_BY[orientation]
+    how = STORED_BY[orientation]
     stored = halves if how is None else halves.transpose(how)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -179,16 +167,8 @@ def test_exif_rotation(tmp_path, halves, orientation, monkeypatch):
 
     monkeypatch.setattr(Image.Exif, "tobytes", refuse)
     assert_halves(tmp_path / "a.jpg", tolerance=25)
-    _, known = read_image(tmp_path / "a.jpg", None)
-    assert (known["width"], known["height"]) == (40, 30)
-
-
-@pytest.mark.parametrize("value", [0, 9, "6", (6, 1)])
-def test_an_orientation_that_means_nothing(tmp_path, halves, value):
-    halves.save(tmp_path / "a.png")
-    with Image.open(tmp_path / "a.png") as image:
-        image.getexif()[0x0112] = value
-        assert image_file._upright(image) is image
+    _, row = read_image(tmp_path / "a.jpg", None)
+    assert (row["width"], row["height"]) == (40, 30)
 
 
 def test_damaged_exif_does_not_cost_the_image(tmp_path, halves):
@@ -205,10 +185,6 @@ def test_half_a_file_is_never_used(tmp_path, ending):
     noise().save(whole)
     content = whole.read_bytes()
     half.write_bytes(content[: len(content) // 2])
-    if ending == ".jpg":
-        # Why a loader has to decode: verify() has nothing against it.
-        with Image.open(half) as image:
-            image.verify()
     assert reason_of(whole) == ""
     if ending in (".webp", ".gif"):
         assert reason_of(half) in ("truncated", "unreadable")
@@ -230,10 +206,6 @@ def test_a_damaged_body_is_unreadable(tmp_path):
     [
         ("a.jpg", b"", "zero-byte"),
         ("a.jpg", b"<html>404</html>", "unreadable"),
-        ("._x.jpg", b"x", "hidden"),
-        (".DS_Store", b"x", "hidden"),
-        (".a.png", b"x", "hidden"),
-        ("a.txt", b"x", "not an image"),
         ("Thumbs.db", b"x", "not an image"),
         ("README", b"x", "not an image"),
         ("a.tiff", b"x", "not an image"),
@@ -254,11 +226,11 @@ def test_links_and_pipes(tmp_path, halves):
     assert reason_of(tmp_path / "a.jpg") == "not an image"
 
 
-def test_bounds_of_the_size_are_inclusive(tmp_path, halves):
+def test_bounds_of_the_size_are_inclusive(tmp_path, halves, monkeypatch):
     halves.save(tmp_path / "a.png")
-    assert reason_of(tmp_path / "a.png", pixel_limit=1200) == ""
-    large = reason_of(tmp_path / "a.png", pixel_limit=1199)
-    assert large == "larger than the pixel limit"
+    for limit, reason in ((1200, ""), (1199, LARGE)):
+        monkeypatch.setattr(image_folder, "PIXEL_LIMIT", limit)
+        assert reason_of(tmp_path / "a.png") == reason
     for side, reason in ((15, "smaller than 16 px"), (16, "")):
         Image.new("RGB", (side, 40), RED).save(tmp_path / "b.png")
         assert reason_of(tmp_path / "b.png") == reason
@@ -270,16 +242,15 @@ def chunk(kind, body):
 
 
 @pytest.mark.parametrize("side", [8_000, 10_000, 60_000])
-@pytest.mark.filterwarnings("error")
-def test_bombs_are_refused_by_their_header(tmp_path, side, recwarn):
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_bombs_are_refused_by_their_header(tmp_path, side):
     # 64 Mpx is over our limit only, 100 Mpx makes Pillow warn, 3.6 Gpx is
     # Pillow's error. Decoding any would find the body missing: "truncated".
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0"))
     content = b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
     (tmp_path / "a.png").write_bytes(content)
-    assert reason_of(tmp_path / "a.png") == "larger than the pixel limit"
-    assert not recwarn.list
+    assert reason_of(tmp_path / "a.png") == LARGE
 
 
 @pytest.mark.parametrize(
@@ -300,25 +271,16 @@ def test_much_text_in_a_png_is_told_apart_from_damage(
     assert reason_of(tmp_path / "a.png") == "too much text inside"
 
 
-def test_a_file_that_the_system_refuses(tmp_path, halves, monkeypatch):
+def test_what_the_system_refuses(tmp_path, halves, monkeypatch):
     halves.save(tmp_path / "a.png")
 
     def refuse(*args):
-        raise PermissionError(13, "Permission denied")
+        raise error
 
-    monkeypatch.setattr(image_file.Path, "open", refuse)
+    error = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(image_folder.Path, "open", refuse)
     assert reason_of(tmp_path / "a.png") == "cannot be opened"
-
-
-def test_memory_that_is_short_is_no_fault_of_the_file(
-    tmp_path, halves, monkeypatch
-):
-    halves.save(tmp_path / "a.png")
-
-    def refuse(image):
-        raise MemoryError
-
-    monkeypatch.setattr(image_file, "_rgb", refuse)
+    error = MemoryError()  # is no fault of the file
     with pytest.raises(MemoryError):
         read_image(tmp_path / "a.png", 8)
 

@@ -25,11 +25,11 @@ def flat(tmp_path):
 
 
 def test_flat_layout(flat):
-    ds = load_folder(flat, image_size=10)
+    ds = load_folder(flat, image_size=20)
     assert ds.name == "set"
     assert ds.class_names == ("Cyst", "Papules") and ds.n_classes == 2
     assert len(ds) == 8
-    assert ds.images.shape == (8, 10, 10, 3) and ds.images.dtype == np.uint8
+    assert ds.images.shape == (8, 20, 20, 3) and ds.images.dtype == np.uint8
     assert ds.labels.tolist() == [0] * 4 + [1] * 4
     assert ds.labels.dtype == np.int64
     assert ds.counts().tolist() == [4, 4]
@@ -41,18 +41,11 @@ def test_flat_layout(flat):
         "Papules/s0_png",
         "Papules/s1_png",
     ]
-    with pytest.raises(ValueError, match="read-only"):
-        ds.images[0] = 0
-
-
-def test_images_labels_and_files_belong_together(flat):
-    draw(flat / "Cyst" / "tiny.png", side=8)
-    (flat / "Cyst" / "a.png").write_text("no image")
-    ds = load_folder(flat, image_size=20)
-    for image, label, file in zip(ds.images, ds.labels, ds.files, strict=True):
+    for image, file in zip(ds.images, ds.files, strict=True):
         with Image.open(flat / file) as stored:
             assert np.array_equal(image, np.asarray(stored))
-        assert file.startswith(ds.class_names[label])
+    with pytest.raises(ValueError, match="read-only"):
+        ds.images[0] = 0
 
 
 THREE = [
@@ -90,7 +83,7 @@ def test_layouts(tmp_path, folders, counts, split):
     else:
         assert sorted(set(found)) == split
         first = [file.split("/")[0].lower() for file in ds.files]
-        assert found.tolist() == [image_folder.PARTS[name] for name in first]
+        assert found.tolist() == [image_folder.SETS[name] for name in first]
 
 
 def test_folders_below_a_class_belong_to_it(flat):
@@ -125,7 +118,9 @@ def bad(flat):
     return flat
 
 
-def test_left_out_by_name_and_reason(bad):
+def test_left_out_by_name_and_reason(bad, monkeypatch):
+    draw(bad / "Cyst" / "large.png", 1, side=70)
+    monkeypatch.setattr(image_folder, "PIXEL_LIMIT", 4500)
     ds = load_folder(bad, image_size=8)
     left_out = ds.found[~ds.found["used"]]
     assert dict(zip(left_out["file"], left_out["reason"], strict=True)) == {
@@ -142,6 +137,7 @@ def test_left_out_by_name_and_reason(bad):
         "Papules/text.jpg": "unreadable",
         "Papules/cut.jpg": "truncated",
         "Papules/tiny.png": "smaller than 16 px",
+        "Cyst/large.png": "larger than the pixel limit",
     }
     used = ds.found[ds.found["used"]].set_index("file")
     assert (used["reason"] == "").all()
@@ -155,32 +151,10 @@ def test_left_out_by_name_and_reason(bad):
     assert counts["used"] + counts["left_out"] == on_disk
 
 
-def test_too_large_is_left_out(flat, monkeypatch):
-    draw(flat / "Cyst" / "large.png", 1, side=40)
-    read = image_folder.read_image
-    monkeypatch.setattr(
-        image_folder, "read_image", lambda path, size: read(path, size, 900)
-    )
-    ds = load_folder(flat, image_size=8)
-    row = ds.found.set_index("file").loc["Cyst/large.png"]
-    assert row["reason"] == "larger than the pixel limit"
-    assert (row["width"], row["height"]) == (40, 40)
-    assert len(ds) == 8
-
-
 def test_linked_class_folders_are_read(flat, tmp_path):
     (flat / "Cyst").rename(tmp_path / "elsewhere")
     (flat / "Cyst").symlink_to(tmp_path / "elsewhere")
     assert load_folder(flat, image_size=8).counts().tolist() == [4, 4]
-
-
-def test_reading_leaves_the_folder_alone(bad):
-    def listing():
-        return sorted((str(p), p.lstat().st_mtime_ns) for p in bad.rglob("*"))
-
-    before = listing()
-    load_folder(bad, image_size=8)
-    assert listing() == before
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -195,9 +169,9 @@ def test_fewer_than_two_classes(tmp_path, n):
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        ([], "has no usable image; add"),
-        (["a.jpg", "b.jpg"], "no usable image .*1 zero-byte, 1 unreadable"),
-        (["a.png"], "has one usable image; add"),
+        ([], r"images \(no file\); add"),
+        (["a.jpg", "b.jpg"], r"images \(1 zero-byte, 1 unreadable\)"),
+        (["a.png"], r"images \(1 used\); add"),
     ],
 )
 def test_a_class_without_enough_images(flat, files, told):
@@ -212,25 +186,17 @@ def test_a_class_without_enough_images(flat, files, told):
         load_folder(flat)
 
 
-def test_bad_arguments(flat):
-    for size in (0, -1, 1.5, None):
-        with pytest.raises(ValueError, match="image_size"):
-            load_folder(flat, image_size=size)
-    with pytest.raises(FileNotFoundError, match="gone.*name a folder"):
-        load_folder(flat / "gone")
-
-
 def test_group_rules(flat):
     assert load_folder(flat, image_size=8, group_rule=None).groups is None
     by_pattern = load_folder(flat, image_size=8, group_rule=r"^(s\d)_")
-    # A key of the reader's own rule is the same source in every class.
+    # What a pattern finds is the same source in every class.
     assert by_pattern.groups.tolist() == ["s0", "s0", "s1", "s1"] * 2
-    by_call = load_folder(flat, image_size=8, group_rule=lambda f: f[:2])
-    assert by_call.groups.tolist() == by_pattern.groups.tolist()
     with pytest.raises(ValueError, match="matches nothing in 's0_png"):
         load_folder(flat, image_size=8, group_rule=r"^(t\d)_")
     with pytest.raises(ValueError, match="one .group., it has 0"):
         load_folder(flat, image_size=8, group_rule=r"^s\d_")
+    with pytest.raises(FileNotFoundError, match="gone.*name a folder"):
+        load_folder(flat / "gone")
 
 
 def test_provenance_and_its_hash_of_names_and_bytes(flat):
@@ -296,8 +262,7 @@ def test_a_class_spelt_in_two_ways(tmp_path, train, test):
     with pytest.raises(ValueError, match="spelt in two ways: '") as raised:
         load_folder(root, image_size=8)
     words = str(raised.value)
-    assert f"train: {', '.join(sorted(['cyst', train]))}" in words
-    assert f"test: {', '.join(sorted(['cyst', test]))}" in words
+    assert f"train/{train}" in words and f"test/{test}" in words
     # An empty folder says that they are two classes.
     if "\u00e9" in train:
         assert r"'ne\u0301vus' and 'n\xe9vus' (two Unicode forms)" in words

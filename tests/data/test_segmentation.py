@@ -4,7 +4,6 @@ from itertools import product
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 
 from helpers.data import segmentation as smears
@@ -91,22 +90,9 @@ def test_equalise_raises_contrast(smear):
     )
     stronger = smears.equalise(grey, DIAMETER, Search(clip_limit=8))
     assert equal.std() < stronger.std()
-
-
-def test_tiles_are_as_large_as_told(monkeypatch):
-    asked = []
-    clahe = cv2.createCLAHE
-
-    def spy(limit, tiles):
-        asked.append((limit, tuple(tiles)))
-        return clahe(limit, tiles)
-
-    monkeypatch.setattr(cv2, "createCLAHE", spy)
-    grey = np.zeros((480, 640), np.uint8)
-    smears.equalise(grey, 40, Search())
-    smears.equalise(grey, 400, Search(clip_limit=3))
-    # Columns before rows.
-    assert asked == [(2.0, (8, 6)), (3, (1, 1))]
+    # One tile is enough where cells are as large as the image.
+    one = cv2.createCLAHE(2.0, (1, 1)).apply(grey)
+    assert np.array_equal(smears.equalise(grey, 400, Search()), one)
 
 
 # --- circles --------------------------------------------------------------
@@ -139,11 +125,6 @@ def test_every_setting_does_something():
     assert count(votes=0.9) == 0
     assert count(blur=0.5) == 0
     assert count(smallest=0.6) == count(largest=0.36) == 0
-
-
-def test_repeats_exactly(smear):
-    first, second = (segment(smear.image, side=40).circles for _ in range(2))
-    pd.testing.assert_frame_equal(first, second, check_exact=True)
 
 
 def test_clean_cells_are_found_and_overlap_costs_recall():
@@ -246,9 +227,7 @@ def test_smaller_than_a_cell_and_as_large_as_one(smear):
     [
         (np.zeros((90, 90), np.uint8), ValueError, r"RGB, got \(90, 90\)"),
         (np.zeros((90, 90, 4), np.uint8), ValueError, r"\(90, 90, 4\)"),
-        (np.zeros((0, 90, 3), np.uint8), ValueError, r"\(0, 90, 3\)"),
         (np.zeros((90, 90, 3)), TypeError, "uint8.*float64"),
-        ([[1, 2]], TypeError, "got list"),
     ],
 )
 def test_no_photograph(wrong, error, told):
@@ -257,19 +236,10 @@ def test_no_photograph(wrong, error, told):
             function(wrong)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"cell_diameter": 0},
-        {"cell_diameter": float("nan")},
-        {"cell_diameter": -3.0},
-        {"side": 0},
-        {"side": 22.4},
-    ],
-)
-def test_bad_parameters(smear, wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        segment(smear.image, **wrong)
+@pytest.mark.parametrize("diameter", [0, -3.0, float("nan")])
+def test_bad_diameter(smear, diameter):
+    with pytest.raises(ValueError, match="cell_diameter: expected pixels"):
+        segment(smear.image, diameter)
 
 
 def test_dust_is_not_enlarged_without_bound():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers import models
-from helpers.data.in_memory import load_digits
+from helpers.data.catalog import load_digits
 from helpers.imbalance.sampling import subsample
 from helpers.imbalance.splits import Split
 from helpers.models.resnet import residual_network

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.data.in_memory import load_digits
+from helpers.data.catalog import load_digits
 from helpers.imbalance.sampling import subsample
 from helpers.imbalance.splits import Split
 from helpers.methods.losses import COSINE_SCALE
