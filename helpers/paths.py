@@ -44,9 +44,8 @@ def data_folder(given: Path | str | None = None) -> Path:
 def atomic_write(path: Path | str, data: bytes | str) -> Path:
     """Write a file whole or not at all, and return its path.
 
-    The bytes go into a temporary file in the same folder, which then takes
-    the place of ``path`` in one step: a reader sees the old file or the new
-    one, never a part of it. Missing parent folders are made; text is UTF-8.
+    A reader sees the old file or the new one, never a part of it. Missing
+    parent folders are made; text is UTF-8.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,17 +69,12 @@ def kept(
 ) -> tuple[dict[str, np.ndarray], bool]:
     """Arrays under a hash of what they follow from, made where not kept yet.
 
-    Parameters
-    ----------
     keep_dir : the folder of the files; None keeps nothing
-    made_of : all that the arrays follow from, but for the machine: JSON
-        values and arrays
+    made_of : all that the arrays follow from: JSON values and arrays
     make : gives a dictionary of arrays, numbers and texts
 
-    Returns
-    -------
-    The dictionary, numbers and texts as arrays of no axis where they are
-    read, and whether it was kept.
+    Returns the dictionary, numbers and texts as arrays of no axis where they
+    are read, and whether it was kept.
     """
     if keep_dir is None:
         return make(), False

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from helpers.papers import overview
 from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR
-from helpers.runner.batch import DONE, KEPT, Report, run
+from helpers.runner.batch import DONE, KEPT, Report, run, run_in_place
 from helpers.runner.kernel import Interrupted
 from helpers.runner.notebooks import Refused, parse_settings
-from helpers.runner.sharing import run_in_place
 from helpers.runner.study import run_study
 from helpers.session import PROFILES, any_text, say
 

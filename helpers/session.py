@@ -24,17 +24,13 @@ PROFILES = ("smoke", "quick", "full")
 RATIOS = ("RHO", "RHOS")
 """Settings that may be fractions although the profiles' values are whole."""
 
-_KERAS = {"image_data_format": "channels_last", "floatx": "float32"}
-"""What the networks are written for; ``keras.json`` may say otherwise."""
-
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where one notebook writes, and with which versions it ran.
+    """Where one notebook ("03") writes, and with which versions it ran.
 
-    ``notebook`` is its number ("03"), ``versions`` maps a package to its
-    version. The folders of figures and result tables are made when they are
-    first asked for.
+    The folders of figures and result tables are made when they are first
+    asked for.
     """
 
     notebook: str
@@ -62,11 +58,10 @@ class Workspace:
         table: str | None = None,
         column: str = "provenance",
     ) -> pd.DataFrame:
-        """Save what results are made of, and return it as a table.
+        """Save facts on data and weights, and return them as a table.
 
-        ``facts`` are named ones of the data, ``ds.provenance``, and of the
-        weights. They become ``results/NN_provenance.csv``, or another
-        ``table``, with the columns ``what`` and ``column``.
+        They become ``results/NN_provenance.csv``, or another ``table``, with
+        the columns ``what`` and ``column``.
         """
         shown = pd.Series(facts, name=column).rename_axis("what").to_frame()
         name = table or f"{self.notebook}_provenance"
@@ -83,15 +78,13 @@ def begin(
     """Open a notebook's session: print versions, device and profile.
 
     It comes before anything imports Keras, whose start is quiet then.
-    ``run_dir`` is the run's folder; None stands for ``runs/interactive``,
-    and a relative one is taken from the current directory. ``threads`` is
-    how many cores one of TensorFlow's operations may use, None for all; with
-    1, small networks are best trained side by side. What is printed holds
-    neither a path nor a time, so that stored outputs repeat. Tables show
-    their texts whole.
+    ``run_dir`` is the run's folder; None stands for ``runs/interactive``.
+    ``threads`` is how many cores one of TensorFlow's operations may use,
+    None for all; with 1, small networks are best trained side by side. What
+    is printed holds neither a path nor a time, so that stored outputs repeat.
 
-    Raises ``ValueError`` for an unknown profile, and where Keras is set up
-    to compute in another way than the workbook expects.
+    Raises ``ValueError`` for an unknown profile, and where ``keras.json``
+    says otherwise than the workbook expects.
     """
     check_profile(profile)
     pd.set_option("display.max_colwidth", None)
@@ -123,21 +116,15 @@ def settings(
 
     Parameters
     ----------
-    given
-        The notebook's parameters, ``globals()``: PROFILE, and for each
+    given : the notebook's parameters, ``globals()``: PROFILE, and for each
         setting a value of the reader's; None leaves the profile's own, as
-        does a name that is not there.
-    **by_profile
-        For each setting a tuple with the value of each profile, ``(smoke,
-        quick, full)``, or else one value for all of them.
+        does a name that is not there
+    **by_profile : for each setting a tuple with the value of each profile,
+        ``(smoke, quick, full)``, or else one value for all of them
 
-    Raises
-    ------
-    ValueError
-        For an unknown profile, for a tuple that has not a value for each
-        profile, and for a value of another kind than the profiles' own: a
-        number where they have a list, a list with the same value twice, a
-        text where they have a number.
+    Raises ``ValueError`` for an unknown profile, for a tuple without a value
+    for each, and for a value of another kind than the profiles' own: a number
+    where they have a list, a list with a value twice, a text for a number.
 
     >>> PROFILE, SEEDS, EPOCHS = "quick", None, 3
     >>> settings(globals(), SEEDS=([0], [0, 1], [0, 1, 2]), EPOCHS=(1, 9, 99))
@@ -160,18 +147,21 @@ def settings(
 
 
 _KINDS = {
-    "True or False": lambda v: isinstance(v, bool),
-    "a whole number, 0 or above": lambda v: _is(Integral, v) and v >= 0,
-    "a number, 0 or above": lambda v: _is(Real, v) and v >= 0,
-    "a text": lambda v: isinstance(v, str),
-    "a dictionary": lambda v: isinstance(v, dict),
-    "anything": lambda v: True,
+    bool: "True or False",
+    Integral: "a whole number, 0 or above",
+    Real: "a number, 0 or above",
+    str: "a text",
+    dict: "a dictionary",
 }
 """The kinds of settings, the narrowest first."""
 
 
-def _is(number: type, value: object) -> bool:
-    return isinstance(value, number) and not isinstance(value, bool)
+def _is(kind: type, value: object) -> bool:
+    """Whether a value is of a kind; True is no number, and none is below 0."""
+    if isinstance(value, bool):
+        return kind in (bool, object)
+    number = kind in (Integral, Real)
+    return isinstance(value, kind) and not (number and value < 0)
 
 
 def _check_kind(name: str, value: object, usual: list[object]) -> None:
@@ -182,36 +172,33 @@ def _check_kind(name: str, value: object, usual: list[object]) -> None:
     lists = list | tuple | range
     many = isinstance(usual[0], lists)
     items = [item for one in usual for item in one] if many else usual
-    kind = next(
-        kind
-        for kind, fits in _KINDS.items()
-        if kind == "anything" or items and all(map(fits, items))
-    )
-    kind = "a number, 0 or above" if name in RATIOS else kind
+    kinds = [k for k in _KINDS if items and all(_is(k, i) for i in items)]
+    kind = Real if name in RATIOS else next(iter(kinds), object)
+    words, wrong = _KINDS.get(kind, "anything"), None
     if many and not isinstance(value, lists):
-        expected = "a list"
-    elif not all(map(_KINDS[kind], value if many else [value])):
-        expected = f"a list, each item {kind}" if many else kind
+        wrong = "a list"
+    elif not all(_is(kind, item) for item in (value if many else [value])):
+        wrong = f"a list, each item {words}" if many else words
     elif many and any(item in value[:k] for k, item in enumerate(value)):
-        expected = "each value only once"
-    elif many and not len(value) and "number" in kind and all(usual):
-        expected = "at least one value"
-    else:
-        return
-    expected += f", for example {usual[0]!r}"
-    if isinstance(usual[0], str):
-        expected += f", in quotes: {str(value)!r}"
-    elif isinstance(value, str):
-        # papermill's -p takes a list for a text, -y reads it.
-        expected += f'; with papermill, -y "{name}: {usual[0]!r}"'
-    raise ValueError(f"{name} is {value!r}; expected {expected}")
+        wrong = "each value only once"
+    elif many and not len(value) and "number" in words and all(usual):
+        wrong = "at least one value"
+    if wrong:
+        wrong += f", for example {usual[0]!r}"
+        if isinstance(usual[0], str):
+            wrong += f", in quotes: {str(value)!r}"
+        elif isinstance(value, str):
+            # papermill's -p takes a list for a text, -y reads it.
+            wrong += f'; with papermill, -y "{name}: {usual[0]!r}"'
+        raise ValueError(f"{name} is {value!r}; expected {wrong}")
 
 
 def _check_keras() -> None:
     """Raise ``ValueError`` for settings under which results would differ."""
     from keras import config
 
-    for name, usual in _KERAS.items():
+    needed = {"image_data_format": "channels_last", "floatx": "float32"}
+    for name, usual in needed.items():
         if (actual := getattr(config, name)()) != usual:
             raise ValueError(
                 f"Keras is set to {name} = {actual!r} and the workbook needs"
@@ -268,9 +255,10 @@ def device() -> str:
     "2 CPU cores, tensorflow 2.21.0, keras 3.15.1", or the GPUs' names.
     """
     versions = _versions()
-    used = ("tensorflow", "jax", "keras")
-    told = [f"{name} {versions[name]}" for name in used if name in versions]
-    return ", ".join([_device(versions), *told])
+    names = [n for n in ("tensorflow", "jax", "keras") if n in versions]
+    return ", ".join(
+        [_device(versions), *(f"{name} {versions[name]}" for name in names)]
+    )
 
 
 def _device(versions: dict[str, str]) -> str:
@@ -279,11 +267,9 @@ def _device(versions: dict[str, str]) -> str:
     if "tensorflow" in versions:
         from tensorflow import config
 
-        known = map(
-            config.experimental.get_device_details,
-            config.list_physical_devices("GPU"),
-        )
-        gpus = [details["device_name"] for details in known]
+        details = config.experimental.get_device_details
+        known = config.list_physical_devices("GPU")
+        gpus = [details(gpu)["device_name"] for gpu in known]
     elif "jax" in versions:
         import jax
 
@@ -299,9 +285,8 @@ def say(text: str, stream: TextIO | None = None) -> None:
     r"""Print a text to ``stream``, by default to standard output.
 
     A run never depends on the terminal: characters outside its encoding come
-    out as escapes, such as ``\u0394`` for a Greek capital delta, and what
-    cannot be written at all, for example because the reader of a pipe has
-    gone, is dropped.
+    out as escapes, such as ``\u0394``, and what cannot be written at all, as
+    the reader of a pipe has gone, is dropped.
     """
     any_text()
     stream = sys.stdout if stream is None else stream

@@ -1,12 +1,15 @@
 """What several test files share."""
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 
-from helpers.runner.sharing import KERNEL
+from helpers.runner import batch
+from helpers.runner.notebooks import KERNEL
 
 PARAMETERS = """PROFILE = "quick"
 SEEDS = None
@@ -18,15 +21,13 @@ def write_notebook() -> Callable[..., Path]:
     """Write a small notebook into a folder.
 
     Its first cells are a title and the parameters; ``sources`` are its
-    other code cells, ``needs`` the numbers of notebooks it needs,
-    ``datasets`` the data sets that it takes.
+    other code cells, ``datasets`` the data sets that it takes.
     """
 
     def write(
         folder: Path,
         name: str,
         *sources: str,
-        needs: tuple[str, ...] = (),
         datasets: tuple[str, ...] = (),
         parameters: str = PARAMETERS,
     ) -> Path:
@@ -41,12 +42,31 @@ def write_notebook() -> Callable[..., Path]:
             cells.append(new.new_code_cell(source, id=f"cell-{number}"))
         nb = new.new_notebook(cells=cells)
         nb.metadata.kernelspec = KERNEL
-        asked = {"needs": list(needs), "datasets": list(datasets)}
-        if any(asked.values()):
-            nb.metadata.workbook = asked
+        if datasets:
+            nb.metadata.workbook = {"datasets": list(datasets)}
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.ipynb"
         nbformat.write(nb, path)
         return path
 
     return write
+
+
+@pytest.fixture
+def no_kernel(monkeypatch):
+    """Execute notebooks in this process: it takes no time, and no outputs."""
+
+    def execute(source, parameters, output):
+        nb = papermill.execute_notebook(
+            source, output, parameters, prepare_only=True, language="python"
+        )
+        codes = [c.source for c in nb.cells if c.cell_type == "code"]
+        names = {}
+        for number, code in enumerate(codes):
+            try:
+                exec(code, names)
+            except Exception:
+                return number, traceback.format_exc()
+        return None
+
+    monkeypatch.setattr(batch, "execute", execute)

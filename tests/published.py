@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.papers import rounding as rd
+from helpers import papers as rd
 from helpers.paths import PUBLISHED_DIR
 
 CE, WEIGHTED, OVER = "cross_entropy", "weighted_cross_entropy", "over_sampling"

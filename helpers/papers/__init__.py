@@ -3,16 +3,17 @@
 `results` keeps and shows a notebook's own tables.
 """
 
-from helpers.papers.claims import decided, read_claims, readable_verdicts
-from helpers.papers.comparison import (
+from helpers.papers.claims import (
+    decided,
+    fits_rounding,
+    possible_hits,
+    read_claims,
+    readable_verdicts,
+)
+from helpers.papers.results import (
     compare,
     conditions,
     overview,
     published,
     same_conditions,
-)
-from helpers.papers.rounding import (
-    fits_rounding,
-    possible_errors,
-    possible_hits,
 )

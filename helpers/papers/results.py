@@ -1,19 +1,25 @@
-"""Result tables: tidy rows, saved files, and what a notebook shows."""
+"""Result tables: tidy, saved, and with the papers' numbers beside them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from helpers.paths import atomic_write
+from helpers.evaluation import half_width
+from helpers.paths import PUBLISHED_DIR, atomic_write
 from helpers.session import Workspace
 
 COLUMNS = (
     *("experiment", "dataset", "split", "method", "hyperparameters", "seed"),
     *("metric", "class", "value", "profile", "versions", "seconds"),
 )
+KEYS = ("method", "class", "metric")
+MIN_SEEDS = 5
+
+OWN_FOLDER = "an image folder"
+"""The origin that is recorded for a reader's own images."""
 
 
 def tidy(
@@ -57,11 +63,10 @@ def tidy(
 
 
 def save(table: pd.DataFrame, workspace: Workspace, name: str) -> Path:
-    """Write a table to the run's ``results/NAME.csv`` and return the path.
+    """Write a table, whole, to the run's ``results/NAME.csv``: its path.
 
-    The file appears whole. A named index becomes columns. Raises
-    ``ValueError`` for an unnamed index other than 0, 1, 2 …, whose content
-    would be lost.
+    A named index becomes columns. Raises ``ValueError`` for an unnamed index
+    other than 0, 1, 2 …, whose content would be lost.
     """
     if any(level is not None for level in table.index.names):
         table = table.reset_index()
@@ -79,39 +84,159 @@ def show(table: pd.DataFrame, decimals: int = 3) -> pd.DataFrame:
     return table.round(decimals).set_axis([""] * len(table))
 
 
+def published(name: str) -> pd.DataFrame:
+    """Numbers printed in a paper, from ``data/published/NAME.csv``.
+
+    Every column is text as printed ("" where a row has none), but for value:
+    source, table, method, class ("" = over all), metric, and what else tells
+    the rows of that paper apart. A row whose value cannot be read in the
+    paper is left out.
+    """
+    path = PUBLISHED_DIR / f"{name}.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table["value"] = pd.to_numeric(table["value"])
+    return table.dropna(subset="value", ignore_index=True)
+
+
+def compare(
+    published: pd.DataFrame,
+    measured: pd.DataFrame,
+    comparable: bool,
+    keys: Sequence[str] = KEYS,
+) -> pd.DataFrame:
+    """Set each published number beside the same one measured over seeds.
+
+    ``published`` has the columns ``keys``, table and value; ``measured``
+    (tidy rows) has ``keys``, seed and value, one row a seed. ``comparable``
+    is False where data, image size or network differ from the paper's.
+
+    Returns one row a published number: ``keys``, table, published, mean,
+    std (n - 1), n, delta = mean - published, low and high (the 95 %
+    prediction interval of one more run, mean ± t·s·√(1 + 1/n)), and status:
+    *not measured*, *not comparable*, *too few seeds* (n < 5), *within* or
+    *outside* (the published single run lies in the interval, or does not).
+
+    Raises ``ValueError`` where a seed has two values for one key.
+    """
+    keys = list(keys)
+    # An empty class comes back from a CSV file as NaN.
+    measured = measured.fillna(dict.fromkeys(keys, ""))
+    repeated = measured.duplicated([*keys, "seed"])
+    if repeated.any():
+        first = measured.loc[repeated, [*keys, "seed"]].iloc[0].to_dict()
+        raise ValueError(
+            f"two measured values for {first}; pass one split and one"
+            " setting at a time, or add their column to keys"
+        )
+    seeds = measured.astype({"value": float}).groupby(keys)["value"]
+    seeds = seeds.agg(["mean", "std", "count", half_width])
+    table = published[[*keys, "table", "value"]].reset_index(drop=True)
+    table = table.rename(columns={"value": "published"}).join(seeds, on=keys)
+    table = table.rename(columns={"count": "n"})
+    n = table["n"] = table["n"].fillna(0).astype(int)
+    mean, half = table["mean"], table.pop("half_width") * np.sqrt(n + 1)
+    delta = table["delta"] = mean - table["published"]
+    table["low"], table["high"] = mean - half, mean + half
+    table["status"] = np.select(
+        [n == 0, n.map(lambda _: not comparable), n < MIN_SEEDS],
+        ["not measured", "not comparable", "too few seeds"],
+        np.where(delta.abs() <= half, "within", "outside"),
+    )
+    return table
+
+
 def readable(comparison: pd.DataFrame, decimals: int = 3) -> pd.DataFrame:
     """A comparison as strings, the way a paper would print it.
 
     Takes what `compare` returns; columns it does not know stay in front.
     """
-    numbers = ["table", "published", "mean", "std", "n", "delta", "low"]
-    front = comparison.columns.difference(
-        [*numbers, "high", "status"], sort=False
-    )
-    text = comparison[front].astype(str)
-    rows = comparison.to_dict("records")
-    text["published (table)"] = [
-        f"{_as_printed(float(row['published']))} ({row['table']})"
-        for row in rows
-    ]
-    text["measured"] = [_mean_std_n(row, decimals) for row in rows]
-    text["Δ"] = [
-        f"{float(row['delta']):+.{decimals}f}" if int(row["n"]) else "–"
-        for row in rows
-    ]
-    text["status"] = comparison["status"]
-    return text
+    numbers = ["published", "mean", "std", "n", "delta"]
+    hidden = [*numbers, "table", "low", "high", "status"]
+    text = comparison[comparison.columns.difference(hidden, sort=False)]
+    text = text.astype(str)
+    # A comparison read from a file has texts where a value is missing.
+    values = comparison[numbers].apply(pd.to_numeric, errors="coerce")
+    texts = []
+    for row, table in zip(
+        values.to_dict("records"), comparison["table"], strict=True
+    ):
+        n, value = int(row["n"]), float(row["published"])
+        printed = np.format_float_positional(value, min_digits=2)
+        printed = f"{value:.0f}" if value.is_integer() else printed
+        std = f" ± {row['std']:.{decimals}f}" if n > 1 else ""
+        measured = f"{row['mean']:.{decimals}f}{std} (n = {n})"
+        delta = f"{row['delta']:+.{decimals}f}"
+        known = [measured, delta] if n else ["–", "–"]
+        texts.append([f"{printed} ({table})", *known])
+    heads = ["published (table)", "measured", "Δ"]
+    text = text.join(pd.DataFrame(texts, text.index, heads, dtype=object))
+    return text.assign(status=comparison["status"])
 
 
-def _as_printed(value: float) -> str:
-    if value.is_integer():
-        return f"{value:.0f}"
-    return np.format_float_positional(value, min_digits=2)
+def conditions(paper: str, dataset: str, **others: str) -> dict[str, str]:
+    """What a paper did on one data set, by name of the condition.
+
+    From ``data/published/conditions.csv``, whose notes say what is inferred.
+
+    Parameters
+    ----------
+    paper : "cefl" (its Tables 2 to 5, sections IV.A and IV.B) or
+        "loss_balance" (its Tables 1 and 2)
+    dataset : as the paper's tables have it
+    others : what varies within a table, such as network="resnet18"
+    """
+    table = pd.read_csv(PUBLISHED_DIR / "conditions.csv", dtype=str)
+    rows = table.query("paper == @paper and dataset == @dataset")
+    return dict(zip(rows["condition"], rows["value"], strict=True)) | others
 
 
-def _mean_std_n(row: Mapping[str, object], decimals: int) -> str:
-    n = int(row["n"])
-    if n == 0:
-        return "–"
-    spread = f" ± {float(row['std']):.{decimals}f}" if n > 1 else ""
-    return f"{float(row['mean']):.{decimals}f}{spread} (n = {n})"
+def same_conditions(
+    paper: Mapping[str, object], here: Mapping[str, object]
+) -> pd.DataFrame:
+    """One row a condition of the paper: its value, ours, whether the same.
+
+    Compared as text. Numbers are comparable where the column "same" is true
+    in every row; a condition that is "not named" in the paper never is.
+    Raises ValueError where ``here`` leaves a condition out.
+    """
+    if missing := sorted(set(paper) - set(here)):
+        raise ValueError(f"here: says nothing of {missing}")
+    ours = {name: here[name] for name in paper}
+    table = pd.DataFrame({"paper": paper, "here": ours}, dtype=object)
+    same = table["paper"].astype(str) == table["here"].astype(str)
+    table["same"] = same & (table["paper"] != "not named")
+    return table.rename_axis("condition")
+
+
+def overview(folder: Path, number: str, rows: int = 16) -> str:
+    """A notebook's comparison with a paper as text for a terminal.
+
+    folder : a run's folder of result tables; number : of the notebook, "03";
+    rows : how many are shown at most
+
+    Returns which data and network were used, and the measured scores over
+    all classes and F1 of each class. "" where there is no comparison or no
+    measured row, and for a reader's own images, to which no printed number
+    belongs.
+    """
+    path = folder / f"{number}_comparison.csv"
+    if not path.is_file():
+        return ""
+    table = pd.read_csv(path, keep_default_na=False)
+    table = table[table["status"] != "not measured"]
+    facts: dict[str, str] = {}
+    for file in sorted(folder.glob(f"{number}_*provenance.csv")):
+        pairs = pd.read_csv(file, dtype=str, keep_default_na=False)
+        facts |= dict(pairs.iloc[:, :2].to_numpy())
+    own = facts.get("origin") == OWN_FOLDER
+    if table.empty or own and (table["status"] == "not comparable").all():
+        return ""
+    chosen = table[(table["class"] == "") | (table["metric"] == "f1")]
+    text = readable(chosen.head(rows)).replace({"class": {"": "all"}})
+    names = ("name", "backbone", "network", "weights")
+    used = ", ".join(facts[key] for key in names if key in facts)
+    lines = [f"Paper vs measured, {path.name} ({used}):", ""]
+    lines.append(text.to_string(index=False))
+    if more := len(table) - len(text):
+        lines.append(f"and {more} more rows in {path.name}")
+    return "\n".join(lines)

@@ -4,8 +4,13 @@
 study, and `run_in_place` puts executed notebooks in the committed ones' place.
 """
 
-from helpers.runner.batch import Report, run
+from helpers.runner.batch import Report, run, run_in_place
 from helpers.runner.kernel import Interrupted
-from helpers.runner.notebooks import Refused, parse_settings, read_notebooks
-from helpers.runner.sharing import blemishes, clean, run_in_place
+from helpers.runner.notebooks import (
+    Refused,
+    blemishes,
+    clean,
+    parse_settings,
+    read_notebooks,
+)
 from helpers.runner.study import run_study

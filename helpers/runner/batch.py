@@ -1,12 +1,13 @@
 """Run notebooks in order into a run folder; what the command line calls.
 
 Each notebook gets a kernel of its own. One that fails is reported and the
-others go on, save those that need it. The source notebooks are only read.
+others go on. The source notebooks are only read, but for `run_in_place`.
 """
 
 import json
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,11 +16,14 @@ from datetime import datetime
 from pathlib import Path
 from signal import Signals
 
-from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR, atomic_write
-from helpers.runner import notebooks, provenance
-from helpers.runner.folder import RunFolder, new_folder, newest_folder
+import nbformat
+
+from helpers import paths
+from helpers.runner import folder as folders
+from helpers.runner import notebooks
+from helpers.runner.folder import RunFolder
 from helpers.runner.kernel import Interrupted, execute, stop_signals
-from helpers.runner.notebooks import Notebook
+from helpers.runner.notebooks import Notebook, Refused
 from helpers.session import say
 
 DONE, KEPT = "done", "kept"
@@ -51,8 +55,8 @@ def run(
     settings: dict[str, object] | None = None,
     run_dir: Path | None = None,
     resume: bool = False,
-    notebooks_dir: Path = NOTEBOOKS_DIR,
-    runs_dir: Path = RUNS_DIR,
+    notebooks_dir: Path = paths.NOTEBOOKS_DIR,
+    runs_dir: Path = paths.RUNS_DIR,
     again: str | None = None,
 ) -> Report:
     """Execute the selected notebooks into a run folder.
@@ -70,15 +74,16 @@ def run(
     notebooks.check_settings(settings, selected)
     if run_dir is None:
         profile = profile or "quick"
-        run_dir = (newest_folder if resume else new_folder)(runs_dir, profile)
+        place = folders.newest_folder if resume else folders.new_folder
+        run_dir = place(runs_dir, profile)
     if profile:
         settings = {"PROFILE": profile, **settings}
     folder = RunFolder(run_dir)
     again = again or "python -m helpers.run --resume" + option(folder.path)
     report = Report(folder.path, again=again)
     with folder.claimed(settings, resume, alone), stop_signals() as came:
-        versions = json.dumps(provenance.versions(), indent=1)
-        atomic_write(folder.path / "versions.json", versions + "\n")
+        versions = json.dumps(folders.versions(), indent=1)
+        paths.atomic_write(folder.path / "versions.json", versions + "\n")
         given = [f"{k}={v!r}" for k, v in folder.settings.items()]
         log(folder, f"run folder {folder.path}\nparameters {', '.join(given)}")
         try:
@@ -115,41 +120,55 @@ def log(folder: RunFolder, text: str) -> None:
 def _step(
     folder: RunFolder, notebook: Notebook, head: str, came: list[Signals]
 ) -> str:
-    """Run, keep or skip one notebook, and say which."""
-    for need in notebook.needs:
-        if lack := _lack(folder, need):
-            return f"skipped: the results of {need.name} are {lack}"
-    if not (lack := _lack(folder, notebook)):
+    """Run or keep one notebook, and say which."""
+    if not (lack := folder.lack(notebook)):
         return KEPT
     log(folder, f"{head}running ({lack})")
-    staged = folder.stage(notebook)
+    staged = folder.stage(notebook.name)
     output = staged / "notebooks" / notebook.path.name
-    made_of = _made_of(folder, notebook)
-    parameters = {**made_of["parameters"], "RUN_DIR": str(staged)}
+    facts = folders.made_of(notebook, folder.settings)
+    parameters = {**facts["parameters"], "RUN_DIR": str(staged)}
     failure = execute(notebook.path, parameters, output)
     if came:
         raise Interrupted(came[0])
     if failure is None:
-        folder.publish(notebook, staged, made_of)
+        folder.publish(notebook.name, staged, facts)
         return DONE
-    if output.is_file():  # as far as it got, for reading
-        folder.place(output, f"failed/{output.name}")
+    folder.place(output, f"failed/{output.name}")  # as far as it got
     where = f"failed in code cell {failure[0]}"
     log(folder, f"{notebook.path.name} {where}:\n{failure[1]}")
     return where
 
 
-def _lack(folder: RunFolder, notebook: Notebook) -> str | None:
-    """Why the folder's results will not do; None where they will."""
-    record = folder.record(notebook.name)
-    if not record:
-        return "missing"
-    new = _made_of(folder, notebook)
-    changed = [k for k in new if record["made_of"].get(k) != new[k]]
-    return f"stale: {', '.join(changed)} changed" if changed else None
+def run_in_place(
+    only: Sequence[str] | None = None,
+    notebooks_dir: Path = paths.NOTEBOOKS_DIR,
+    runs_dir: Path = paths.RUNS_DIR,
+    figures_dir: Path = paths.FIGURES_DIR,
+) -> Report:
+    """Execute the selected notebooks (quick) and replace the sources.
 
-
-def _made_of(folder: RunFolder, notebook: Notebook) -> dict[str, object]:
-    """All that a notebook's results depend on, as JSON can hold it."""
-    needs = [folder.record(n.name).get("finished") for n in notebook.needs]
-    return provenance.made_of(notebook, folder.settings, needs)
+    Nothing is replaced unless all of them succeeded. Raises ``Refused``
+    where an executed notebook cannot be shared (see ``blemishes``).
+    """
+    report = run("quick", only, runs_dir=runs_dir, notebooks_dir=notebooks_dir)
+    if report.exit_code:
+        report.again = "python -m helpers.run --in-place"
+        return report
+    cleaned = {}
+    for name in report.status:
+        executed = report.folder / "notebooks" / f"{name}.ipynb"
+        nb = notebooks.clean(nbformat.read(executed, as_version=4))
+        if wrong := "; ".join(notebooks.blemishes(nb)):
+            raise Refused(f"{name}.ipynb: {wrong}; nothing was replaced")
+        cleaned[name] = nbformat.writes(nb).rstrip("\n") + "\n"
+    figures_dir.mkdir(exist_ok=True)
+    for name, text in cleaned.items():
+        path = paths.atomic_write(notebooks_dir / f"{name}.ipynb", text)
+        report.published.append(path)
+        pattern = f"{name.split('_')[0]}_*.*"
+        for old in figures_dir.glob(pattern):
+            old.unlink()
+        for new in (report.folder / "figures").glob(pattern):
+            shutil.copyfile(new, figures_dir / new.name)
+    return report

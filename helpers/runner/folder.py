@@ -1,4 +1,4 @@
-"""A run's folder: its lock, its state, and results that appear whole.
+"""A run's folder: its lock, what is done, and made of what.
 
     DIR/notebooks, figures, results   what finished notebooks left
     DIR/failed      where an unsuccessful notebook stopped, for reading
@@ -10,23 +10,34 @@ files are recorded and then move, each whole, to their places; a record that
 lacks one of its files does not count.
 """
 
+import hashlib
+import importlib.metadata
 import json
 import os
+import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 from filelock import FileLock, Timeout
 
 from helpers import paths
-from helpers.runner.notebooks import Notebook, Refused
+from helpers.runner.notebooks import (
+    EMBEDDED_SETS,
+    REAL_SETS,
+    Notebook,
+    Refused,
+)
 
 STATE = "state.json"
 PUBLISHED = ("notebooks", "figures", "results")
+CODE_DIRS = ("helpers", "data/published", "data/checksums", "data/weights")
+"""Folders of the project on which every notebook's results may depend."""
 
 
 class RunFolder:
@@ -65,7 +76,7 @@ class RunFolder:
         except OSError as error:
             self._refuse(f"cannot be locked ({error}): on another disk,")
         try:
-            if (self.path / STATE).is_file():
+            if STATE in names:
                 if not resume:
                     self._refuse("already holds a run; add --resume or")
                 state = json.loads((self.path / STATE).read_text())
@@ -73,7 +84,6 @@ class RunFolder:
                 self.settings = self.settings if alone else state["settings"]
             self.settings.update(settings)
             self._save()
-            shutil.rmtree(self.path / ".staging", ignore_errors=True)
             yield
         finally:
             shutil.rmtree(self.path / ".staging", ignore_errors=True)
@@ -87,55 +97,42 @@ class RunFolder:
         text = json.dumps(state, indent=1) + "\n"
         paths.atomic_write(self.path / STATE, text)
 
-    def record(self, name: str) -> dict:
-        """A finished notebook's record; empty where it or a file is gone."""
-        record = self.records.get(name, {})
-        there = all((self.path / f).is_file() for f in record.get("files", []))
-        return record if there else {}
+    def lack(self, notebook: Notebook) -> str | None:
+        """Why a notebook's results will not do; None where they will."""
+        record = self.records.get(notebook.name, {"files": [STATE + "?"]})
+        if not all((self.path / file).is_file() for file in record["files"]):
+            return "missing"
+        new = made_of(notebook, self.settings)
+        changed = [k for k in new if record["made_of"].get(k) != new[k]]
+        return f"stale: {', '.join(changed)} changed" if changed else None
 
-    def stage(self, notebook: Notebook) -> Path:
-        """A fresh folder for one notebook; its earlier results go away.
-
-        It shows the result tables of the notebooks that this one needs.
-        """
-        name = notebook.name
+    def stage(self, name: str) -> Path:
+        """A fresh folder for one notebook; its earlier results go away."""
         old = self.records.pop(name, {}).get("files", [])
+        self._save()
         for file in [*old, f"failed/{name}.ipynb"]:
             (self.path / file).unlink(missing_ok=True)
-        self._save()
         staged = self.path / ".staging" / name
+        shutil.rmtree(staged, ignore_errors=True)  # of a runner that died
         for folder in PUBLISHED:
             (staged / folder).mkdir(parents=True)
-        for file in self._needed(notebook):
-            shutil.copyfile(self.path / file, staged / file)
         return staged
 
-    def _needed(self, notebook: Notebook) -> set[str]:
-        """The result tables of the notebooks that one needs."""
-        return {
-            file
-            for need in notebook.needs
-            for file in self.record(need.name).get("files", [])
-            if file.startswith("results/")
-        }
-
-    def publish(self, notebook: Notebook, staged: Path, made_of: dict) -> None:
+    def publish(self, name: str, staged: Path, facts: dict) -> None:
         """Record a finished notebook's files and move them to their places.
 
         In this order a runner that is killed between two moves leaves none
         that the next one would not find and remove.
         """
-        there = [p for f in PUBLISHED for p in sorted((staged / f).rglob("*"))]
         files = [
-            p.relative_to(staged).as_posix() for p in there if p.is_file()
+            path.relative_to(staged).as_posix()
+            for folder in PUBLISHED
+            for path in sorted((staged / folder).rglob("*"))
+            if path.is_file()
         ]
-        shown = self._needed(notebook)
-        files = [file for file in files if file not in shown]
-        self.records[notebook.name] = {
-            "finished": datetime.now().isoformat(),
-            "files": files,
-            "made_of": made_of,
-        }
+        now = datetime.now().isoformat()
+        record = {"finished": now, "files": files, "made_of": facts}
+        self.records[name] = record
         self._save()
         for file in files:
             self.place(staged / file, file)
@@ -158,7 +155,114 @@ def new_folder(runs_dir: Path, profile: str) -> Path:
 
 def newest_folder(runs_dir: Path, profile: str) -> Path:
     """The run of a profile that was started last; ``Refused`` if none."""
-    found = sorted(runs_dir.glob(f"[0-9]*-{profile}/{STATE}"))
-    if not found:
+    states = sorted(runs_dir.glob(f"[0-9]*-{profile}/{STATE}"))
+    if not states:
         raise Refused(f"no run with the profile {profile} in {runs_dir}")
-    return found[-1].parent
+    return states[-1].parent
+
+
+def made_of(
+    notebook: Notebook, settings: Mapping[str, object]
+) -> dict[str, object]:
+    """All that a notebook's results depend on, as JSON can hold it."""
+    names = notebook.parameters
+    given = {k: v for k, v in settings.items() if k in names}
+    measured = sorted(paths.MEASURED_DIR.glob("*.csv"))
+    return {
+        "cells": hashlib.sha256(notebook.cells.encode()).hexdigest(),
+        "helpers or published tables": code_digest(),
+        "parameters": given,
+        "package versions": versions(),
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "WORKBOOK_DATA": str(paths.DATA_DIR),
+        "data or weights": data_digest(given, "DATASET" in names),
+        "reference results": digest(
+            table for table in measured if table.name in notebook.cells
+        ),
+    }
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Python's version and that of every package in requirements.txt."""
+    lines = (paths.ROOT / "requirements.txt").read_text().splitlines()
+    names = [line.split("==")[0] for line in lines if "==" in line]
+    installed = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version(), **installed}
+
+
+@cache
+def code_digest() -> str | None:
+    """SHA-256 of the helpers, in whatever folder, and of what they read."""
+    return digest(paths.ROOT / folder for folder in CODE_DIRS)
+
+
+def data_digest(settings: Mapping[str, object], asks: bool) -> str | None:
+    """SHA-256 of the data and weights that settings name; None: of none.
+
+    settings: a notebook's parameters; asks: whether it has a parameter
+    DATASET, that is, whether it reads a data set. Counted are every file
+    below the folder of that data set, its ``.npz`` file, and each value that
+    is the path of a file, such as WEIGHTS. Without a DATASET a notebook may
+    look for any real data set in DATA_DIR and, in full, for CIFAR-10.
+    """
+    named = [paths.ROOT / text for text in _texts(settings)]
+    places = [path for path in named if os.path.isfile(path)]
+    if asks:
+        home = settings.get("DATA_DIR")
+        usual = sorted(REAL_SETS) if home else ["cifar10"]
+        for name in _texts(settings.get("DATASET") or usual):
+            if name not in EMBEDDED_SETS:
+                path = paths.ROOT / paths.data_folder(home) / name
+                places += [path, path.with_name(f"{name}.npz")]
+    return digest(places)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts in nested dictionaries and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def digest(places: Iterable[Path]) -> str | None:
+    """SHA-256 over names and bytes of files, and of all below folders.
+
+    None where there is no file. Python's compiled files do not count.
+    """
+    total, empty = hashlib.sha256(), True
+    for place in places:
+        for file in sorted(_files(place)):
+            status, empty = file.stat(), False
+            name = os.fsencode(file.relative_to(place.parent).as_posix())
+            known = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            total.update(name + b"\0" + _file_digest(file, *known))
+    return None if empty else total.hexdigest()
+
+
+def _files(place: Path) -> Iterator[Path]:
+    """A file itself, or the files below a folder; links are followed."""
+    if os.path.isfile(place):
+        yield place
+    seen = set()
+    for folder, inner, names in os.walk(place, followlinks=True):
+        here = os.path.realpath(folder)
+        if here in seen or "__pycache__" in here:
+            inner.clear()
+            continue
+        seen.add(here)
+        files = (Path(folder, name) for name in names)
+        yield from (file for file in files if file.is_file())
+
+
+@cache
+def _file_digest(file: Path, *known: int) -> bytes:
+    """SHA-256 of a file, read once while its size and times stay."""
+    try:
+        return bytes.fromhex(paths.file_sha256(file))
+    except OSError as error:
+        return str(error.errno).encode()

@@ -1,7 +1,6 @@
 """Execute one notebook through papermill; end by a signal without remains."""
 
 import logging
-import os
 import signal
 import sys
 import traceback
@@ -20,25 +19,21 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 
 from helpers.paths import ROOT
 
-INJECTED = "injected-parameters"
 
-
-class OwnKernel(AsyncKernelManager):
+class ThisPython(AsyncKernelManager):
     """Starts this interpreter, whatever else is installed as ``python3``.
 
-    The kernel is quiet, and draws into the notebook even where the caller's
-    MPLBACKEND says otherwise.
+    It draws into the notebook, whatever the caller's MPLBACKEND says.
     """
 
     @property
     def kernel_spec(self) -> KernelSpec:
         """The specification it starts from."""
-        level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
         backend = "module://matplotlib_inline.backend_inline"
         return KernelSpec(
             argv=make_ipkernel_cmd(),
             language="python",
-            env={"MPLBACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": level},
+            env={"MPLBACKEND": backend},
         )
 
 
@@ -58,7 +53,7 @@ def execute(
             output,
             parameters=parameters,
             kernel_name="python3",
-            kernel_manager_class=OwnKernel,
+            kernel_manager_class=ThisPython,
             language="python",
             progress_bar=bar if sys.stderr.isatty() else False,
             cwd=ROOT,
@@ -74,16 +69,13 @@ def execute(
     except Exception:
         # The kernel died or never answered: there is no traceback from it.
         text = traceback.format_exc()
-    cells = []
-    if output.is_file():
-        cells = nbformat.read(output, as_version=4).cells
+    cells = nbformat.read(output, as_version=4).cells
     started = [
-        cell.cell_type == "code"
-        and INJECTED not in cell.metadata.tags
-        and cell.metadata.papermill.start_time is not None
+        cell.metadata.papermill.start_time is not None
         for cell in cells
+        if cell.cell_type == "code"
     ]
-    return sum(started), text
+    return sum(started) - 1, text  # one is papermill's, with the parameters
 
 
 class Interrupted(KeyboardInterrupt):
@@ -95,9 +87,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def stop_signals() -> Iterator[list[signal.Signals]]:
-    """Turn the signals that end a program into ``Interrupted``.
-
-    Yields those that came: SIGINT, SIGTERM and, on Windows, SIGBREAK.
+    """Turn SIGINT and SIGTERM into ``Interrupted``; yields those that came.
 
     The kernels, which are children of this process, are killed first: one
     that is busy would keep papermill waiting. The list tells the caller of
@@ -115,8 +105,7 @@ def stop_signals() -> Iterator[list[signal.Signals]]:
         if len(came) == 1:
             raise Interrupted(came[0])
 
-    known = ("SIGINT", "SIGTERM", "SIGBREAK")  # the last on Windows alone
-    numbers = [getattr(signal, n) for n in known if hasattr(signal, n)]
+    numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield came

@@ -1,4 +1,4 @@
-"""The notebooks and their parameters, and what is refused before a run.
+"""The notebooks: their parameters, what is refused, what can be shared.
 
 A misspelt name costs a second and not a run; papermill only warns of one.
 """
@@ -7,12 +7,15 @@ import ast
 import difflib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import papermill
+
+from helpers import paths
 
 RUNNER_PARAMETERS = {"PROFILE", "RUN_DIR"}
 
@@ -29,6 +32,13 @@ EMBEDDED_SETS |= {"synthetic_severity", "synthetic_smears"}
 KNOWN_SETS = REAL_SETS | EMBEDDED_SETS
 """Data sets whose images are known; a notebook names those it takes."""
 
+# A path of somebody's machine; the papers' formulas hold backslashes too.
+ABSOLUTE_PATH = re.compile(
+    r"(?<![\w.:/-])/(?:home|Users|root|tmp|private|mnt)\b"
+    rf"|\b[A-Z]:\\+(?:Users|Windows|Program)|{re.escape(str(paths.ROOT))}"
+)
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
 
 class Refused(ValueError):
     """What was asked for cannot be run; the message says what to change."""
@@ -39,17 +49,14 @@ class Notebook:
     """One source notebook; ``cells`` are its cells' sources as JSON.
 
     ``name`` is the file's without suffix and starts with ``number``. Its
-    metadata say, under ``"workbook"``, what it asks for: ``needs`` holds the
-    notebooks whose results it reads, named there by number,
-    ``{"needs": ["03"]}``, and ``datasets`` the data sets that it takes, "*"
-    for a reader's own folder; without it, the notebook takes any.
+    metadata may name the ``datasets`` that it takes, "*" for a reader's own
+    folder: ``{"workbook": {"datasets": ["digits", "*"]}}``.
     """
 
     path: Path
     name: str
     number: str
     parameters: dict[str, object]
-    needs: tuple["Notebook", ...]
     datasets: tuple[str, ...]
     cells: str
 
@@ -57,46 +64,36 @@ class Notebook:
 def read_notebooks(folder: Path) -> list[Notebook]:
     """The numbered notebooks (``03_name.ipynb``) of a folder, in order.
 
-    Raises ``Refused`` where there is none, one cannot be used, a number
-    comes twice or a needed notebook does not come before.
+    Raises ``Refused`` where there is none, one cannot be used or a number
+    comes twice.
     """
-    found: dict[str, Notebook] = {}
+    there: dict[str, Notebook] = {}
     for path in sorted(folder.glob("[0-9A-Z][0-9]_*.ipynb")):
         number = path.stem.split("_")[0]
-        if number in found:
+        if number in there:
             raise Refused(f"two notebooks bear the number {number}")
         try:
             nb = nbformat.read(path, as_version=4)
-            parameters = papermill.inspect_notebook(path)
-            parameters = {k: _literal(**p) for k, p in parameters.items()}
+            parameters = {
+                key: ast.literal_eval(parameter["default"])
+                for key, parameter in papermill.inspect_notebook(path).items()
+            }
         except Exception as error:
             raise Refused(f"{path.name} cannot be used: {error}") from error
         if missing := RUNNER_PARAMETERS - parameters.keys():
             raise Refused(f"{path.name}: its parameters cell lacks {missing}")
         asked = nb.metadata.get("workbook", {})
-        needs = asked.get("needs", [])
-        if unmet := [n for n in needs if n not in found]:
-            raise Refused(f"{path.name} needs {unmet}, and none comes before")
-        found[number] = Notebook(
+        there[number] = Notebook(
             path=path,
             name=path.stem,
             number=number,
             parameters=parameters,
-            needs=tuple(found[n] for n in needs),
             datasets=tuple(asked.get("datasets", [])),
             cells=json.dumps([[c.cell_type, c.source] for c in nb.cells]),
         )
-    if not found:
+    if not there:
         raise Refused(f"no notebooks (03_name.ipynb) in {folder}")
-    return list(found.values())
-
-
-def _literal(name: str, default: str, **more: str) -> object:
-    try:
-        return ast.literal_eval(default)
-    except (ValueError, SyntaxError):
-        wrong = f"a parameter is NAME = literal, not {name} = {default}"
-        raise ValueError(wrong) from None
+    return list(there.values())
 
 
 def select(
@@ -132,8 +129,8 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
         try:
             value, usable = ast.literal_eval(text), True
         except (ValueError, SyntaxError):
-            value, usable = text, text not in ("true", "false", "none", "null")
-            usable &= not text.startswith(("[", "(", "{", "'", '"'))
+            broken = ("[", "(", "{", "'", '"', "true", "false", "null", "none")
+            value, usable = text, not text.startswith(broken)
         if key in TEXTS and value is not None:
             value, usable = value if isinstance(value, str) else text, True
         try:
@@ -171,10 +168,8 @@ def check_settings(
                 f" {meant}there are {', '.join(known)}"
             )
         if key in TEXTS and not isinstance(value, str | None):
-            raise Refused(
-                f"{where} {key}: expected a text, got {value!r}; write it in"
-                " quotes"
-            )
+            wrong = f"expected a text, got {value!r}; write it in quotes"
+            raise Refused(f"{where} {key}: {wrong}")
     name = settings.get("DATASET")
     kind = name if name in KNOWN_SETS else ANY_FOLDER
     unable = [n for n in notebooks if n.datasets and kind not in n.datasets]
@@ -188,3 +183,53 @@ def check_settings(
             f" ({theirs})"
             + (f"; leave these out by --only {able}" if able else "")
         )
+
+
+def clean(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A notebook as if run by hand from the top, the same on any machine.
+
+    The parameters papermill put in, its timings and the interpreter's
+    version go; code cells are counted anew; outputs stay.
+    """
+    kept = {k: v for k, v in nb.metadata.items() if k == "workbook"}
+    kept |= {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    nb.metadata = nbformat.from_dict(kept)
+    cells, count = [], 0
+    for cell in nb.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            continue
+        cells.append(cell)
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if not cell.metadata.get("tags"):
+            cell.metadata.pop("tags", None)
+        if cell.cell_type == "code" and cell.source.strip():
+            cell.execution_count = count = count + 1
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = count
+    nb.cells = cells
+    return nb
+
+
+def blemishes(nb: nbformat.NotebookNode) -> Iterator[str]:
+    """What must not be in a shared notebook, in words, cell by cell.
+
+    Errors, output on stderr, paths of the machine it ran on, and addresses
+    of objects in memory, which differ each time.
+    """
+    for number, cell in enumerate(nb.cells):
+        texts = [cell.source]
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                yield f"cell {number} ends in an error"
+            elif output.get("name") == "stderr":
+                yield f"cell {number} writes to stderr: {output.text.strip()}"
+            texts.append(output.get("text", ""))
+            data = output.get("data", {})
+            texts += [str(v) for k, v in data.items() if "image/" not in k]
+        for text in texts:
+            if path := ABSOLUTE_PATH.search(text):
+                yield f"cell {number} holds an absolute path: {path[0]}…"
+            if re.search(r" at 0x[0-9a-f]{6}", text):
+                yield f"cell {number} shows an object's address in memory"

@@ -20,7 +20,6 @@ its rows from those of the other steps; of the tables of provenance, each row
 is kept once.
 """
 
-import json
 import shlex
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from helpers.session import PROFILES
 STUDY = {"title": "", "needs": "", "takes": "", "steps": [], "publish": {}}
 STEP = {"notebooks": [], "profile": "quick", "parameters": {}}
 STEP |= {"columns": {}, "name": ""}
+"""Keys and the values of those that are left out, whose kind is theirs."""
 REQUIRED = {"title", "needs", "takes", "steps", "notebooks"}
 
 PLACES = {"DATA_DIR"}
@@ -55,42 +55,38 @@ def read_study(name: str, there: list[Notebook], studies_dir: Path) -> dict:
         raise Refused(f"no study {name!r}; there are {names}")
     where = f"{name}.yaml"
     try:
-        given = yaml.safe_load((studies_dir / where).read_text("utf-8"))
+        text = (studies_dir / where).read_text("utf-8")
+        study = _filled(yaml.safe_load(text), STUDY, where)
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise Refused(f"{where} cannot be read: {error}") from error
-    study = _filled(given, STUDY, where)
-    steps = {}
-    for step in study["steps"]:
-        step = _filled(step, STEP, f"{where}, steps")
+    steps = [_filled(s, STEP, f"{where}, steps") for s in study["steps"]]
+    for step in steps:
         step["name"] = step["name"] or "_".join(map(str, step["notebooks"]))
         at = f"{where}, step {step['name']}:"
         if step["profile"] not in PROFILES:
             raise Refused(f"{at} profile: one of {', '.join(PROFILES)}")
+        if [other["name"] for other in steps].count(step["name"]) > 1:
+            raise Refused(f"{at} another step has the same name")
         try:
             selected = notebooks.select(there, step["notebooks"])
-            notebooks.check_settings(step["parameters"], selected, at)
-            json.dumps(step["parameters"])
-        except (Refused, TypeError) as error:
+        except Refused as error:
             raise Refused(f"{at} {error}") from error
-        if step["name"] in steps:
-            raise Refused(f"{at} another step has the same name")
-        steps[step["name"]] = step
-    return study | {"steps": list(steps.values())}
+        notebooks.check_settings(step["parameters"], selected, at)
+    return study | {"steps": steps}
 
 
 def _filled(given: object, usual: dict, where: str) -> dict:
     """What is given, with the usual values of the rest."""
-    keys = f"{where}: the keys are {', '.join(usual)}; "
     if not isinstance(given, dict):
-        raise Refused(f"{keys}got {given!r}")
-    if unknown := [key for key in given if key not in usual]:
-        raise Refused(f"{keys}unknown: {unknown}")
-    if empty := [k for k in usual if k in REQUIRED and not given.get(k)]:
-        raise Refused(f"{keys}missing: {empty}")
-    for key, value in given.items():
+        raise Refused(f"{where}: the keys are {', '.join(usual)}, not {given}")
+    for key in [*usual, *given]:
+        if key not in usual:
+            raise Refused(f"{where}: {key}: the keys are {', '.join(usual)}")
+        value, kind = given.get(key, usual[key]), type(usual[key]).__name__
         if not isinstance(value, type(usual[key])):
-            kind = type(usual[key]).__name__
-            raise Refused(f"{where}, {key}: a {kind} is needed, not {value!r}")
+            raise Refused(f"{where}: {key}: a {kind} is needed, not {value!r}")
+        if key in REQUIRED and not value:
+            raise Refused(f"{where}: {key}: missing")
     return usual | given
 
 

@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.papers import comparison
-from helpers.papers.comparison import conditions, same_conditions
-from helpers.papers.results import readable
+from helpers.papers import results as comparison
+from helpers.papers.results import conditions, readable, same_conditions
 from helpers.training.recipe import RECIPES
 
 
@@ -20,18 +19,6 @@ def rows(values, **columns):
 def paper(value, **columns):
     row = {"method": "cross_entropy", "metric": "f1", "class": "Cyst"}
     return pd.DataFrame([{"table": "1", "value": value} | row | columns])
-
-
-def test_published_lists_what_there_is(monkeypatch, tmp_path):
-    monkeypatch.setattr(comparison, "PUBLISHED_DIR", tmp_path)
-    (tmp_path / "acne_table9.csv").write_text(
-        "source,table,scenario,method,class,metric,value\n"
-        "acne,9,A,cross_entropy,,macro_f1,0.78\n"
-    )
-    row = comparison.published("acne_table9").iloc[0]
-    assert (row["table"], row["class"], row["value"]) == ("9", "", 0.78)
-    with pytest.raises(FileNotFoundError, match="there are acne_table9"):
-        comparison.published("acne_table8")
 
 
 def test_compare_by_the_prediction_interval():

@@ -9,10 +9,10 @@ import pytest
 from published import CE, OVER, WEIGHTED, D, R, fits, number, read, wide
 
 from helpers import evaluation as ev
+from helpers import papers as rd
 from helpers.data import CHULA_CLASSES
 from helpers.imbalance.counts import imbalance_ratio
 from helpers.methods.registry import METHODS
-from helpers.papers import rounding as rd
 
 LOSS = ["method", "alpha", "gamma"]
 ACNE = ["source", "table", "scenario", "method", "class", "metric", "value"]

@@ -15,29 +15,26 @@ from itertools import pairwise
 from pathlib import Path
 
 import nbformat
-import numpy as np
-import papermill
 import psutil
 import pytest
-from PIL import Image
+from image_files import fill
 
 from helpers import data, paths
-from helpers.papers import comparison
+from helpers.data import download
+from helpers.papers import results
 from helpers.paths import NOTEBOOKS_DIR
-from helpers.run import summary
+from helpers.run import main, summary
 from helpers.runner import (
     Refused,
     Report,
-    batch,
     blemishes,
+    folder,
     parse_settings,
-    provenance,
     read_notebooks,
     run,
     run_in_place,
 )
-from helpers.runner import folder as folder_module
-from helpers.runner.folder import RunFolder
+from helpers.runner.folder import RunFolder, new_folder
 from helpers.runner.notebooks import (
     ANY_FOLDER,
     KNOWN_SETS,
@@ -45,6 +42,7 @@ from helpers.runner.notebooks import (
     check_settings,
     select,
 )
+from helpers.session import say
 
 DATA = """PROFILE = "quick"
 DATASET = None
@@ -53,16 +51,16 @@ WEIGHTS = None
 NETWORKS = None
 RUN_DIR = None"""
 WRITE = """from pathlib import Path
-folder = Path(RUN_DIR, "results")
-folder.mkdir(exist_ok=True)
-(folder / "{0}.csv").write_text("{0}")
+made = Path(RUN_DIR, "results")
+made.mkdir(exist_ok=True)
+(made / "{0}.csv").write_text("{0}")
 print(PROFILE, SEEDS)"""
 FAIL = """def broken():
     raise KeyError("no such thing")
 broken()"""
 LONG = """import os, time
 Path(RUN_DIR, "kernel.pid").write_text(str(os.getpid()))
-(folder / "half.csv").write_text("half")
+(made / "half.csv").write_text("half")
 time.sleep(120)"""
 
 
@@ -83,7 +81,7 @@ def wait_for(condition, seconds: float = 40.0):
 @pytest.fixture(autouse=True)
 def settled_code(monkeypatch):
     """A constant for the code's digest: files may be edited meanwhile."""
-    monkeypatch.setattr(provenance, "code_digest", lambda: "settled")
+    monkeypatch.setattr(folder, "code_digest", lambda: "settled")
 
 
 @pytest.fixture
@@ -100,50 +98,6 @@ def runner(tmp_path):
     where = {"notebooks_dir": tmp_path / "notebooks"}
     where["runs_dir"] = tmp_path / "runs"
     return lambda *args, **more: run(*args, **where, **more)
-
-
-@pytest.fixture
-def no_kernel(monkeypatch):
-    """Prepare notebooks instead of executing them: it takes no time.
-
-    One that ends with ``FAIL`` fails in its cell 2; the others leave a table
-    with the name that is their last cell, else with their own.
-    """
-
-    def prepare(source, parameters, output):
-        nb = papermill.execute_notebook(
-            source, output, parameters, prepare_only=True, language="python"
-        )
-        last = nb.cells[-1].source
-        if last == FAIL:
-            return 2, "KeyError"
-        name = last if last.isidentifier() else source.stem
-        (output.parents[1] / "results" / f"{name}.csv").touch()
-        return None
-
-    monkeypatch.setattr(batch, "execute", prepare)
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Start the command line in a process of its own; killed at the end."""
-    code = """import sys; from pathlib import Path; from helpers import run
-from helpers.runner import provenance
-provenance.code_digest = lambda: "settled"
-sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with contextlib.ExitStack() as stack:
-
-        def call(*arguments: str) -> subprocess.Popen:
-            command = [sys.executable, "-c", code, *arguments]
-            process = subprocess.Popen(
-                command, cwd=tmp_path, text=True, **pipes
-            )
-            stack.callback(process.communicate)
-            stack.callback(process.kill)
-            return process
-
-        yield call
 
 
 # What is refused, before anything starts
@@ -183,27 +137,24 @@ def test_wrong_names_are_refused_before_anything_starts(
         ("BACKBONE='007'", "007"),
         ("REGIME=[odd", "[odd"),
         ("DATA_DIR=~/data", str(Path.home() / "data")),
+        *((bad, Refused) for bad in ("A", "=3", "A=[0, 1", "A=true")),
+        *((bad, Refused) for bad in ("A={0: 1}", "A={1, 2}", "A=1,2")),
     ],
 )
 def test_settings_are_literals_or_words_and_texts_stay_texts(pair, value):
-    assert parse_settings([pair]) == {pair.split("=")[0]: value}
-
-
-@pytest.mark.parametrize(
-    "pair", ["A", "=3", "A=[0, 1", "A=true", "A={0: 1}", "A={1, 2}", "A=1,2"]
-)
-def test_bad_setting_is_refused(pair):
-    with pytest.raises(Refused, match=re.escape(pair)):
-        parse_settings([pair])
+    if value is Refused:
+        with pytest.raises(Refused, match=re.escape(pair)):
+            parse_settings([pair])
+    else:
+        assert parse_settings([pair]) == {pair.split("=")[0]: value}
 
 
 def test_the_runner_knows_the_notebooks_texts_and_data_sets():
-    book = read_notebooks(NOTEBOOKS_DIR)
-    named = {name for notebook in book for name in notebook.parameters}
+    committed = read_notebooks(NOTEBOOKS_DIR)
+    named = {name for notebook in committed for name in notebook.parameters}
     assert named >= TEXTS >= {"DATASET", "DATA_DIR", "PROFILE"}
-    listed = {"SEEDS", "EPOCHS", "CLASSES", "METHODS_OF", "NETWORKS"}
-    assert not TEXTS & listed
-    for notebook in book:
+    assert not TEXTS & {"SEEDS", "EPOCHS", "CLASSES", "METHODS_OF", "NETWORKS"}
+    for notebook in committed:
         assert set(notebook.datasets) <= KNOWN_SETS | {ANY_FOLDER}
 
 
@@ -217,11 +168,11 @@ def test_commands_in_the_texts_are_accepted(file):
         text = "\n".join(c.source for c in nbformat.reads(text, 4).cells)
     # The exercise on a misspelt parameter is about a refusal.
     text = text.replace("--set DATASETS=", "").replace("\\\n", " ")
-    found = re.findall(r"helpers\.run\b([^`#\n]*--set[^`#\n]*)", text)
-    found += re.findall(r'ARGS="([^"]*--set[^"]*)"', text)
-    assert any("DATASET=acne5" in command for command in found)
+    commands = re.findall(r"helpers\.run\b([^`#\n]*--set[^`#\n]*)", text)
+    commands += re.findall(r'ARGS="([^"]*--set[^"]*)"', text)
+    assert any("DATASET=acne5" in command for command in commands)
     notebooks = read_notebooks(NOTEBOOKS_DIR)
-    for command in found:
+    for command in commands:
         words = shlex.split(command)
         options = dict(zip(words, words[1:], strict=False))
         only = options.get("--only")
@@ -244,17 +195,15 @@ def test_commands_in_the_texts_are_accepted(file):
     ],
 )
 def test_a_data_set_that_a_notebook_cannot_take_is_refused(
-    write, runner, no_kernel, only, dataset, message
+    write, tmp_path, only, dataset, message
 ):
     write("01_a", parameters=DATA)
     write("02_b", parameters=DATA, datasets=("digits", "*"))
     write("03_c", parameters=DATA, datasets=("acne5", "chula-rbc-12"))
-    settings = {"DATASET": dataset}
-    if message:
-        with pytest.raises(Refused, match=message):
-            runner("smoke", only, settings)
-    else:
-        assert runner("smoke", only, settings).exit_code == 0
+    chosen = select(read_notebooks(tmp_path / "notebooks"), only)
+    refused = pytest.raises(Refused, match=message)
+    with refused if message else contextlib.nullcontext():
+        check_settings({"DATASET": dataset}, chosen)
 
 
 @pytest.mark.parametrize(
@@ -262,151 +211,144 @@ def test_a_data_set_that_a_notebook_cannot_take_is_refused(
     [
         ({"01_a": "PROFILE = 'quick'"}, "01_a.ipynb.*lacks {'RUN_DIR'}"),
         ({"01_a": "PROFILE = RUN_DIR = None"}, "01_a.ipynb.*lacks "),
-        ({"01_a": "PROFILE = print(1)"}, r"not PROFILE = print\(1\)"),
+        ({"01_a": "PROFILE = print(1)"}, "01_a.ipynb cannot be used"),
         ({"01_a": None}, "01_a.ipynb cannot be used"),
         ({"01_a": DATA, "01_b": DATA}, "two notebooks bear the number 01"),
-        ({"02_a": DATA}, r"02_a.ipynb needs \['01'\]"),
         ({}, "no notebooks"),
     ],
 )
 def test_unusable_notebooks_are_refused(write, tmp_path, files, message):
     for name, parameters in files.items():
-        needs = ("01",) if name == "02_a" else ()
-        path = write(name, parameters=parameters or "", needs=needs)
+        path = write(name, parameters=parameters or "")
         if parameters is None:
             path.write_text("{")
     with pytest.raises(Refused, match=message):
         read_notebooks(tmp_path / "notebooks")
 
 
-def test_folder_of_other_files_is_refused_untouched(write, runner, tmp_path):
+def test_a_folder_that_cannot_be_used_is_refused(
+    write, runner, tmp_path, monkeypatch
+):
     source = write("01_a")
     with pytest.raises(Refused, match="other files"):
         runner("smoke", run_dir=source.parent)
     assert names(source.parent) == [source.name]
 
+    def unable(self, **options):
+        raise OSError(errno.ENOLCK, "No locks available")
 
-# One run, read by several tests
+    monkeypatch.setattr(folder.FileLock, "acquire", unable)
+    with pytest.raises(Refused, match="No locks available.* --run-dir"):
+        runner("smoke", run_dir=tmp_path / "runs" / "mine")
 
 
-@pytest.fixture(scope="module")
-def finished(write_notebook, tmp_path_factory):
-    """A run in which two notebooks fail, and another ``python3`` lurks."""
-    base = tmp_path_factory.mktemp("finished")
+# One run with kernels
+
+
+def test_run_says_what_became_of_each(write, tmp_path, monkeypatch):
+    """Two notebooks fail, another ``python3`` lurks, stdout is not UTF-8."""
     shown = "import sys, os; print(sys.executable, os.environ['MPLBACKEND'])"
     sources = [
-        [WRITE.format("01"), shown],
-        [WRITE.format("02"), FAIL, "print('never')"],
-        ["print(open(f'{RUN_DIR}/results/01.csv').read())"],
-        ["1"],
-        ["1", "import os; os._exit(3)", "2"],
+        write("01_a", WRITE.format("01"), shown),
+        write("02_b", "raise ValueError('Δ')", "print('never')"),
+        write("03_c", "1", "import os; os._exit(3)", "2"),
     ]
-    before = {}
-    for number, cells in enumerate(sources, 1):
-        needs = {3: ["01"], 4: ["02"]}.get(number, ())
-        name = f"0{number}_{'abcde'[number - 1]}"
-        path = write_notebook(base / "book", name, *cells, needs=needs)
-        before[path] = path.read_bytes()
+    before = [path.read_bytes() for path in sources]
     spec = {"argv": ["/nowhere/python"], "display_name": "", "language": ""}
-    (base / "kernels" / "python3").mkdir(parents=True)
-    (base / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
-    printed = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_PATH", str(base))
-        patch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
-        patch.setenv("MPLBACKEND", "agg")
-        with contextlib.redirect_stdout(printed):
-            where = {"notebooks_dir": base / "book", "runs_dir": base / "runs"}
-            report = run("smoke", settings={"SEEDS": [3, 4]}, **where)
-    assert {path: path.read_bytes() for path in before} == before
-    return report, report.folder, printed.getvalue()
-
-
-def test_run_says_what_became_of_each(finished):
-    report, folder, printed = finished
-    assert report.exit_code == 1
-    assert report.status == {
-        "01_a": "done",
-        "02_b": "failed in code cell 3",
-        "03_c": "done",
-        "04_d": "skipped: the results of 02_b are missing",
-        "05_e": "failed in code cell 3",
-    }
-    assert "[1/5] 01_a: running (missing)" in printed
-    assert "[1/5] 01_a: done, " in printed
-    assert "01_a: done" in (folder / "log.txt").read_text()
-    assert "after the repair: python -m" in summary(report)
-    assert "02_b.ipynb failed in code cell 3:\n" in printed
-    assert "----> 3 broken()" in printed
-    assert "KeyError: 'no such thing'" in printed
-    assert "DeadKernelError" in printed
+    (tmp_path / "kernels" / "python3").mkdir(parents=True)
+    (tmp_path / "kernels" / "python3" / "kernel.json").write_text(
+        json.dumps(spec)
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    terminal = io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    place = tmp_path / "runs" / "mine_ü"
+    options = ["--profile=smoke", "--set=SEEDS=[3, 4]", f"--run-dir={place}"]
+    assert main(options, tmp_path / "notebooks", tmp_path / "runs") == 1
+    assert [path.read_bytes() for path in sources] == before
+    printed = terminal.buffer.getvalue().decode("ascii")
+    for line in (
+        "[1/3] 01_a: running (missing)",
+        "[1/3] 01_a: done, ",
+        "02_b.ipynb failed in code cell 2:\n",
+        "----> 1 raise ValueError(",
+        r"ValueError: \u0394",
+        "DeadKernelError",
+        "03_c: failed in code cell 3\n",
+        "after the repair: python -m",
+    ):
+        assert line in printed
     assert "\x1b" not in printed
-
-
-def test_only_finished_notebooks_leave_results(finished):
-    _, folder, _ = finished
-    assert names(folder / "results") == ["01.csv"]
-    assert names(folder / "notebooks") == ["01_a.ipynb", "03_c.ipynb"]
-    assert names(folder / "failed") == ["02_b.ipynb", "05_e.ipynb"]
-    assert not (folder / ".staging").exists()
-    state = json.loads((folder / "state.json").read_text())
-    assert state["done"]["03_c"]["files"] == ["notebooks/03_c.ipynb"]
-    versions = json.loads((folder / "versions.json").read_text())
-    assert versions["papermill"]
-    # Parameters, interpreter and needed results have reached the kernels.
-    printed = []
-    for path in sorted((folder / "notebooks").iterdir()):
-        for cell in nbformat.read(path, as_version=4).cells:
-            printed += [o.text.strip() for o in cell.get("outputs", [])]
-    assert printed[0] == "smoke [3, 4]"
-    assert printed[1].startswith(f"{sys.executable} module://matplotlib_in")
-    assert printed[2] == "01"
+    log = (place / "log.txt").read_text("utf-8")
+    assert "01_a: done" in log and "ValueError: Δ" in log
+    # Only a finished notebook leaves results.
+    assert names(place / "results") == ["01.csv"]
+    assert names(place / "notebooks") == ["01_a.ipynb"]
+    assert names(place / "failed") == ["02_b.ipynb", "03_c.ipynb"]
+    assert not (place / ".staging").exists()
+    state = json.loads((place / "state.json").read_text())
+    files = ["notebooks/01_a.ipynb", "results/01.csv"]
+    assert state["done"]["01_a"]["files"] == files
+    assert json.loads((place / "versions.json").read_text())["papermill"]
+    # Parameters and interpreter have reached the kernel.
+    nb = nbformat.read(place / "notebooks" / "01_a.ipynb", as_version=4)
+    texts = [o.text.strip() for c in nb.cells for o in c.get("outputs", [])]
+    assert texts[0] == "smoke [3, 4]"
+    assert texts[1].startswith(f"{sys.executable} module://matplotlib_in")
 
 
 # Going on with a run
 
 
-def test_resume_runs_only_what_has_to(write, runner, no_kernel, monkeypatch):
-    write("01_a")
+def test_resume_runs_only_what_has_to(
+    write, runner, no_kernel, monkeypatch, tmp_path
+):
+    write("01_a", WRITE.format("one"))
     write("02_b", FAIL)
-    write("03_c", needs=("01",))
-    folder = runner("smoke", settings={"SEEDS": [1]}).folder
+    mine = runner("smoke", settings={"SEEDS": [1]}).folder
     with pytest.raises(Refused, match="add --resume"):
-        runner("smoke", run_dir=folder)
+        runner("smoke", run_dir=mine)
 
     def resumed(**more):
         again = runner("smoke", resume=True, **more)
-        assert again.folder == folder
-        return [status[0] for status in again.status.values()]
+        assert again.folder == mine
+        return "".join(status[0] for status in again.status.values())
 
-    assert resumed() == ["k", "f", "k"]
-    write("02_b")
-    assert resumed() == ["k", "d", "k"]
-    assert names(folder / "failed") == []
-    assert resumed() == ["k", "k", "k"]
+    assert resumed() == "kf"
+    write("02_b", WRITE.format("two"))
+    assert resumed() == "kd"
+    assert names(mine / "failed") == []
+    assert resumed() == "kk"
     # The settings of the run stay, as its executed notebooks show.
-    assert "SEEDS = [1]" in (folder / "notebooks" / "02_b.ipynb").read_text()
-    (folder / "results" / "02_b.csv").unlink()
-    assert resumed() == ["k", "d", "k"]
-    write("02_b", "other")
-    assert resumed() == ["k", "d", "k"]
-    assert names(folder / "results") == ["01_a.csv", "03_c.csv", "other.csv"]
-    (folder / "notebooks" / "01_a.ipynb").unlink()
-    assert resumed() == ["d", "k", "d"]
-    assert resumed(settings={"SEEDS": [2]}) == ["d", "d", "d"]
+    assert "SEEDS = [1]" in (mine / "notebooks" / "02_b.ipynb").read_text()
+    (mine / "results" / "two.csv").unlink()
+    assert resumed() == "kd"
+    write("02_b", WRITE.format("other"))
+    assert resumed() == "kd"
+    assert names(mine / "results") == ["one.csv", "other.csv"]
+    assert resumed(settings={"SEEDS": [2]}) == "dd"
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert resumed() == ["d", "d", "d"]
-    monkeypatch.setattr(provenance, "versions", lambda: {"keras": "4"})
-    assert resumed() == ["d", "d", "d"]
-    monkeypatch.setattr(provenance, "code_digest", lambda: "other code")
-    assert resumed(only=["03"]) == ["s"]
-    assert resumed() == ["d", "d", "d"]
+    assert resumed(only=["01"]) == "d"
+    assert resumed() == "kd"
+    monkeypatch.setattr(folder, "versions", lambda: {"keras": "4"})
+    assert resumed() == "dd"
+    monkeypatch.setattr(folder, "code_digest", lambda: "other code")
+    assert resumed() == "dd"
+    # Reference results count where they are read.
+    monkeypatch.setattr(paths, "MEASURED_DIR", tmp_path)
+    write("01_a", "'scores.csv'")
+    (tmp_path / "scores.csv").write_text("1")
+    assert resumed() == "dk"
+    (tmp_path / "scores.csv").write_text("2")
+    assert resumed() == "dk"
 
 
 def test_publication_cut_short_is_redone(
-    write, runner, no_kernel, monkeypatch, tmp_path
+    write, runner, no_kernel, monkeypatch
 ):
-    write("01_a", "first")
+    write("01_a", WRITE.format("first"))
     place, moved = RunFolder.place, []
 
     def once(self, *args):
@@ -418,7 +360,7 @@ def test_publication_cut_short_is_redone(
         patch.setattr(RunFolder, "place", once)
         with pytest.raises(RuntimeError, match="killed"):
             runner("smoke")
-    write("01_a", "second")
+    write("01_a", WRITE.format("second"))
     report = runner("smoke", resume=True)
     assert report.status == {"01_a": "done"}
     assert names(report.folder / "results") == ["second.csv"]
@@ -428,14 +370,9 @@ def test_code_digest_follows_the_code(monkeypatch, tmp_path):
     """Every helper decides it, in whatever folder it lies."""
     monkeypatch.undo()
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    digest = provenance.code_digest.__wrapped__
+    digest = folder.code_digest.__wrapped__
     seen = [digest()]
-    for name in (
-        "helpers/run.py",
-        "helpers/inner/deeper/losses.py",
-        "helpers/inner/table.json",
-        "data/published/table.csv",
-    ):
+    for name in ("helpers/inner/deeper/losses.py", "data/published/table.csv"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         for text in ("1", "2"):
             (tmp_path / name).write_text(text)
@@ -461,9 +398,10 @@ def test_changed_images_are_not_kept(write, runner, no_kernel, tmp_path):
         image.write_bytes(b"TWO")
         os.utime(image, ns=(times.st_atime_ns, times.st_mtime_ns))
 
-    moved = image.with_name("3.jpg")
+    moved, cells = image.with_name("3.jpg"), home / "chula-rbc-12" / "1.txt"
+    cells.parent.mkdir()
     other, nested = {"DATASET": "other"}, {"NETWORKS": {"B1": str(weights)}}
-    given = {"WEIGHTS": str(weights)}
+    given, unnamed = {"WEIGHTS": str(weights)}, {"DATASET": None}
     steps = [  # what is done, with which settings, and whether 01 runs again
         (lambda: image.with_name("1.jpg").write_bytes(b"one"), {}, "d"),
         (lambda: None, {}, "k"),
@@ -479,70 +417,46 @@ def test_changed_images_are_not_kept(write, runner, no_kernel, tmp_path):
         (lambda: weights.write_bytes(b"2"), other | given, "d"),
         (lambda: None, other | nested, "d"),
         (lambda: weights.write_bytes(b"3"), other | nested, "d"),
+        # Some notebooks look for the red cells in DATA_DIR by themselves.
+        (lambda: None, nested | unnamed, "d"),
+        (lambda: cells.write_text("1 2 3"), nested | unnamed, "d"),
     ]
-    runner("smoke", settings=settings)
+    report = runner("smoke", settings=settings)
     for number, (change, more, expected) in enumerate(steps):
         change()
         report = runner("smoke", settings=settings | more, resume=True)
-        said = [status[0] for status in report.status.values()]
-        assert said == [expected, "k"], number
-
-
-def test_real_sets_that_are_not_named_count_as_well(
-    write, runner, no_kernel, tmp_path
-):
-    """Some notebooks look for the red cells in DATA_DIR by themselves."""
-    write("07_a", parameters=DATA)
-    cells = tmp_path / "data" / "chula-rbc-12" / "Label"
-    cells.mkdir(parents=True)
-    settings = {"DATA_DIR": str(tmp_path / "data")}
-    runner("smoke", settings=settings)
-    (cells / "1.txt").write_text("1 2 3")
-    report = runner("smoke", resume=True)
-    assert report.status == {"07_a": "done"}
+        statuses = [status[0] for status in report.status.values()]
+        assert statuses == [expected, "k"], number
     assert "data or weights changed" in (report.folder / "log.txt").read_text()
-
-
-def test_a_folder_of_5000_files_is_looked_through_quickly(tmp_path):
-    folder = tmp_path / "mine" / "mild"
-    folder.mkdir(parents=True)
-    for number in range(5000):
-        (folder / f"{number}.jpg").write_bytes(b"%d" % number * 4000)
-    settings = {"DATASET": "mine", "DATA_DIR": str(tmp_path)}
-    begun = time.process_time()
-    first = provenance.data_digest(settings, True)
-    assert time.process_time() - begun < 10
-    assert provenance.data_digest(settings, True) == first
-
-
-def test_reference_results_count_where_they_are_read(
-    write, runner, no_kernel, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(paths, "MEASURED_DIR", tmp_path)
-    write("01_a", "open('scores.csv')")
-    write("02_b")
-    (tmp_path / "scores.csv").write_text("1")
-    runner("smoke")
-    (tmp_path / "scores.csv").write_text("2")
-    status = runner("smoke", resume=True).status
-    assert status == {"01_a": "done", "02_b": "kept"}
 
 
 # Signals and other runners
 
 
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("number", ["SIGINT", "SIGKILL"])
 def test_stopped_run_leaves_nothing_half_done_and_goes_on(
-    write, start, runner, no_kernel, tmp_path, number
+    write, runner, tmp_path, number, request
 ):
     write("01_a", WRITE.format("01"))
     write("02_b", WRITE.format("02"), LONG)
-    folder = tmp_path / "runs" / "mine"
-    process = start("--profile", "smoke", "--run-dir", str(folder))
-    pid = wait_for(lambda: list(folder.glob(".staging/*/kernel.pid")))[0]
+    mine = tmp_path / "runs" / "mine"
+    code = """import sys; from pathlib import Path; from helpers import run
+from helpers.runner import folder
+folder.code_digest = lambda: "settled"
+sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
+    command = [sys.executable, "-c", code, "--profile", "smoke"]
+    process = subprocess.Popen(
+        [*command, "--run-dir", str(mine)],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    request.addfinalizer(process.kill)
+    pid = wait_for(lambda: list(mine.glob(".staging/*/kernel.pid")))[0]
     kernel = int(wait_for(pid.read_text))
     with pytest.raises(Refused, match="in use by another runner"):
-        runner("smoke", run_dir=folder, resume=True)
+        runner("smoke", run_dir=mine, resume=True)
     assert process.poll() is None
     process.send_signal(signal.Signals[number])
     output, _ = process.communicate(timeout=20)
@@ -551,27 +465,21 @@ def test_stopped_run_leaves_nothing_half_done_and_goes_on(
     else:
         assert process.returncode == 128 + signal.Signals[number], output
         again = "python -m helpers.run --resume --run-dir runs/mine"
-        told = f"Interrupted by {number}; go on: {again}"
-        assert output.splitlines()[-1] == told
+        last = f"Interrupted by {number}; go on: {again}"
+        assert output.splitlines()[-1] == last
         assert not psutil.pid_exists(kernel)
-        assert not (folder / ".staging").exists()
-    assert names(folder / "results") == ["01.csv"]
-    assert names(folder / "notebooks") == ["01_a.ipynb"]
-    report = runner(run_dir=folder, resume=True)
+        assert not (mine / ".staging").exists()
+    assert names(mine / "results") == ["01.csv"]
+    assert names(mine / "notebooks") == ["01_a.ipynb"]
+    request.getfixturevalue("no_kernel")
+    write("02_b", WRITE.format("02"))
+    report = runner(run_dir=mine, resume=True)
     assert report.status == {"01_a": "kept", "02_b": "done"}
-    assert not (folder / ".staging").exists()
+    assert not (mine / ".staging").exists()
 
 
-def test_two_runs_at_once_get_folders_of_their_own(write, start, tmp_path):
-    write("01_a", WRITE.format("01"))
-    both = [start("--profile", "smoke") for _ in range(2)]
-    for process in both:
-        output, _ = process.communicate(timeout=60)
-        assert process.returncode == 0, output
-    folders = list((tmp_path / "runs").iterdir())
-    assert len(folders) == 2
-    for folder in folders:
-        assert (folder / "results" / "01.csv").read_text() == "01"
+def test_two_runs_at_once_get_folders_of_their_own(tmp_path):
+    assert len({new_folder(tmp_path, "smoke") for _ in range(2)}) == 2
 
 
 # The final print
@@ -581,11 +489,11 @@ NAME = "03_comparison.csv"
 
 
 def test_comparison_is_printed_compactly(tmp_path):
-    paper = comparison.published("acne_table2")
+    paper = results.published("acne_table2")
     measured = paper.loc[paper.index.repeat(5)].assign(
         seed=[*range(5)] * len(paper)
     )
-    table = comparison.compare(paper, measured, comparable=False)
+    table = results.compare(paper, measured, comparable=False)
     (tmp_path / "results").mkdir()
     table.to_csv(tmp_path / "results" / NAME, index=False)
     report = Report(tmp_path, {"03_x": "done"}, {"03_x": 1.0})
@@ -602,26 +510,26 @@ def test_comparison_is_printed_compactly(tmp_path):
 @pytest.mark.parametrize(
     ("statuses", "origin", "status", "shown"),
     [
-        (["not measured", "not comparable", "within"], "drawn", "done", True),
-        (["not measured"] * 2, "drawn", "done", False),
-        (["not comparable"] * 2, comparison.OWN_FOLDER, "done", False),
-        (["not comparable"] * 2, "drawn", "failed in code cell 3", False),
+        (["not measured", "not comparable", "within"], "-", "done", True),
+        (["not measured"] * 2, "-", "done", False),
+        (["not comparable"] * 2, results.OWN_FOLDER, "done", False),
+        (["not comparable"] * 2, "-", "failed in code cell 3", False),
     ],
 )
 def test_the_summary_shows_what_was_measured_and_on_what(
     tmp_path, statuses, origin, status, shown
 ):
     """A comparison that says nothing is left out."""
-    folder = tmp_path / "results"
-    folder.mkdir()
-    table = comparison.published("acne_table2").head(len(statuses))
+    (tmp_path / "results").mkdir()
+    table = results.published("acne_table2").head(len(statuses))
     table = table.rename(columns={"value": "published"}).assign(
         status=statuses, mean=0.5, std=0.1, n=2, delta=0.1, low=0, high=1
     )
-    table.to_csv(folder / NAME, index=False)
+    table.to_csv(tmp_path / "results" / NAME, index=False)
     facts = ["what,provenance", "name,mine", f"origin,{origin}"]
     facts += ["weights,imagenet", "backbone,EfficientNet-Lite1"]
-    (folder / "03_provenance.csv").write_text("\n".join(facts))
+    text = "\n".join(facts)
+    (tmp_path / "results" / "03_provenance.csv").write_text(text)
     text = summary(Report(tmp_path, {"03_x": status}, {"03_x": 1.0}))
     heading = f"Paper vs measured, {NAME} (mine, EfficientNet-Lite1, imagenet)"
     assert (heading in text) is ("within" in text) is shown
@@ -630,65 +538,33 @@ def test_the_summary_shows_what_was_measured_and_on_what(
 
 
 def test_own_images_are_told_by_their_origin(tmp_path):
-    for name in ("mild", "severe"):
-        (tmp_path / "mine" / name).mkdir(parents=True)
-        for number in range(3):
-            image = np.random.default_rng(number).integers(0, 255, (32, 32, 3))
-            Image.fromarray(image.astype(np.uint8)).save(
-                tmp_path / "mine" / name / f"{number}.png"
-            )
+    fill(tmp_path / "mine", "mild", "severe")
     ds = data.load("mine", tmp_path, 32)
-    assert ds.provenance["origin"] == comparison.OWN_FOLDER
+    assert ds.provenance["origin"] == results.OWN_FOLDER
 
 
 # A terminal that cannot print everything
 
 
-@pytest.mark.parametrize("sound", [True, False])
-def test_a_terminal_without_utf8_does_not_end_a_run(
-    write, start, tmp_path, monkeypatch, sound
-):
-    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    write("01_a", "print('Δ')" if sound else "raise ValueError('Δ')")
-    write("02_b", WRITE.format("02"))
-    process = start("--profile", "smoke", "--run-dir", "runs/mine_ü")
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == int(not sound), output
-    assert "02_b: done" in output
-    assert (r"ValueError: \u0394" in output) is not sound
-    log = (tmp_path / "runs" / "mine_ü" / "log.txt").read_text("utf-8")
-    assert ("ValueError: Δ" in log) is not sound
-
-
-@pytest.mark.parametrize("module", ["run", "data.download"])
+@pytest.mark.parametrize("command", [main, download.main])
 @pytest.mark.parametrize(("option", "status"), [("--help", 0), ("--ü", 2)])
-def test_help_and_errors_come_without_utf8(module, option, status):
-    command = [sys.executable, "-m", f"helpers.{module}", option]
-    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-    done = subprocess.run(command, capture_output=True, env=environment)
-    assert done.returncode == status, done.stderr
-
-
-def test_a_closed_pipe_does_not_end_a_run(write, start, tmp_path):
-    write("01_a", WRITE.format("01"))
-    process = start("--profile=smoke", "--run-dir=runs/a")
-    process.stdout.close()
-    process.stdout = None
-    assert process.wait(60) == 0
-    assert (tmp_path / "runs" / "a" / "results" / "01.csv").is_file()
-
-
-def test_a_disk_without_locks_is_told_in_a_sentence(
-    write, runner, tmp_path, monkeypatch
+def test_help_and_errors_come_without_utf8(
+    monkeypatch, command, option, status
 ):
-    write("01_a")
+    for name in ("stdout", "stderr"):
+        terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
+        monkeypatch.setattr(sys, name, terminal)
+    with pytest.raises(SystemExit) as stop:
+        command([option])
+    assert stop.value.code == status
 
-    def unable(self, **options):
-        raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(folder_module.FileLock, "acquire", unable)
-    with pytest.raises(Refused, match="No locks available.* --run-dir"):
-        runner("smoke", run_dir=tmp_path / "runs" / "mine")
+def test_a_closed_pipe_does_not_end_a_run():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stream:
+        say("nobody reads this", stream)
+        say("nor this", stream)
 
 
 # Refreshing the committed notebooks
@@ -732,8 +608,8 @@ def test_what_cannot_be_shared_is_found(write, output, message):
     assert list(blemishes(nb)) == []
     stream = {"output_type": "stream", "name": "stdout"} | output
     nb.cells[1].outputs = [nbformat.from_dict(stream)]
-    (found,) = blemishes(nb)
-    assert found.startswith(message)
+    (wrong,) = blemishes(nb)
+    assert wrong.startswith(message)
 
 
 @pytest.mark.parametrize("cell", [FAIL, "# /tmp/mine"])

@@ -56,7 +56,7 @@ def test_every_study_fits_the_notebooks(name):
 
 
 @pytest.fixture
-def places(tmp_path, write_notebook):
+def places(tmp_path, write_notebook, no_kernel):
     """Folders of a small book, with one notebook and without a study."""
     names = ("notebooks", "runs", "studies", "measured")
     found = {f"{name}_dir": tmp_path / name for name in names}
@@ -143,8 +143,7 @@ def test_a_study_that_failed_is_not_published(study, places):
     steps[1]["parameters"] = {"SEEDS": 5}
     report = study({"steps": steps}, publish=True)
     assert report.exit_code == 1
-    assert report.published == []
-    assert list(places["measured_dir"].iterdir()) == []
+    assert report.published == list(places["measured_dir"].iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -166,23 +165,19 @@ def test_all_tables_are_published_or_none(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"author": "me"}, r"widths.yaml: .*unknown: \['author'\]"),
-        ({"needs": ""}, r"widths.yaml: .*missing: \['needs'\]"),
+        ({"author": "me"}, "widths.yaml: author: the keys are title, needs"),
+        ({"needs": ""}, "widths.yaml: needs: missing"),
         ({"steps": []}, "missing"),
         ({"steps": "01"}, "steps: a list is needed, not '01'"),
-        ({"steps": ["01"]}, "steps: the keys are .*got '01'"),
+        ({"steps": ["01"]}, "steps: the keys are .*not 01"),
         ({"steps": [STEP, STEP]}, "step 01: another step has the same name"),
-        ({"steps": [STEP | {"only": 1}]}, r"unknown: \['only'\]"),
+        ({"steps": [STEP | {"only": 1}]}, "steps: only: the keys are"),
         ({"steps": [STEP | {"notebooks": ["12"]}]}, r"12.*there are 01_a"),
         ({"steps": [STEP | {"notebooks": [1]}]}, r"\[1\]; there are 01_a"),
         ({"steps": [STEP | {"profile": "fast"}]}, "smoke, quick, full"),
         (
             {"steps": [STEP | {"parameters": {"WIDE": 1}}]},
             "widths.yaml, step 01: WIDE: no selected .* mean WIDTH",
-        ),
-        (
-            {"steps": [STEP | {"parameters": {"DATA_DIR": 1}}]},
-            "DATA_DIR: expected a text",
         ),
         ({"publish": ["01_scores"]}, "publish: a dict is needed"),
     ],
