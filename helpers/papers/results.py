@@ -138,7 +138,7 @@ def compare(
     delta = table["delta"] = mean - table["published"]
     table["low"], table["high"] = mean - half, mean + half
     table["status"] = np.select(
-        [n == 0, n.map(lambda _: not comparable), n < MIN_SEEDS],
+        [n == 0, np.full(len(n), not comparable), n < MIN_SEEDS],
         ["not measured", "not comparable", "too few seeds"],
         np.where(delta.abs() <= half, "within", "outside"),
     )
