@@ -1,7 +1,15 @@
-"""What all methods of a comparison share: batches, counts, decision rules."""
+"""What all trainings of a comparison share: batches, methods, the result."""
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import keras
 import numpy as np
+import pandas as pd
+from scipy.special import log_softmax
 
+from helpers.evaluation import confusion_matrix, macro_f1_from
 from helpers.imbalance import Split, class_counts, resample
 from helpers.methods import METHODS, Method, check_labels
 from helpers.training.recipe import Recipe
@@ -24,7 +32,6 @@ def epoch_batches(
 
     Parameters
     ----------
-    labels : int (N,)
     runs : one `Split` a run; its ``seed`` draws order and views
     n_views : of each row
     sampler : None, or what `helpers.imbalance.resample` calls it; asked once
@@ -48,13 +55,10 @@ def epoch_batches(
     return np.stack(streams, axis=1).astype("int32")
 
 
-def training_counts(
-    labels: np.ndarray, runs: list[Split], n_classes: int
-) -> np.ndarray:
+def training_counts(labels: np.ndarray, runs: list[Split]) -> np.ndarray:
     """Samples a class in each run's training set, int (R, C)."""
-    return np.stack(
-        [class_counts(labels[run.train], n_classes) for run in runs]
-    )
+    n_classes = int(labels.max()) + 1
+    return np.stack([class_counts(labels[r.train], n_classes) for r in runs])
 
 
 def chosen_methods(
@@ -71,28 +75,32 @@ def chosen_methods(
     are no class indices, and where a run lacks the validation that the
     recipe or a decision rule needs.
     """
-    known = [name for name, m in METHODS.items() if cosine or not m.cosine]
-    unfit = [name for name in names if name not in known]
+    fit = [name for name, m in METHODS.items() if cosine or not m.cosine]
+    unfit = [name for name in names if name not in fit]
     if unfit:
-        raise ValueError(f"methods: {unfit} not in {sorted(known)}")
+        raise ValueError(f"methods: {unfit} not in {sorted(fit)}")
     check_labels(labels)
-    n_classes = int(labels.max()) + 1
-    counts = training_counts(labels, runs, n_classes)
-    for run, own in zip(runs, counts, strict=True):
-        if recipe.keep == "best" and not len(run.val):
-            raise ValueError(
-                f"run {run.name!r} has no validation to choose an epoch by"
-            )
-        for name in names if not len(run.val) else ():
+    methods = [recipe.timed(METHODS[name]) for name in names]
+    without = [run for run in runs if not len(run.val)]
+    if without and recipe.keep == "best":
+        raise ValueError(
+            f"run {without[0].name!r} has no validation to choose an epoch by"
+        )
+    for run in without:
+        for method in methods:
             try:
-                decision = METHODS[name].decision
-                decision and decision(np.zeros((0, n_classes)), run.val, own)
+                decide(
+                    np.zeros((1, 1, len(labels), labels.max() + 1)),
+                    labels,
+                    [run],
+                    [method],
+                )
             except ValueError as error:
                 raise ValueError(
-                    f"methods: {name!r} decides by validation, and "
+                    f"methods: {method.name!r} decides by validation, and "
                     f"run {run.name!r} has none"
                 ) from error
-    return [recipe.timed(METHODS[name]) for name in names]
+    return methods
 
 
 def decide(
@@ -102,8 +110,144 @@ def decide(
     methods: list[Method],
 ) -> None:
     """Add each decision rule's offsets to its method's logits, in place."""
-    counts = training_counts(labels, runs, logits.shape[-1])
+    counts = training_counts(labels, runs)
     for own, method in zip(logits, methods, strict=True):
         if method.decision:
             for z, run, count in zip(own, runs, counts, strict=True):
                 z += method.decision(z[run.val], labels[run.val], count)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What M methods learnt in R runs on N rows of C classes.
+
+    Attributes
+    ----------
+    methods, runs : names of the methods, and runs, in order
+    logits : float32 (M, R, N, C) of all rows, the plain view, with the
+        weights of the epoch that counts
+    best_epoch : int (M, R), that epoch, counted from 1: the highest macro-F1
+        on validation, the earliest one of equals, or the last epoch
+    history : one row a (method, split, seed, epoch, part, metric); "loss" is
+        plain cross-entropy for every method, so curves compare; "train" is
+        measured while training, with augmentation and dropout
+    seconds : of the whole training
+    devices : where networks were trained one after another
+    """
+
+    methods: tuple[str, ...]
+    runs: tuple[Split, ...]
+    logits: np.ndarray
+    best_epoch: np.ndarray
+    history: pd.DataFrame
+    seconds: float
+    devices: tuple[str, ...] = ()
+
+    def tested(self, method: str, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Logits of a method on the rows its runs on a split kept for test.
+
+        Runs of one seed are folds: their test sets are pooled, so that each
+        row is judged by the run that did not see it.
+
+        Returns the tested rows, int64 (T,), and logits, float32 (S, T, C),
+        one for each seed.  Raises ValueError where no run is of that split
+        or where the seeds do not test the same rows, each once.
+        """
+        logits = self.logits[self.methods.index(method)]
+        folds = {}
+        for run, z in zip(self.runs, logits, strict=True):
+            if run.name == split:
+                folds.setdefault(run.seed, []).append((run.test, z[run.test]))
+        if not folds:
+            raise ValueError(f"split: no run is named {split!r}")
+        rows, pooled = [], []
+        for each in folds.values():
+            tested, z = map(np.concatenate, zip(*each, strict=True))
+            order = np.argsort(tested)
+            rows.append(tested[order])
+            pooled.append(z[order])
+        same = all(np.array_equal(rows[0], other) for other in rows)
+        if not same or len(np.unique(rows[0])) < len(rows[0]):
+            raise ValueError(
+                f"split {split!r}: the seeds do not test the same rows once"
+            )
+        return rows[0], np.stack(pooled)
+
+
+def epoch_scores(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
+    """Plain cross-entropy ("loss"), accuracy and macro-F1 of logits (N, C)."""
+    log_p = log_softmax(logits, axis=-1)[np.arange(len(labels)), labels]
+    predicted = logits.argmax(axis=-1)
+    table = confusion_matrix(labels, predicted, logits.shape[-1])
+    return {
+        "loss": float(-log_p.mean()),
+        "accuracy": float((predicted == labels).mean()),
+        "macro_f1": float(macro_f1_from(table)),
+    }
+
+
+class Epochs(keras.callbacks.Callback):
+    """Scores M x R networks after each epoch, and tells which are to be kept.
+
+    running : from Keras' logs to cross-entropy and accuracy while training,
+        (2, R, M)
+    logits : from R equally long arrays of rows to logits (M, R, n, C)
+    keep : is told which networks are better than ever, bool (M, R), after
+        each epoch where the recipe keeps the best one
+    """
+
+    def __init__(
+        self, labels, runs, methods, recipe, test_curves, running, logits, keep
+    ):
+        super().__init__()
+        self.labels, self.runs, self.methods = labels, runs, methods
+        self.running, self.logits, self.keep = running, logits, keep
+        self.choose, self.history = recipe.keep == "best", []
+        shape = (len(methods), len(runs))
+        self.best_epoch = np.full(shape, 0 if self.choose else recipe.epochs)
+        self.best_score = np.full(shape, -1.0)
+        late = [method.late_epoch(recipe.epochs) for method in methods]
+        self.first_epochs = np.reshape(late, (-1, 1))
+        self.rows = {}
+        for part in ["val"] * self.choose + ["test"] * test_curves:
+            rows = [getattr(run, part) for run in runs]
+            longest = max(map(len, rows))
+            self.rows[part] = [np.resize(each, longest) for each in rows]
+
+    def on_epoch_end(self, epoch, logs=None):
+        running = self.running(logs)
+        logits = {part: self.logits(rows) for part, rows in self.rows.items()}
+        score = np.full(self.best_score.shape, -1.0)
+        for r, run in enumerate(self.runs):
+            for m, method in enumerate(self.methods):
+                loss, accuracy = running[:, r, m]
+                scores = {"train": {"loss": loss, "accuracy": accuracy}}
+                for part, z in logits.items():
+                    labels = self.labels[getattr(run, part)]
+                    scores[part] = epoch_scores(labels, z[m, r, : len(labels)])
+                if self.choose:
+                    score[m, r] = scores["val"]["macro_f1"]
+                key = {"method": method.name, "split": run.name}
+                key |= {"seed": run.seed, "epoch": epoch + 1}
+                self.history += [
+                    key | {"part": part, "metric": k, "value": float(v)}
+                    for part, values in scores.items()
+                    for k, v in values.items()
+                ]
+        if self.choose:
+            better = (score > self.best_score) & (epoch >= self.first_epochs)
+            self.best_score[better] = score[better]
+            self.best_epoch[better] = epoch + 1
+            self.keep(better)
+
+
+def two_at_a_time(function: Callable, items: Sequence) -> list:
+    """``map`` in two threads: the function's results, in the items' order.
+
+    A small program keeps no more than one core busy.  Items want models of
+    their own, whose initial weights do not come from Keras' global seed.
+    """
+    if len(items) < 2:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(function, items))

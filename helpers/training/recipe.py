@@ -13,49 +13,21 @@ from helpers.methods import Method
 from helpers.models import ACNE_AUGMENTATION
 
 
-@keras.saving.register_keras_serializable(package="imbalance_workbook")
 class CoupledSGD(keras.optimizers.SGD):
     """SGD with momentum and L2 decay *in the gradient*, as in PyTorch.
 
     A step makes ``v = momentum v + (g + l2 w)``, then ``w = w - rate v``, for
-    every variable: kernels, biases, BatchNorm's scales and offsets.  So a
-    weight without a gradient shrinks by ``rate l2 / (1 - momentum)`` of
-    itself a step in the long run.  Keras' ``SGD(weight_decay=)`` is decoupled
-    (Loshchilov and Hutter, arXiv:1711.05101): it shrinks by ``rate l2``, at
-    momentum 0.9 a tenth of that.
-
-    Keras' own momentum holds the rate inside v, so that after a drop of the
-    rate the next steps are still those of the old one; here, as in PyTorch,
-    a drop takes effect at once.
-
-    Parameters
-    ----------
-    learning_rate : float or a Keras schedule
-    momentum : float, between 0 and 1
-    l2 : float, not negative; at 0 there is no decay
+    every variable: kernels, biases, BatchNorm's scales and offsets.  Keras'
+    ``SGD(weight_decay=)`` is decoupled (arXiv:1711.05101): at momentum 0.9 it
+    shrinks a weight by a tenth of that.  Keras' own momentum holds the rate
+    inside v; here, as in PyTorch, a drop of the rate takes effect at once.
 
     For w = 1, g = 0.5, rate 0.1, momentum 0.9 and l2 = 0.1, two steps lead
     to 0.94 and to 0.8266.
-
-    Raises
-    ------
-    ValueError
-        Where momentum or l2 is out of its range.
     """
 
-    def __init__(
-        self,
-        learning_rate=0.05,
-        momentum=0.9,
-        l2=1e-4,
-        name="coupled_sgd",
-        **kwargs,
-    ):
-        super().__init__(learning_rate, momentum, name=name, **kwargs)
-        if not 0 < momentum < 1:
-            raise ValueError(f"momentum: {momentum} is not between 0 and 1")
-        if not l2 >= 0:
-            raise ValueError(f"l2: {l2} is negative")
+    def __init__(self, learning_rate=0.05, momentum=0.9, l2=1e-4):
+        super().__init__(learning_rate, momentum)
         self.l2 = l2
 
     def update_step(self, gradient, variable, learning_rate):
@@ -65,16 +37,12 @@ class CoupledSGD(keras.optimizers.SGD):
         self.assign(velocity, self.momentum * velocity + decayed)
         self.assign_sub(variable, ops.cast(learning_rate, dtype) * velocity)
 
-    def get_config(self):
-        return {**super().get_config(), "l2": self.l2}
-
 
 @dataclass(frozen=True)
 class Recipe:
     """All that a training needs beside data, methods and network.
 
-    The defaults are those of a head on frozen features, which the acne paper
-    leaves unsaid.
+    The defaults are ours, for a head on frozen features.
 
     Attributes
     ----------
@@ -93,9 +61,8 @@ class Recipe:
     batch_norm_momentum : in fine-tuning; None keeps BatchNorm's statistics
         and scales as the weights give them; a number lets it train with that
         momentum, which a network without pre-training needs
-    networks, pretrained, image_size, source : for a paper's recipe, its
-        networks, whether they start from ImageNet's weights, pixels a side,
-        and where it is told
+    networks, pretrained, image_size, source : of a paper's recipe; whether
+        its networks start from ImageNet's weights, pixels a side
     """
 
     dense: int = 128
@@ -116,12 +83,13 @@ class Recipe:
     source: str = "ours"
 
     def __post_init__(self):
-        known = {"optimizer": ("adam", "sgd"), "keep": ("best", "last")}
-        for key, values in known.items():
-            if getattr(self, key) not in values:
-                raise ValueError(
-                    f"{key}: {getattr(self, key)!r}, not {values}"
-                )
+        for key, values in (
+            ("optimizer", ("adam", "sgd")),
+            ("keep", ("best", "last")),
+        ):
+            value = getattr(self, key)
+            if value not in values:
+                raise ValueError(f"{key}: {value!r} is none of {values}")
 
     @property
     def of_head(self) -> dict[str, float]:
@@ -145,10 +113,8 @@ class Recipe:
 
         Deferred re-weighting starts together with the first drop of the
         learning rate in Cao et al., NeurIPS 2019, arXiv:1906.07413, section
-        4: epoch 160 of 200.  Of 100 epochs with drops at 60 and 80 it starts
-        at 60; weights that came at 80 would meet a rate that is a hundredth
-        of the first.  A method without late weights, and one in a recipe
-        without drops, stays as it is.
+        4: epoch 160 of 200.  A method without late weights, and one in a
+        recipe without drops, stays as it is.
         """
         if method.late_weights is None or not self.drops:
             return method
@@ -157,20 +123,14 @@ class Recipe:
         return replace(method, late_from=share, settings=settings)
 
     def new_optimizer(self, steps: int) -> keras.optimizers.Optimizer:
-        """The optimizer with its schedule, ``steps`` batches an epoch.
-
-        Keras counts steps from 0 and keeps a rate up to *and with* its
-        boundary: hence the minus one.
-        """
+        """The optimizer with its schedule, ``steps`` batches an epoch."""
         schedule = self.learning_rate
         if self.drops:
-            schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
-                [drop * steps - 1 for drop in self.drops],
-                [
-                    self.learning_rate / 10**k
-                    for k in range(len(self.drops) + 1)
-                ],
-            )
+            # Keras counts steps from 0 and keeps a rate with its boundary.
+            ends = [drop * steps - 1 for drop in self.drops]
+            rates = [schedule / 10**k for k in range(len(ends) + 1)]
+            schedules = keras.optimizers.schedules
+            schedule = schedules.PiecewiseConstantDecay(ends, rates)
         if self.optimizer == "adam":
             return keras.optimizers.Adam(schedule, self.momentum)
         return CoupledSGD(schedule, self.momentum, self.l2)
@@ -229,25 +189,17 @@ RECIPES = {
 """The papers' recipes by data set, and ours for the embedded digits."""
 
 
-def recipe_name(dataset: str, given: str | None = None) -> str:
+def recipe_name(dataset: str, protocol: str | None = None) -> str:
     """Name in `RECIPES` of the recipe that a data set is trained by.
 
-    Parameters
-    ----------
-    dataset : a name; "crop" in it stands for the crop diseases, "mushroom"
-        for the mushrooms, whose epochs and drops differ
-    given : what the reader asked for, or None
-
-    Raises
-    ------
-    ValueError
-        For another given name, and for a data set that no paper trains on
-        where none is given.
+    "crop" in the data set's name stands for the crop diseases, "mushroom" for
+    the mushrooms.  Raises ValueError for another protocol, and where none is
+    given for a data set that no paper trains on.
     """
     usual = {"digits": "digits", "cifar10": "cifar", "cifar100": "cifar"}
-    name = usual.get(dataset) if given is None else given
-    for word in ("crop", "mushroom") if name is None else ():
-        if word in dataset.lower():
+    name = usual.get(dataset) if protocol is None else protocol
+    for word in ("crop", "mushroom"):
+        if name is None and word in dataset.lower():
             name = f"{word}s"
     if name not in RECIPES:
         raise ValueError(

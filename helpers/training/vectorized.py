@@ -18,14 +18,15 @@ from helpers.imbalance import Split
 from helpers.methods import COSINE_SCALE, CrossEntropy
 from helpers.models import head_initializers, small_resnet, stack
 from helpers.training.comparison import (
+    Epochs,
+    Trained,
     chosen_methods,
     decide,
     epoch_batches,
     training_counts,
+    two_at_a_time,
 )
 from helpers.training.recipe import Recipe
-from helpers.training.result import Epochs, Trained
-from helpers.training.sequential import two_at_a_time
 
 _EVALUATION_ROWS = 64
 
@@ -39,11 +40,10 @@ def train_heads(
 ) -> Trained:
     """Train a Dense-Dropout-Dense head for every method and run.
 
-    Features are standardised by the mean and standard deviation of each
-    run's training rows (plain view), since those of an untrained backbone are
-    of the order of 1e-6.  A decision rule is applied to the trained head:
-    epochs and history are those of its logits as they are, the logits
-    returned are those that decide.
+    Features are standardised by each run's training rows (plain view), since
+    those of an untrained backbone are of the order of 1e-6.  Epochs and
+    history are those of a head's logits as they are; a decision rule moves
+    the logits returned.
 
     Parameters
     ----------
@@ -55,11 +55,8 @@ def train_heads(
     methods : names in `helpers.methods.METHODS`
     recipe : without augmentation, which is that of the views
 
-    Raises
-    ------
-    ValueError
-        Where a method is unknown, labels are no class indices, features and
-        labels do not match, or a validation set that is needed is empty.
+    Raises ValueError where features and labels do not match; see
+    `chosen_methods`.
     """
     chosen = chosen_methods(methods, labels, runs, recipe)
     if features.ndim != 3 or features.shape[1] != len(labels):
@@ -68,11 +65,10 @@ def train_heads(
             f"got {features.shape}"
         )
 
-    def bank(some):
-        return HeadBank(features, labels, some, chosen, recipe)
+    def bank(runs):
+        return HeadBank(features, labels, runs, chosen, recipe)
 
-    groups = [range(len(runs))]
-    return _train(bank, groups, labels, runs, chosen, recipe)
+    return _train(bank, [range(len(runs))], labels, runs, chosen, recipe)
 
 
 def train_grid(
@@ -86,9 +82,6 @@ def train_grid(
 ) -> Trained:
     """Train a small network, end to end, for every method and run.
 
-    Late weights start at the first drop of the learning rate, see
-    `helpers.training.Recipe.timed`.
-
     Parameters
     ----------
     images : uint8 (N, H, W, channels)
@@ -98,12 +91,7 @@ def train_grid(
         `helpers.models.stack` takes
     test_curves : whether the history also has the scores of the test set
         after every epoch, part "test"; nothing is chosen by them
-    labels, methods : see `train_heads`
-
-    Raises
-    ------
-    ValueError
-        As `train_heads` does, and where the recipe augments.
+    labels, methods : see `train_heads`, also for what is raised
     """
     chosen = chosen_methods(methods, labels, runs, recipe)
     if images.dtype != np.uint8 or images.shape[:-3] != labels.shape:
@@ -116,8 +104,8 @@ def train_grid(
             f"recipe: the grid does not augment ({recipe.augmentation})"
         )
 
-    def bank(some):
-        return NetworkBank(images, labels, some, chosen, recipe, network)
+    def bank(runs):
+        return NetworkBank(images, labels, runs, chosen, recipe, network)
 
     sizes = [len(run.train) for run in runs]
     groups = [np.flatnonzero(np.equal(sizes, n)) for n in dict.fromkeys(sizes)]
@@ -154,31 +142,19 @@ def _train(bank_of, groups, labels, runs, methods, recipe, test_curves=False):
 
 def _fit(bank, runs, labels, methods, recipe, test_curves):
     """Fit a bank of runs, its best weights restored; returns its `Epochs`."""
-    rows = np.stack(
-        [
-            epoch_batches(
-                labels,
-                runs,
-                recipe.epochs,
-                recipe.batch_size,
-                n_views=bank.n_views,
-                sampler=sampler,
-            )
-            for sampler in bank.samplers
-        ],
-        axis=1,
-    )
+    size, views = recipe.batch_size, bank.n_views
+    of_samplers = [
+        epoch_batches(
+            labels, runs, recipe.epochs, size, n_views=views, sampler=sampler
+        )
+        for sampler in bank.samplers
+    ]
+    rows = np.stack(of_samplers, axis=1)
     steps = len(rows) // recipe.epochs
     running = RunningScores(bank.streams, len(runs))
+    job = labels, runs, methods, recipe, test_curves
     epochs = Epochs(
-        labels,
-        runs,
-        methods,
-        recipe,
-        test_curves,
-        running=lambda logs: running.scores(),
-        logits=bank.logits,
-        keep=bank.keep_best,
+        *job, lambda logs: running.scores(), bank.logits, bank.keep_best
     )
     bank.compile(
         optimizer=recipe.new_optimizer(steps),
@@ -186,9 +162,8 @@ def _fit(bank, runs, labels, methods, recipe, test_curves):
         jit_compile=True,
         steps_per_execution=steps,
     )
-    epoch_of = np.arange(len(rows), dtype="int32") // steps
     bank.fit(
-        {"rows": rows, "epoch": epoch_of},
+        {"rows": rows, "epoch": np.arange(len(rows), dtype="int32") // steps},
         labels[rows % len(labels)],
         batch_size=1,
         shuffle=False,
@@ -244,7 +219,7 @@ class Bank(keras.Model):
         self.samplers = list(dict.fromkeys(m.sampler for m in methods))
         self.streams = [self.samplers.index(m.sampler) for m in methods]
         self.n_classes, self.best = int(labels.max()) + 1, []
-        counts = training_counts(labels, runs, self.n_classes)
+        counts = training_counts(labels, runs)
         self.losses_of = [m.loss(counts[:, None]) for m in methods]
         self.late_weights = [
             m.late_weights and m.late_weights(counts).astype("float32")
@@ -280,16 +255,14 @@ class Bank(keras.Model):
         """Sum over networks of each one's mean loss: gradients stay apart."""
         means = []
         for index, method in enumerate(self.methods):
-            labels = y[0, self.streams[index]]
+            labels = ops.cast(y[0, self.streams[index]], "int32")
             # Labels as floats, as Keras hands them to a loss.
             values = self.losses_of[index].call(
                 ops.cast(labels, "float32"), y_pred[0, :, index]
             )
             if method.late_weights:
                 weights = ops.convert_to_tensor(self.late_weights[index])
-                weights = ops.take_along_axis(
-                    weights, ops.cast(labels, "int32"), axis=-1
-                )
+                weights = ops.take_along_axis(weights, labels, axis=-1)
                 late = x["epoch"][0] >= method.late_epoch(self.epochs)
                 values *= ops.where(late, weights, 1.0)
             means.append(ops.mean(values, axis=-1))
@@ -326,7 +299,7 @@ class HeadBank(Bank):
         std = np.stack([x.std(axis=0, keepdims=True) for x in plain])
         # A feature that never moves in training must not divide by zero.
         scale = 1 / np.where(std > 1e-6 * std.mean(), std, np.inf)
-        depth = features.shape[-1]
+        depth, width = features.shape[-1], recipe.dense
         flat = features.reshape(-1, depth)
         self.features = _variable(self, flat, trainable=False)
         self.mean = _variable(self, mean, trainable=False)
@@ -338,10 +311,12 @@ class HeadBank(Bank):
             [m for m, other in enumerate(kinds) if other == kind]
             for kind in self.kinds
         ]
-        width, n_classes = recipe.dense, self.n_classes
+        sizes = depth, width, self.n_classes
         self.groups = [
-            _Heads(runs, len(own), depth, width, n_classes, cosine)
-            for own, (_, cosine) in zip(self.members, self.kinds, strict=True)
+            _Heads(runs, len(members), *sizes, cosine)
+            for members, (_, cosine) in zip(
+                self.members, self.kinds, strict=True
+            )
         ]
         # From the groups' order to that of the methods.
         self.order = np.argsort(np.concatenate(self.members))
@@ -362,13 +337,11 @@ class HeadBank(Bank):
         masks = None
         if training and self.dropout:
             ones = ops.ones((rows.shape[-1], 1, self.groups[0].width))
-            masks = ops.stack(
-                [
-                    keras.random.dropout(ones, self.dropout, seed=seed)
-                    for seed in self.seeds
-                ]
-            )
-            masks = ops.take(masks, self.seed_of_run, axis=0)
+            drop = [
+                keras.random.dropout(ones, self.dropout, seed=seed)
+                for seed in self.seeds
+            ]
+            masks = ops.take(ops.stack(drop), self.seed_of_run, axis=0)
         logits = []
         for group, (sampler, _) in zip(self.groups, self.kinds, strict=True):
             stream = self.samplers.index(sampler) if len(streams) > 1 else 0
@@ -423,14 +396,10 @@ class NetworkBank(Bank):
 
     def __init__(self, images, labels, runs, methods, recipe, network):
         super().__init__(labels, runs, methods, recipe)
-        self.networks = stack(
-            [
-                network(self.n_classes, images.shape[1:], run.seed)
-                for run in runs
-            ],
-            [m.cosine for m in methods],
-            shared=len(self.samplers) == 1,
-        )
+        shape, cosine = images.shape[1:], [m.cosine for m in methods]
+        each = [network(self.n_classes, shape, run.seed) for run in runs]
+        shared = len(self.samplers) == 1
+        self.networks = stack(each, cosine, shared=shared)
         self.images = _variable(self, images, "uint8", trainable=False)
 
     def variables_of_networks(self):

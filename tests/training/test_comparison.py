@@ -5,8 +5,7 @@ import pytest
 
 from helpers.imbalance.sampling import resample
 from helpers.imbalance.splits import Split
-from helpers.training.comparison import epoch_batches
-from helpers.training.result import Trained, epoch_scores
+from helpers.training.comparison import Trained, epoch_batches, epoch_scores
 
 ROWS = np.random.default_rng(0).permutation(400)
 RUN = Split("random", ROWS[:256], ROWS[256:320], ROWS[320:], 0)

@@ -71,17 +71,6 @@ def test_every_variable_decays():
         np.testing.assert_allclose(np.asarray(new), 0.95 * old, rtol=1e-5)
 
 
-def test_optimiser_is_serialisable_and_checks_its_numbers():
-    ours = CoupledSGD(0.02, 0.8, l2=0.3)
-    copy = keras.optimizers.deserialize(keras.optimizers.serialize(ours))
-    assert isinstance(copy, CoupledSGD)
-    assert walk(copy, [1, 2]) == walk(ours, [1, 2])
-    with pytest.raises(ValueError, match="momentum"):
-        CoupledSGD(0.1, 0.0)
-    with pytest.raises(ValueError, match="l2"):
-        CoupledSGD(0.1, 0.9, l2=-1.0)
-
-
 def learning_rates(recipe, steps):
     """Of every step, as the optimizer has it."""
     optimizer = recipe.new_optimizer(steps)

@@ -1,6 +1,5 @@
 """One network after another: as the grid does, kept, and very small."""
 
-import threading
 from dataclasses import replace
 
 import keras
@@ -13,15 +12,13 @@ from helpers.imbalance.sampling import subsample
 from helpers.imbalance.splits import Split
 from helpers.models.resnet import residual_network
 from helpers.training import sequential
-from helpers.training.recipe import FINE_TUNING, RECIPES
+from helpers.training.comparison import two_at_a_time
+from helpers.training.recipe import FINE_TUNING, RECIPES, Recipe
 from helpers.training.sequential import (
-    Job,
     Program,
-    fine_tune,
-    movement,
+    WholeNetwork,
     network_of,
     train_one_by_one,
-    two_at_a_time,
 )
 from helpers.training.vectorized import train_grid
 
@@ -175,37 +172,35 @@ def test_what_it_cannot_train_is_refused(digits, run):
 
 
 # Fine-tuning, on tiny images: the slow regime in its smallest form.
-BACKBONE = ("EfficientNetB1", "random")
 TUNING = replace(FINE_TUNING, epochs=2, batch_size=8)
 
 
+def fine_tune(images, labels, runs, methods, recipe=TUNING, keep_dir=None):
+    network = WholeNetwork("EfficientNetB1", "random", recipe)
+    job = (images, labels, runs, methods, recipe, network)
+    return train_one_by_one(*job, keep_dir=keep_dir)
+
+
 @pytest.fixture(autouse=True)
-def small_backbone(monkeypatch):
-    """In place of EfficientNetB1, whose tracing alone takes a minute."""
+def built(monkeypatch):
+    """In place of EfficientNetB1, whose tracing alone takes a minute.
 
-    def built(name, weights, image_size, preprocessing="keras", seed=0):
-        return keras.Sequential(
-            [
-                keras.Input((image_size, image_size, 3)),
-                keras.layers.Rescaling(1 / 255),
-                keras.layers.Conv2D(4, 3),
-                keras.layers.BatchNormalization(),
-                keras.layers.GlobalAveragePooling2D(),
-            ]
-        )
+    The networks that were built; the first is the one that is trained.
+    """
+    seen = []
 
-    monkeypatch.setattr(models, "backbone", built)
+    def backbone(name, weights, image_size, preprocessing="keras", seed=0):
+        chain = [
+            keras.Input((image_size, image_size, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(4, 3),
+            keras.layers.BatchNormalization(),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+        seen.append(keras.Sequential(chain))
+        return seen[-1]
 
-
-@pytest.fixture
-def compiled(monkeypatch):
-    """Models that are compiled in a test."""
-    seen, real = [], sequential.compile_measured
-    monkeypatch.setattr(
-        sequential,
-        "compile_measured",
-        lambda model, *rest: (seen.append(model), real(model, *rest))[1],
-    )
+    monkeypatch.setattr(models, "backbone", backbone)
     return seen
 
 
@@ -223,21 +218,12 @@ def lesions():
     return images.astype("uint8"), labels, runs
 
 
-def batch_normalization(model):
-    return model.layers[-1].layers[0].layers[2]
-
-
-def test_fine_tuning_moves_the_backbone_but_not_its_statistics(
-    lesions, compiled
-):
+def test_fine_tuning_moves_the_backbone_but_not_its_statistics(lesions, built):
     images, labels, runs = lesions
     methods = ["cross_entropy", "weighted_cross_entropy"]
-    outcome = fine_tune(images, labels, runs[:1], methods, *BACKBONE, TUNING)
+    outcome = fine_tune(images, labels, runs[:1], methods)
     assert outcome.logits.shape == (2, 1, 24, 3)
     assert np.isfinite(outcome.logits).all()
-    rows, logits = outcome.tested("cross_entropy", "random")
-    np.testing.assert_array_equal(rows, np.sort(runs[0].test))
-    np.testing.assert_array_equal(logits[0], outcome.logits[0, 0, rows])
     assert set(outcome.history.metric) == {"loss", "accuracy", "macro_f1"}
     assert outcome.history.epoch.max() == 2
     assert outcome.best_epoch.min() >= 1
@@ -245,38 +231,32 @@ def test_fine_tuning_moves_the_backbone_but_not_its_statistics(
     counts = np.bincount(labels[runs[0].train], minlength=3)
     same = np.array_equal(outcome.logits[0], outcome.logits[1])
     assert same == (len(set(counts)) == 1)
-    (model,) = compiled  # one program for both scenarios
-    convolution = model.layers[-1].layers[0].layers[1]
+    _, convolution, normal, _ = built[0].layers
     assert np.abs(convolution.bias).max() > 0
-    fresh = keras.layers.BatchNormalization()
-    fresh.build((None, 30, 30, 4))
-    kept = batch_normalization(model).weights
-    for one, new in zip(kept, fresh.weights, strict=True):
+    for one, new in zip(
+        normal.weights, built[1].layers[2].weights, strict=True
+    ):
         np.testing.assert_array_equal(one, new)
 
 
-def test_batch_normalization_trains_where_a_momentum_is_given(
-    lesions, compiled
-):
+def test_batch_normalization_trains_where_a_momentum_is_given(lesions, built):
     images, labels, runs = lesions
     recipe = replace(TUNING, batch_norm_momentum=0.9)
-    job = (images, labels, runs[:1], ["cross_entropy"], *BACKBONE)
+    job = (images, labels, runs[:1], ["cross_entropy"])
     fine_tune(*job, recipe)
-    normal = batch_normalization(compiled[0])
+    normal = built[0].layers[2]
     assert normal.momentum == 0.9
     assert np.abs(normal.moving_mean).max() > 0
 
 
 def test_a_training_in_a_used_program_is_that_of_a_new_one(
-    lesions, compiled, tmp_path, capsys
+    lesions, tmp_path, capsys
 ):
     """Seeds, weights and Adam's averages start anew; kept ones are read."""
     images, labels, runs = lesions
     methods = ["cross_entropy", "over_sampling", "cross_entropy_drw"]
-    rest = (methods, *BACKBONE, TUNING)
-    both = fine_tune(images, labels, runs, *rest)
-    assert len(compiled) == 1
-    job = (images, labels, runs[1:], *rest)
+    both = fine_tune(images, labels, runs, methods)
+    job = (images, labels, runs[1:], methods)
     alone = fine_tune(*job, keep_dir=tmp_path)
     np.testing.assert_allclose(both.logits[:, 1], alone.logits[:, 0], 1e-5)
     assert not np.allclose(both.logits[0, 0], both.logits[0, 1])
@@ -289,9 +269,9 @@ def test_a_training_in_a_used_program_is_that_of_a_new_one(
     assert again.history.equals(alone.history)
     named = replace(runs[1], name="another")
     for changed, kept in [
-        ((images, labels, [named], *rest), 3),
-        ((255 - images, labels, runs[1:], *rest), 0),
-        ((images, labels, runs[1:], *rest[:-1], replace(TUNING, dense=9)), 0),
+        ((images, labels, [named], methods), 3),
+        ((255 - images, labels, runs[1:], methods), 0),
+        ((images, labels, runs[1:], methods, replace(TUNING, dense=9)), 0),
     ]:
         found = fine_tune(*changed, keep_dir=tmp_path)
         assert capsys.readouterr().out.count(", kept") == kept
@@ -317,55 +297,41 @@ def tiny(seed):
     return keras.Sequential([keras.Input((4, 4, 3)), frozen, pool, dense])
 
 
+def trained(program, learning_rate, seed=0, epochs=3, **options):
+    recipe = Recipe(learning_rate=learning_rate, epochs=epochs)
+    return program.train(MAPS, LABELS, split(seed), recipe, **options)
+
+
 def test_a_program_learns_and_at_learning_rate_0_does_not():
-    before, jobs = MAPS.copy(), [Job(split(), 0.03), Job(split(), 0.0)]
-    program = Program(tiny)
-    fitted = program.train(MAPS, LABELS, jobs, 30)
-    hits = fitted.logits[0].argmax(-1) == LABELS
-    assert hits[40:].mean() > 0.9
-    assert movement(fitted.starts[1], fitted.weights[1]) == 0
-    assert fitted.logits.shape == (2, 60, 3)
+    before, program = MAPS.copy(), Program(tiny)
+    logits, weights = trained(program, 0.03, epochs=30)
+    assert (logits.argmax(-1) == LABELS)[40:].mean() > 0.9
+    other = program.logits(weights, MAPS[10:25])
+    np.testing.assert_allclose(other, logits[10:25], atol=1e-4)
+    _, still = trained(program, 0.0)
+    for a, b in zip(still, program.initial(0), strict=True):
+        np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(MAPS, before)
-    other = program.logits(fitted.weights, MAPS[10:25])
-    np.testing.assert_allclose(other, fitted.logits[:, 10:25], atol=1e-4)
 
 
-def test_a_job_knows_nothing_of_the_one_before():
-    alone = Program(tiny).train(MAPS, LABELS, [Job(split(1), 0.01)], 3)
-    jobs = [Job(split(0), 0.1), Job(split(1), 0.01)]
-    after = Program(tiny).train(MAPS, LABELS, jobs, 3)
-    for a, b in zip(alone.weights[0], after.weights[1], strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(
-        alone.logits[0], after.logits[1], rtol=1e-4, atol=1e-5
-    )
+def test_a_training_knows_nothing_of_the_one_before(monkeypatch):
+    """Nor of whether its inputs are laid out in one block."""
+    alone, weights = trained(Program(tiny), 0.01, 1, flips=False)
+    used = Program(tiny)
+    trained(used, 0.1)
+    monkeypatch.setattr(sequential, "_BLOCK", 32 * MAPS[:1].nbytes)
+    after, same = trained(used, 0.01, 1, flips=False)
+    np.testing.assert_allclose(alone, after, atol=1e-4)
+    for a, b in zip(weights, same, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_a_start_is_taken_and_a_frozen_layer_stays():
     start = [0.5 * w for w in tiny(7).get_weights()]
-    jobs = [Job(split(), 0.1, start)]
-    fitted = Program(tiny).train(MAPS, LABELS, jobs, 2)
-    assert movement(fitted.starts[0], start) == 0
-    kernel, _ = fitted.weights[0][-2:]
-    assert np.abs(kernel - start[-2]).max() > 0
-    for before, after in zip(start[:-2], fitted.weights[0][:-2], strict=True):
+    _, weights = trained(Program(tiny), 0.1, start=start)
+    assert np.abs(weights[-2] - start[-2]).max() > 0
+    for before, after in zip(start[:-2], weights[:-2], strict=True):
         np.testing.assert_array_equal(before, after)
-
-
-def test_blocks_do_not_change_what_is_learnt(monkeypatch):
-    job = (MAPS, LABELS, [Job(split(), 0.01)], 3)
-    whole = Program(tiny).train(*job, flips=False)
-    monkeypatch.setattr(sequential, "_BLOCK", 32 * MAPS[:1].nbytes)
-    parts = Program(tiny).train(*job, flips=False)
-    np.testing.assert_allclose(whole.logits, parts.logits, atol=1e-4)
-
-
-def test_two_at_a_time_is_two_and_in_order():
-    both = threading.Barrier(2, timeout=20)  # breaks where one waits alone
-    found = two_at_a_time(lambda k: (both.wait() >= 0, k)[1], "abcd")
-    assert found == [*"abcd"]
-    with pytest.raises(ZeroDivisionError):
-        two_at_a_time(lambda k: 1 / k, [1, 0, 2])
 
 
 def test_programs_side_by_side_learn_what_they_learn_alone():
@@ -375,17 +341,12 @@ def test_programs_side_by_side_learn_what_they_learn_alone():
         pool = keras.layers.GlobalMaxPooling2D()
         return keras.Sequential([keras.Input((4, 4, 3)), pool, dense])
 
-    def logits(rate):
-        jobs = [Job(split(seed), rate) for seed in (0, 1)]
-        return Program(seeded).train(MAPS, LABELS, jobs, 3).logits
+    def logits(learning_rate):
+        return trained(Program(seeded), learning_rate)[0]
 
     rates = (0.01, 0.03, 0.1)
     beside = two_at_a_time(logits, rates)
     for alone, other in zip(map(logits, rates), beside, strict=True):
         np.testing.assert_allclose(alone, other, rtol=1e-4, atol=1e-5)
-
-
-def test_movement_is_a_share():
-    before = [np.array([3.0]), np.array([[4.0]])]
-    after = [np.array([3.0]), np.array([[5.0]])]
-    assert movement(before, after) == pytest.approx(0.2)
+    with pytest.raises(ZeroDivisionError):
+        two_at_a_time(lambda k: 1 / k, [1, 0, 2])

@@ -3,13 +3,15 @@
 All networks here are fakes of a few weights.
 """
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
-from helpers import models
+from helpers import evaluation, models
 from helpers.imbalance.splits import Split
 from helpers.papers import read_claims
 from helpers.training import severity_sketches as sketches
@@ -26,7 +28,9 @@ RUN = Split(
 VGG = ("VGG16", "imagenet")
 LITE = ("EfficientNet-Lite0", "imagenet")
 RANDOM = ("VGG16", "random")
-GIVEN = IMAGES, LABELS, RUN
+SKETCHES = sketches.Sketches(
+    IMAGES, LABELS, RUN, evaluation.TestSet(LABELS[RUN.test])
+)
 
 
 def fake_backbone(
@@ -60,7 +64,8 @@ def no_packages():
 @pytest.fixture(scope="module")
 def made(no_packages):
     chosen = [VGG, LITE, RANDOM]
-    return sketches.frozen_rows(chosen, *GIVEN, [0, 1], None, epochs=15)
+    poolings = ["average", "attention"]
+    return SKETCHES.frozen(chosen, [0, 1], 15, poolings, models.PREPROCESSING)
 
 
 def test_rows_are_the_sketches_and_other_preprocessing(made):
@@ -98,8 +103,8 @@ def test_scores_are_those_of_the_grades(made):
 
 
 def test_gate_and_other_preprocessing_can_be_left_out(made):
-    table, graded = sketches.frozen_rows(
-        [LITE], *GIVEN, [0, 1], None, 15, ("average",), ("keras",)
+    table, graded = SKETCHES.frozen(
+        [LITE], [0, 1], 15, ("average",), ("keras",)
     )
     assert set(table.pooling) == {"average"} and len(graded) == 2
     for name, own in graded.items():
@@ -135,8 +140,9 @@ def test_differences_decide_the_claims_on_imagenet():
         "VGG16 (random), average, 0.0001": 1,
     }
     graded = {name: grades(right) for name, right in accuracies.items()}
-    truth = np.arange(200) % 4
-    table = sketches.compared(graded, truth, None)
+    scored = evaluation.TestSet(np.arange(200) % 4)
+    compared = replace(SKETCHES, scored=scored).compared
+    table = compared(graded)
     number = table[table.claim != ""].set_index("claim")["number"]
     claims = read_claims("severity_claims")
     on_imagenet = claims.index[claims["needs"] != ""]
@@ -152,16 +158,15 @@ def test_differences_decide_the_claims_on_imagenet():
     assert not table.after.str.contains("random").any()
     # Lite0 stands in for B0 only where there is none.
     graded["EfficientNetB0, average, 0.001"] = grades(0.8)
-    table = sketches.compared(graded, truth, None)
+    table = compared(graded)
     better = table[table.claim == "better"]
     assert list(better.after) == ["EfficientNetB0, average, 0.001"]
-    empty = sketches.compared({}, truth, None)
-    assert empty.empty and list(empty) == sketches.COMPARED
+    assert compared({}).empty and list(compared({})) == list(table)
 
 
 def test_whole_networks_are_trained_and_kept(monkeypatch, tmp_path, capsys):
-    made = [LITE], *GIVEN, [0, 1], None
-    table, graded = sketches.tuned_rows(*made, 2, tmp_path)
+    made = [LITE], [0, 1]
+    table, graded = SKETCHES.whole(*made, 2, tmp_path)
     assert list(table["rate"]) == [1e-4, 1e-3]
     assert list(table["pooling"]) == [WHOLE] * 2
     assert table["kappa"].between(-1, 1).all()
@@ -172,30 +177,14 @@ def test_whole_networks_are_trained_and_kept(monkeypatch, tmp_path, capsys):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(sketches, "Program", refused)
-    again, kept = sketches.tuned_rows(*made, 2, tmp_path)
+    again, kept = SKETCHES.whole(*made, 2, tmp_path)
     pd.testing.assert_frame_equal(again, table)
     for key, own in graded.items():
         np.testing.assert_array_equal(kept[key], own)
     assert capsys.readouterr().out.count("kept") == 4
     with pytest.raises(AssertionError, match="trained again"):
-        sketches.tuned_rows(*made, 3, tmp_path)
-    assert sketches.tuned_rows([], *GIVEN, [0], None)[0].empty
-
-
-@pytest.mark.parametrize(("network", "moves"), [(LITE, False), (RANDOM, True)])
-def test_batch_norm_keeps_what_pre_training_gave_it(network, moves):
-    model = sketches._whole(network, IMAGES, LABELS, 0)
-    norm = next(
-        layer
-        for layer in model.layers[0].layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    )
-    before = keras.ops.convert_to_numpy(norm.moving_mean)
-    model.compile("sgd", "mse")
-    target = np.zeros((60, 3))
-    model.fit(IMAGES.astype("float32"), target, epochs=1, verbose=0)
-    after = keras.ops.convert_to_numpy(norm.moving_mean)
-    assert (after != before).any() == moves
+        SKETCHES.whole(*made, 3, tmp_path)
+    assert SKETCHES.whole([], [0], 2)[0].empty
 
 
 def test_probes_score_every_image_once_a_reshuffle(monkeypatch):
