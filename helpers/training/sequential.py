@@ -33,9 +33,10 @@ from helpers.training.recipe import Recipe
 VERSION = 2
 """Of what a training does; a higher one makes kept trainings stale."""
 
-UNTRAINED = ("small_resnet", "resnet18_cifar", "resnet18", "resnet34")
-PRETRAINED = {"resnet50": "ResNet-50", "resnet101": "ResNet-101"}
-"""Residual networks: our own, and those that Keras has ImageNet weights of."""
+NETWORKS = {"resnet50": "ResNet-50", "resnet101": "ResNet-101"}
+NETWORKS |= {"small_resnet": None, "resnet18_cifar": None}
+NETWORKS |= {"resnet18": None, "resnet34": None}
+"""Residual networks; the backbone of those that have ImageNet weights."""
 
 # Of `Program`: bytes of inputs laid out at once, and steps without a return
 # to Python, which costs a tiny network a third more.
@@ -47,7 +48,7 @@ def network_of(
 ) -> tuple[Callable, str, str]:
     """A network by name for `train_one_by_one`, and what it starts from.
 
-    name : of `UNTRAINED` or `PRETRAINED`
+    name : of `NETWORKS`
     weights : "imagenet", "random" or a file; None: ImageNet's where there are
         any
 
@@ -55,21 +56,20 @@ def network_of(
     result names these weights.  Raises ValueError for another name, and for
     weights that the network lacks.
     """
-    names = sorted((*UNTRAINED, *PRETRAINED))
-    if name not in names:
-        raise ValueError(f"NETWORK: {name!r} not in {names}")
-    weights = weights or ("imagenet" if name in PRETRAINED else "random")
+    if name not in NETWORKS:
+        raise ValueError(f"NETWORK: {name!r} not in {sorted(NETWORKS)}")
+    backbone = NETWORKS[name]
+    weights = weights or ("imagenet" if backbone else "random")
     identity = "random, drawn from each run's seed"
-    if name in PRETRAINED:
-        name = PRETRAINED[name]
-        if weights != "random":
-            identity = models.weights_identity(name, weights)
-        return models.trainable(name, weights), weights, identity
     if weights != "random":
-        raise ValueError(
-            f"WEIGHTS: {weights!r}, but {name} has no trained weights; give "
-            f"'random', or one of {sorted(PRETRAINED)} as the network"
-        )
+        if not backbone:
+            raise ValueError(
+                f"WEIGHTS: {weights!r}, but {name} has no trained weights; "
+                "give 'random', or resnet50 or resnet101 as the network"
+            )
+        identity = models.weights_identity(backbone, weights)
+    if backbone:
+        return models.trainable(backbone, weights), weights, identity
     return getattr(models, name), weights, identity
 
 
@@ -262,6 +262,7 @@ def _train(batches, run, method, recipe, network, test_curves, programs):
         iter(batches),
         epochs=recipe.epochs,
         steps_per_epoch=steps,
+        shuffle=False,
         callbacks=[epochs],
         verbose=0,
     )

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 
 from helpers.data.catalog import load_digits
@@ -18,7 +17,6 @@ from helpers.models.resnet import residual_network
 from helpers.training.comparison import epoch_batches
 from helpers.training.recipe import RECIPES, Recipe
 from helpers.training.vectorized import (
-    HeadBank,
     RunningScores,
     train_grid,
     train_heads,
@@ -183,33 +181,14 @@ def test_late_weights_change_nothing_before_their_time(study):
     assert trained.best_epoch[1, 0] == LATE + 1
 
 
-def test_dropout_keeps_the_expected_logits(study):
-    """The same masks for all methods, other ones at every step."""
-    methods = [METHODS["cross_entropy"]] * 2
-    recipe = replace(HEAD, dropout=0.3)
-    bank = HeadBank(*study, [run(0)], methods, recipe)
-    inputs = {"rows": np.arange(8, dtype="int32").reshape(1, 1, 1, 8)}
-    plain = keras.ops.convert_to_numpy(bank(inputs))
-    trained = np.stack(
-        [
-            keras.ops.convert_to_numpy(bank(inputs, training=True))
-            for _ in range(300)
-        ]
-    )
-    np.testing.assert_array_equal(trained[:, :, :, 0], trained[:, :, :, 1])
-    scatter = trained.std(axis=0)
-    assert scatter.min() > 0.1
-    far = np.abs(trained.mean(axis=0) - plain) / (scatter / np.sqrt(300))
-    assert far.max() < 4.5
-
-
 def test_a_seed_does_not_depend_on_its_company(study):
     recipe = replace(HEAD, dropout=0.3)
     alone = train_heads(*study, [run(1)], ["cross_entropy"], recipe)
     among = train_heads(*study, [run(0), run(1)], METHOD_NAMES, recipe)
-    np.testing.assert_allclose(
-        alone.logits[0, 0], among.logits[0, 1], atol=1e-4
-    )
+    logits = alone.logits[0, 0]
+    np.testing.assert_allclose(logits, among.logits[0, 1], atol=1e-4)
+    without = train_heads(*study, [run(1)], ["cross_entropy"], HEAD)
+    assert np.abs(without.logits[0, 0] - logits).max() > 0.01
 
 
 def test_methods_that_are_equal_give_equal_heads(study):
@@ -295,17 +274,15 @@ def test_outcome_of_the_grid_reads_as_that_of_the_heads(grid):
     assert grid.logits.shape == (4, 3, 1797, 10)
     assert (grid.best_epoch == SMALL.epochs).all()
     rows, tested = grid.tested("ldam", "largest 14")
-    np.testing.assert_array_equal(rows, np.arange(100))
-    np.testing.assert_array_equal(tested, grid.logits[3, :2, :100])
+    np.testing.assert_array_equal(
+        tested, grid.logits[3, :2, rows].swapaxes(0, 1)
+    )
     history = grid.history
     assert set(history.part) == {"train"}
     assert set(history.split) == {"largest 14", "largest 9"}
     assert len(history) == 12 * SMALL.epochs * 2
     losses = history.query("metric == 'loss'").groupby("epoch").value.mean()
     assert losses[3] < losses[1]
-    cells = grid.logits.reshape(12, -1)
-    apart = np.abs(cells[:, None] - cells).max(axis=-1)
-    assert (apart + np.eye(12)).min() > 0.01
 
 
 def test_test_scores_of_every_epoch_are_noted_where_asked_for(digits):
@@ -313,19 +290,15 @@ def test_test_scores_of_every_epoch_are_noted_where_asked_for(digits):
     methods = ["cross_entropy", "over_sampling"]
     runs = [tail(labels, 0), tail(labels, 1)]
     job = (*digits, runs, methods, SMALL, network)
-    plain, noted = train_grid(*job), train_grid(*job, test_curves=True)
-    np.testing.assert_allclose(noted.logits, plain.logits, atol=1e-3)
-    history = noted.history
-    train = history[history["part"] == "train"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(train, plain.history, rtol=1e-3)
-    last = history.query(
+    noted = train_grid(*job, test_curves=True)
+    assert len(noted.history.query("part == 'test'")) == 2 * 2 * 3 * 3
+    last = noted.history.query(
         "part == 'test' and metric == 'accuracy' and epoch == 3"
     ).set_index(["method", "seed"])["value"]
     for m, name in enumerate(methods):
         for r, own in enumerate(runs):
             hits = noted.logits[m, r, own.test].argmax(-1) == labels[own.test]
             assert last[name, own.seed] == pytest.approx(hits.mean())
-    assert len(history.query("part == 'test'")) == 2 * 2 * 3 * 3
 
 
 def test_a_network_of_the_grid_can_be_that_of_its_best_epoch(digits):
@@ -333,45 +306,41 @@ def test_a_network_of_the_grid_can_be_that_of_its_best_epoch(digits):
     one = replace(tail(labels, 0), val=np.arange(100, 160))
     job = (images, labels, [one, replace(one, seed=1)], GRID_NAMES)
     trained = train_grid(*job, replace(SMALL, keep="best"), network)
-    history = trained.history.query("part == 'val' and metric == 'macro_f1'")
-    best = history.set_index(["method", "seed", "epoch"]).value.sort_index()
+    keys = ["metric", "method", "seed", "epoch"]
+    history = trained.history.query("part == 'val'")
+    scores = history.set_index(keys).value.sort_index()
     for m, name in enumerate(GRID_NAMES):
         for r, own in enumerate(trained.runs):
             epoch = trained.best_epoch[m, r]
             z = trained.logits[m, r, own.val]
             hits = (z.argmax(-1) == labels[own.val]).mean()
-            noted = trained.history.query(
-                "part == 'val' and metric == 'accuracy' and method == @name "
-                "and seed == @own.seed and epoch == @epoch"
-            )
-            assert noted.value.item() == pytest.approx(hits)
+            noted = scores["accuracy", name, own.seed, epoch]
+            assert noted == pytest.approx(hits)
             if name != "cross_entropy_drw":  # whose first epoch has no weights
-                assert best[name, own.seed].idxmax() == epoch
+                curve = scores["macro_f1", name, own.seed]
+                assert curve.idxmax() == epoch
 
 
 def test_bad_input_is_named(study, digits):
-    features, labels = study
-    images, y = digits
-    heads = lambda x, y, names: train_heads(x, y, [run(0)], names, HEAD)  # noqa: E731
-    one = tail(y, 0)
+    def heads(x, y, names=METHOD_NAMES):
+        train_heads(x, y, [run(0)], names, HEAD)
 
     def networks(x, y, names=METHOD_NAMES, recipe=SMALL):
-        train_grid(x, y, [one], names, recipe)
+        train_grid(x, y, [tail(digits[1], 0)], names, recipe)
 
-    for message, call, *given in [
+    (features, labels), (images, y) = study, digits
+    for message, call, *arguments in [
         ("focus", heads, features, labels, ["focus"]),
-        ("features", heads, features[0], labels, METHOD_NAMES),
-        ("labels", heads, features, labels - 1, METHOD_NAMES),
-        ("labels", heads, features, labels + 0.5, METHOD_NAMES),
-        ("labels", heads, features, np.eye(3)[labels % 3], METHOD_NAMES),
-        ("focus", networks, images, y, ["focus"]),
+        ("features", heads, features[0], labels),
+        ("labels", heads, features, labels - 1),
+        ("labels", heads, features, labels + 0.5),
+        ("labels", heads, features, np.eye(3)[labels % 3]),
         ("images: uint8", networks, images / 255, y),
         ("images: uint8", networks, images[1:], y),
         ("labels", networks, images, y - 1),
-        ("labels", networks, images, y / 2),
         ("augment", networks, images, y, METHOD_NAMES, RECIPES["cifar"]),
         ("threshold.*validation", networks, images, y, ["threshold_moving"]),
         ("no validation", networks, images, y, METHOD_NAMES, HEAD),
     ]:
         with pytest.raises(ValueError, match=message):
-            call(*given)
+            call(*arguments)
