@@ -14,15 +14,4 @@ from helpers.imbalance.counts import (
     scaled_counts,
 )
 from helpers.imbalance.sampling import hold_out, long_tail, resample, subsample
-from helpers.imbalance.splits import (
-    SETS,
-    Impossible,
-    Split,
-    by_group,
-    class_shares,
-    folds,
-    leakage,
-    rebuild,
-    stratified,
-    ways,
-)
+from helpers.imbalance.splits import Split, rebuild

@@ -6,8 +6,8 @@ import numpy as np
 def class_counts(labels, n_classes: int) -> np.ndarray:
     """Count the images of each class.
 
-    labels: (N,) integers in 0 … n_classes-1. Returns (C,) int64; a class
-    that does not occur counts 0. Raises ValueError for any other label.
+    labels: (N,) integers in 0 … n_classes-1. Returns (C,) int64. Raises
+    ValueError for any other label.
     """
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):

@@ -236,15 +236,14 @@ def leakage(split: Split, groups) -> pd.DataFrame:
         raise ValueError(
             "groups is None: load the data with a group_rule to see leakage"
         )
-    groups = np.asarray(groups)
+    groups = pd.Series(groups)
     rows = []
     for key, index in split.sets().items():
         row = {"part": key, "images": len(index)}
-        row["sources"] = len(np.unique(groups[index]))
+        row["sources"] = groups[index].nunique()
         if key != "train":
-            leaking = np.isin(groups[index], groups[split.train])
-            row["leaking"] = leaking.sum()
-            row["share"] = leaking.mean() if len(index) else np.nan
+            leaking = groups[index].isin(groups[split.train])
+            row |= {"leaking": leaking.sum(), "share": leaking.mean()}
         rows.append(row)
     return pd.DataFrame(rows).astype({"leaking": "Int64"})
 
@@ -273,8 +272,8 @@ def _split(name: str, dealt: np.ndarray, seed: int | None) -> Split:
 
 def _three(name, labels, groups, fractions, seed, class_names) -> Split:
     fractions = np.asarray(fractions, float)
-    sums = fractions.shape == (3,) and np.isclose(fractions.sum(), 1)
-    if not sums or fractions.min() <= 0:
+    whole = len(fractions) == 3 and np.isclose(fractions.sum(), 1)
+    if not whole or fractions.min() <= 0:
         raise ValueError(
             "fractions: expected three positive numbers that add up to 1 "
             f"(train, val, test), got {fractions.tolist()}"
@@ -388,7 +387,7 @@ def _deal_groups(table, fractions, rng) -> np.ndarray:
         members = np.flatnonzero(home == name)
         quota = _quota(len(members), fractions, rng)
         hand = np.repeat(np.arange(len(fractions)), quota)
-        # Where all groups are of one size every deal is as good as the next.
+        # Where all groups are of one size all deals are equally good.
         n_deals = _DEALS if np.ptp(size[members]) else 1
         deals = rng.permuted(np.tile(hand, (n_deals, 1)), axis=1)
         want = fractions * size[members].sum()

@@ -118,16 +118,12 @@ def _furrows(rng, spacing: float, stretch: float) -> np.ndarray:
     jitter = rng.random((2, *cells), dtype=np.float32)
     iu, iv = u.astype(np.intp), v.astype(np.intp)
     fu, fv = u - np.floor(u), v - np.floor(v)
-    first = np.full((SIDE, SIDE), 9.0, np.float32)
-    second = first.copy()
+    gaps = []
     for du, dv in product((-1, 0, 1), repeat=2):
-        cell = (iu + du) * cells[1] + (iv + dv)
-        gap_u = jitter[0].ravel()[cell] + (du - fu)
-        gap_v = jitter[1].ravel()[cell] + (dv - fv)
-        gap = gap_u * gap_u + gap_v * gap_v
-        second = np.minimum(second, np.maximum(first, gap))
-        first = np.minimum(first, gap)
-    return np.sqrt(second) - np.sqrt(first)
+        gap_u, gap_v = jitter[:, iu + du, iv + dv]
+        gaps.append((gap_u + (du - fu)) ** 2 + (gap_v + (dv - fv)) ** 2)
+    first, second = np.sqrt(np.partition(gaps, 1, axis=0)[:2])
+    return second - first
 
 
 def _pores(rng, spacing: float, radius: float) -> np.ndarray:
