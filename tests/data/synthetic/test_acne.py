@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.spatial.distance import pdist, squareform
 
 from helpers.data.synthetic import acne, skin
 from helpers.data.synthetic.acne import CLASS_NAMES, draw_acne, draw_lesion
@@ -81,53 +82,43 @@ def test_the_small_set_shows_scenes_of_the_larger(folder, tmp_path):
 
 def test_copies_of_a_source_are_alike(folder):
     rows = manifest(folder)
-    images = np.stack(
-        [np.asarray(Image.open(folder / f), float) for f in rows["file"]]
-    )
-    looks = np.concatenate((images.mean((1, 2)), images.std((1, 2))), 1)
-    gaps = np.linalg.norm(looks[:, None] - looks[None], axis=-1)
+    images = [np.asarray(Image.open(folder / f), float) for f in rows["file"]]
+    looks = np.stack([[*x.mean((0, 1)), *x.std((0, 1))] for x in images])
+    gaps = squareform(pdist(looks))
     source, kind = (rows[key].to_numpy(str) for key in ("source", "class"))
-    kin = source[:, None] == source[None]
-    within = gaps[kin & ~np.eye(len(rows), dtype=bool)]
-    between = gaps[(kind[:, None] == kind[None]) & ~kin]
+    kin = source[:, None] == source
+    within = gaps[np.triu(kin, 1)]
+    between = gaps[(kind[:, None] == kind) & ~kin]
     assert within.min() > 0
     assert np.median(within) < 0.5 * np.median(between)
 
 
-FRONTAL = skin.Light("neutral", 0, 20, 0.6, 1.0, 0.0, 0.0)
-
-
-def change(class_name: str, seed: int, tone: float = 0.3):
-    """How lesions change the image, where they do, and the skin."""
-    rng = np.random.default_rng(seed)
-    patch = skin.healthy_skin(rng, tone)
-    before = np.asarray(skin.render(patch, FRONTAL), float)
-    skin.lesions(patch, rng, class_name)
-    after = np.asarray(skin.render(patch, FRONTAL), float)
-    difference = after - before
-    return difference, np.abs(difference).sum(-1) > 30, patch
-
-
-def mean_change(class_name: str) -> np.ndarray:
-    parts = [change(class_name, seed) for seed in range(8)]
-    return np.concatenate([d[where] for d, where, _ in parts]).mean(0)
+def changes(class_name: str) -> list:
+    """How lesions change an image, where they do, and the skin, 8 times."""
+    frontal = skin.Light("neutral", 0, 20, 0.6, 1.0, 0.0, 0.0)
+    made = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        patch = skin.healthy_skin(rng, 0.3)
+        before = np.asarray(skin.render(patch, frontal), float)
+        skin.lesions(patch, rng, class_name)
+        change = np.asarray(skin.render(patch, frontal)) - before
+        made.append((change, np.abs(change).sum(-1) > 30, patch))
+    return made
 
 
 def test_lesions_look_as_named():
-    assert (mean_change("Blackheads") < -15).all()
-    assert mean_change("Whiteheads").mean() > 3
-    # Blood takes green and blue away and leaves the red.
-    for class_name in ("Cyst", "Papules", "Pustules"):
-        red, green, blue = mean_change(class_name)
-        assert red - green > 10 and red - blue > 5, class_name
-
-
-def test_a_cyst_is_larger_than_a_papule_and_only_pustules_hold_pus():
-    area, pus = {}, {}
+    mean, area, pus = {}, {}, {}
     for name in CLASS_NAMES:
-        parts = [change(name, seed) for seed in range(8)]
-        area[name] = np.mean([where.mean() for _, where, _ in parts])
-        pus[name] = [patch.pus.max() for *_, patch in parts]
+        made = changes(name)
+        mean[name] = np.concatenate([d[w] for d, w, _ in made]).mean(0)
+        area[name] = np.mean([where.mean() for _, where, _ in made])
+        pus[name] = [patch.pus.max() for *_, patch in made]
+    assert (mean["Blackheads"] < -15).all() and mean["Whiteheads"].mean() > 3
+    # Blood takes green and blue away and leaves the red.
+    for name in ("Cyst", "Papules", "Pustules"):
+        red, green, blue = mean[name]
+        assert red - green > 10 and red - blue > 5, name
     assert min(pus.pop("Pustules")) > 0.05 and not any(map(any, pus.values()))
     assert area["Cyst"] > 1.5 * area["Papules"]
 
@@ -142,9 +133,9 @@ def test_a_lesion_for_teaching():
 
 
 def test_a_whole_folder_is_kept_and_lost_files_come_back(folder):
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    made = (folder / "manifest.csv").stat().st_mtime_ns
     assert draw_acne(folder.parent, SCALE) == folder
-    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+    assert (folder / "manifest.csv").stat().st_mtime_ns == made
     whole = contents(folder)
     for lost in (next(folder.glob("Cyst/*")), folder / "manifest.csv"):
         lost.unlink()
@@ -153,29 +144,10 @@ def test_a_whole_folder_is_kept_and_lost_files_come_back(folder):
     assert os.listdir(folder.parent) == [folder.name]
 
 
-def test_nothing_is_ever_deleted(tmp_path, monkeypatch):
+def test_an_older_version_stays(tmp_path, monkeypatch):
     first = draw_acne(tmp_path, SCALE)
-    (first / "Cyst" / "mine.jpg").write_text("precious")
-    (first / "manifest.csv").unlink()
-    assert draw_acne(tmp_path, SCALE) == first
-    # An older generator's images stay beside the new one's.
     monkeypatch.setattr(skin, "__file__", __file__)
-    assert draw_acne(tmp_path, SCALE) != first
-    assert (first / "Cyst" / "mine.jpg").read_text() == "precious"
-
-
-def test_an_error_while_drawing_leaves_nothing(tmp_path, monkeypatch):
-    draw = acne._draw_source
-
-    def fail(folder, class_name, *job):
-        if class_name == "Whiteheads":
-            raise OSError("disk full")
-        return draw(folder, class_name, *job)
-
-    monkeypatch.setattr(acne, "_draw_source", fail)
-    with pytest.raises(OSError, match="disk full"):
-        draw_acne(tmp_path, SCALE)
-    assert os.listdir(tmp_path) == []
+    assert draw_acne(tmp_path, SCALE) != first and first.is_dir()
 
 
 def test_what_cannot_be_drawn_is_refused(tmp_path):

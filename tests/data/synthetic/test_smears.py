@@ -64,15 +64,12 @@ def radial(label, ratio):
     return np.median(grey) - np.mean(rings)
 
 
-@pytest.mark.parametrize("label", CLASS_NAMES)
-def test_dark_cells_lie_at_their_places_and_end_at_their_radius(label):
-    # Half way down, at the radius, lies the rim; beyond it all is light.
-    half = radial(label, 0.85) / 2
-    assert half > 30 and radial(label, 1) == pytest.approx(half, rel=0.15)
-    assert radial(label, 1.15) < 2
-
-
 def test_the_classes_look_as_named():
+    for label in CLASS_NAMES:
+        # Half way down, at the radius, lies the rim; beyond it all is light.
+        half = radial(label, 0.85) / 2
+        assert half > 30 and radial(label, 1) == pytest.approx(half, rel=0.15)
+        assert radial(label, 1.15) < 2
     target = {r: radial("Codocyte", r) for r in (0, 0.55, 0.85)}
     assert target[0] > 1.15 * target[0.55] < target[0.85]
     pale = {r: radial("Hypochromia", r) for r in (0, 0.5, 0.9)}
@@ -83,22 +80,12 @@ def test_the_classes_look_as_named():
 
 
 def test_overlap_is_as_asked():
-    apart = draw_smear({"Normal": 60}, seed=1, overlap=0)
-    assert not overlapped(apart.cells).any()
     shares = [
         overlapped(draw_smear({"Normal": 80}, 1, overlap=o).cells).mean()
-        for o in (0.1, 0.4, 0.8)
+        for o in (0, 0.1, 0.4, 0.8)
     ]
-    assert 0.05 < shares[0] < shares[1] < shares[2]
-    assert shares[2] > 0.8
-
-
-def test_overlapping_cells_keep_a_part_for_themselves():
-    cells = draw_smear({"Normal": 80}, seed=1, overlap=1).cells
-    x, y, r = cells[["x", "y", "radius"]].to_numpy().T
-    gaps = np.hypot(x[:, None] - x, y[:, None] - y) / (r[:, None] + r)
-    np.fill_diagonal(gaps, 9)
-    assert gaps.min() >= 0.55
+    assert shares[0] == 0 and 0.05 < shares[1] < shares[2] < shares[3]
+    assert shares[3] > 0.8
 
 
 def test_two_cells_over_each_other_are_darker():
@@ -116,16 +103,6 @@ def test_noise_is_as_asked():
     difference = loud.astype(float) - calm
     assert difference.std() == pytest.approx(12, rel=0.05)
     assert abs(difference.mean()) < 0.5
-
-
-def test_stain_and_light_stay_whatever_lies_there():
-    bare = [
-        np.percentile(draw_smear(MIXED, 1, overlap=o).image, 90, axis=(0, 1))
-        for o in (0.0, 0.6)
-    ]
-    assert bare[0] == pytest.approx(bare[1], abs=2.5)
-    other = draw_smear(MIXED, 2).image
-    assert abs(np.percentile(other, 90, axis=(0, 1)) - bare[0]).max() > 5
 
 
 @pytest.mark.parametrize(
@@ -161,17 +138,13 @@ def test_a_small_set(few):
     labels = Counter(label for s in few for label in s.cells["label"])
     assert labels["Normal"] == round(0.05 * 2691)
     assert 4 < labels["Normal"] / labels["Codocyte"] < 9
-    for s in few:
-        assert set(s.cells["label"]) == set(CLASS_NAMES)
+    assert all(set(s.cells["label"]) == set(CLASS_NAMES) for s in few)
     colours = [np.median(s.image, axis=(0, 1)) for s in few]
     assert np.ptp(colours, axis=0).min() > 5
-
-
-def test_the_set_repeats_and_follows_its_seed(few):
-    again, other = (draw_smears(0.05, seed=seed) for seed in (2, 3))
-    images = [s.image for s in few]
-    assert all(map(np.array_equal, images, [s.image for s in again]))
-    assert not np.array_equal(other[0].image, images[0])
+    # It repeats, and follows its seed.
+    again, other = (draw_smears(0.05, seed=seed)[0].image for seed in (2, 3))
+    assert np.array_equal(few[0].image, again)
+    assert not np.array_equal(few[0].image, other)
 
 
 def test_cells_of_the_set(few):
