@@ -25,13 +25,6 @@ def test_subsample_is_random_not_cut_off():
     assert often.min() > 60 and often.max() < 140
 
 
-def test_classes_are_drawn_independently():
-    # The same generator for each class would take the same places of all.
-    labels = np.repeat([0, 1], 50)
-    taken = sampling.subsample(labels, [10, 10], seed=0)
-    assert set(taken[:10]) != set(taken[10:] - 50)
-
-
 def test_long_tail():
     tail = sampling.long_tail(LABELS, 3, rho=30, seed=0)
     # ⌊100 · 30^-1⌋, ⌊100 · 30^-½⌋, 100
