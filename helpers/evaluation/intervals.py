@@ -1,9 +1,9 @@
 """How sure one may be of a score: one bootstrap, and t intervals.
 
-Two things could have come out otherwise: which images are tested, and what
-the random seeds drew. The first is told by a cluster bootstrap, which draws
+What other test images would do is told by a cluster bootstrap, which draws
 whole groups of images with replacement (Efron & Tibshirani, *An Introduction
-to the Bootstrap*, 1993, chapter 13); the second by a t interval over seeds.
+to the Bootstrap*, 1993, chapter 13); what other random seeds would do, by a
+t interval over the seeds.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -35,11 +35,8 @@ def bootstrap(
     groups=None,
     n_classes: int | None = None,
     *,
-    metric: Metric = macro_f1_from,
-    within_classes: bool = True,
     over_seeds: bool = False,
-    n_boot: int = 2000,
-    seed: int = 0,
+    **how,
 ) -> pd.DataFrame:
     """Score each method, with an interval that resamples groups of images.
 
@@ -48,8 +45,6 @@ def bootstrap(
     move with other test images and these same networks. With n groups in a
     class it is short by a factor of √((n - 1)/n), and with one it is NaN.
 
-    Parameters
-    ----------
     y_true : int (N,), true classes
     predictions : for each method, predicted classes, int (S, N) for S seeds
         or reshuffles, or (N,); or, for accuracy alone, whether each image was
@@ -57,28 +52,24 @@ def bootstrap(
     groups : (N,), the independent unit of each image (its source, patient,
         writer), or None: each its own
     n_classes : C; default, the highest class in ``y_true`` + 1
-    metric : from confusion matrices (..., C, C) to (...) or (..., C)
-    within_classes : draw the groups within the class of most of their images;
-        False where a group has no class, as a patient photographed in several
-        grades of an illness
     over_seeds : widen the interval by the t interval over the seeds: the two
         half widths, being independent, are added as squares
-    n_boot, seed : number of resamples, and the random seed they come from
+    metric : from confusion matrices (..., C, C) to (...) or (..., C);
+        default, macro-F1
+    within_classes : draw the groups within the class of most of their images
+        (default); False where a group has no class, as a patient photographed
+        in several grades of an illness
+    n_boot, seed : number of resamples (2,000), and their random seed (0)
 
-    Returns
-    -------
-    One row a method (and, for a metric of each class, a class): method, mean,
-    low, high, std (over the seeds), n_seeds, n_units (groups), fewest_units
-    (groups of the class that has fewest) and, with ``over_seeds``, half_width
-    (of the t interval over the seeds).
+    Returns a row a method (and class, for a metric of each class): method,
+    mean, low, high, std (over the seeds), n_seeds, n_units (groups),
+    fewest_units (groups of the class that has fewest) and, with
+    ``over_seeds``, half_width (of the t interval over the seeds).
     """
-    by_seed, resampled, units = _resample(
-        *(y_true, predictions, groups, n_classes),
-        *(metric, within_classes, n_boot, seed),
-    )
+    at = y_true, predictions, groups, n_classes
+    by_seed, resampled, units = _resample(*at, **how)
     scores = [*by_seed.values()]
-    fewest = units["fewest_units"]
-    columns = _ends(scores, [*resampled.values()], fewest, over_seeds)
+    columns = _ends(scores, [*resampled.values()], units, over_seeds)
     half = columns.pop("half_width")
     # Of one seed there is no deviation.
     columns["std"] = [
@@ -104,14 +95,12 @@ def differences(
 ) -> pd.DataFrame:
     """How much each method scores above a reference, on the same resamples.
 
-    Of many such intervals some miss zero by chance. ``clear`` is a difference
-    beyond its ``half_width``, and beyond zero even when all intervals of the
-    table are widened to ``delta ± c sd`` with one c, so that in 95 % of the
-    resamples none is left by its resampled difference (single-step maxT,
-    Westfall & Young, *Resampling-Based Multiple Testing*, 1993).
+    ``clear`` is a difference beyond its ``half_width``, and beyond zero even
+    when all intervals of the table are widened to ``delta ± c sd`` with one
+    c, so that in 95 % of the resamples none is left by its resampled
+    difference (single-step maxT, Westfall & Young, *Resampling-Based Multiple
+    Testing*, 1993).
 
-    Parameters
-    ----------
     y_true, predictions, groups, n_classes, over_seeds, how : as `bootstrap`
         has them; seed s of two methods is a pair, trained on the same images
         from the same initial weights
@@ -120,12 +109,9 @@ def differences(
     strata : (S,), what the seeds' networks were trained on apart from the
         seed; default, the same for all
 
-    Returns
-    -------
-    One row a pair (and class, see `bootstrap`): method, reference, delta,
-    low, high, half_width (of the t interval over the seeds, about the means
-    of their strata; NaN where no stratum has two seeds), clear, above and
-    below (in how many seeds the method scores higher, and lower).
+    Returns a row a pair (and class): method, reference, delta, low, high,
+    half_width (see the function), clear, above and below (in how many seeds
+    the method scores higher, and lower).
 
     Raises ValueError where two methods have not equally many seeds.
     """
@@ -140,8 +126,7 @@ def differences(
         np.array([of[a] - of[b] for a, b in pairs])
         for of in (by_seed, resampled)
     )
-    fewest = units["fewest_units"]
-    columns = _ends(gaps, resampled, fewest, over_seeds, strata)
+    columns = _ends(gaps, resampled, units, over_seeds, strata)
     delta, half = columns["mean"], columns["half_width"]
     sd = resampled.std(axis=1)
     # Two methods that never differ have no deviation, and no difference.
@@ -194,9 +179,8 @@ def t_interval(values) -> Interval:
 def mean_interval(values, groups) -> Interval:
     """The mean of a number of each image, over groups and over seeds.
 
-    The interval is the t interval over the groups' means; the half width
-    over the seeds is added as squares. ``values`` is float (S, N) for S
-    seeds; a NaN is left out. ``groups`` is (N,).
+    The t interval over the groups' means, widened by the half width over the
+    seeds. ``values`` is float (S, N), NaN where there is none.
     """
     table = pd.DataFrame(values)
     of_group = table.mean().groupby(np.asarray(groups)).mean().dropna()
@@ -213,9 +197,8 @@ class TestSet:
     """A test set of persons, on which one score after another is asked.
 
     Intervals are over persons and seeds. Persons are drawn whole and *not*
-    within classes: one photographed on several visits has images of several
-    grades. ``y_true`` is int (N,); ``groups``, (N,), says whom each image
-    shows, None: each its own.
+    within classes: one photographed on several visits has several grades.
+    ``groups`` says whom each image shows, None: each its own.
     """
 
     __test__ = False  # nothing for pytest to collect
@@ -229,23 +212,21 @@ class TestSet:
         row = bootstrap(*at, metric=metric, **_PERSONS).iloc[0]
         return Interval(*row[["mean", "low", "high", "half_width"]])
 
-    def gain(
-        self, before: np.ndarray, after: np.ndarray, metric: Metric
-    ) -> Interval:
+    def gain(self, before, after, metric: Metric) -> Interval:
         """How much ``after`` scores above ``before``, seed by seed."""
         at = self.y_true, {"before": before, "after": after}, "before"
         row = differences(*at, self.groups, metric=metric, **_PERSONS).iloc[0]
         return Interval(*row[["delta", "low", "high", "half_width"]])
 
 
-def _ends(by_seed, resampled, fewest, over_seeds, strata=None) -> dict:
+def _ends(by_seed, resampled, units, over_seeds, strata=None) -> dict:
     """Columns: means of the seeds, (P, ...), with their intervals."""
     mean = np.array([own.mean(axis=0) for own in by_seed])
     half = np.array([half_width(own.T, strata) for own in by_seed])
     tail = (1 - LEVEL) / 2
     ends = np.quantile(resampled, [tail, 1 - tail], axis=1)
     # None where a class cannot vary at all.
-    low, high = ends if fewest > 1 else ends * np.nan
+    low, high = ends if units["fewest_units"] > 1 else ends * np.nan
     if over_seeds:
         low, high = _widened(mean, low, high, half)
     return {"mean": mean, "low": low, "high": high, "half_width": half}
@@ -298,17 +279,13 @@ def _resample(
 
 
 def _groups_by_class(y_true, groups, n_classes, within):
-    """The number of each image's group, (N,), and each class's groups.
-
-    A group belongs to the class of most of its images; unless ``within``,
-    all belong to one stratum.
-    """
+    """The number of each image's group, (N,), and the groups of each class."""
     if groups is None:
         groups = np.arange(len(y_true))
     if np.shape(groups) != y_true.shape:
         raise ValueError(
-            f"groups must name the group of each of the {len(y_true)} "
-            f"images; its shape is {np.shape(groups)}"
+            f"groups must name that of each of the {len(y_true)} images; "
+            f"its shape is {np.shape(groups)}"
         )
     group = np.unique(groups, return_inverse=True)[1]
     votes = np.zeros((group.max() + 1, n_classes), dtype=np.int64)
@@ -352,8 +329,6 @@ def _table(names, columns) -> pd.DataFrame:
 
 def _widened(value, low, high, half):
     """An interval with another half width added as squares."""
+    low, high = value - low, high - value
     half = np.nan_to_num(half)
-    return (
-        value - np.hypot(value - low, half),
-        value + np.hypot(high - value, half),
-    )
+    return value - np.hypot(low, half), value + np.hypot(high, half)

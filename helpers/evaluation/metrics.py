@@ -60,11 +60,7 @@ def f1_from(confusions: np.ndarray) -> np.ndarray:
 
 
 def macro_f1_from(confusions: np.ndarray) -> np.ndarray:
-    """Mean of the classes' F1: (..., C, C) -> (...).
-
-    A class neither present nor predicted counts as 0, as in scikit-learn
-    where it is given all the labels.
-    """
+    """Mean of the classes' F1: (..., C, C) -> (...); absent ones count 0."""
     return f1_from(confusions).mean(axis=-1)
 
 
@@ -138,9 +134,8 @@ def scores(y_true, y_pred, n_classes: int) -> dict[str, float]:
 def score_rows(y_true, predictions, class_names, seeds) -> pd.DataFrame:
     """Every score of every seed, one row a value, ready for `results.tidy`.
 
-    ``predictions`` is (S, N), a row for each of the ``seeds``. Columns:
-    seed, metric (those of `scores` and of `per_class`), class ("" = over all
-    classes), value.
+    ``predictions`` is (S, N), a row a seed. Columns: seed, metric (those of
+    `scores` and of `per_class`), class ("" = over all classes), value.
     """
     rows = []
     for seed, predicted in zip(seeds, predictions, strict=True):
@@ -155,9 +150,9 @@ def score_rows(y_true, predictions, class_names, seeds) -> pd.DataFrame:
 def pareto(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """Is ``after`` a Pareto improvement: no class loses, one at least gains?
 
-    Both are tables as `per_class` makes them, or as published. Returns one
-    row a metric: how many classes gain, stay the same (to 1e-9) or lose,
-    which ones lose, and ``improvement`` (bool).
+    Both are tables as `per_class` makes them, or as published. Returns a row
+    a metric: how many classes gain, stay the same (to 1e-9) or lose, which
+    ones lose, and ``improvement`` (bool).
     """
     metrics = [m for m in ("f1", "precision", "recall") if m in before]
     change = after[metrics].reindex(before.index) - before[metrics]
@@ -199,14 +194,11 @@ def checked_classes(y_true, y_pred, n_classes):
             f"not {y_true.shape} and {y_pred.shape}"
         )
     for name, values in (("y_true", y_true), ("predictions", y_pred)):
-        if values.dtype.kind not in "iu":
+        low, high = values.min(), values.max()
+        if values.dtype.kind not in "iu" or low < 0 or high >= n_classes:
             raise ValueError(
-                f"{name} must be class numbers (integers), not "
-                f"{values.dtype}: take the argmax of scores first"
-            )
-        if values.min() < 0 or values.max() >= n_classes:
-            raise ValueError(
-                f"{name} must be 0 to {n_classes - 1}, not "
-                f"{values.min()} to {values.max()}"
+                f"{name} must be class numbers, integers 0 to "
+                f"{n_classes - 1} (of scores: their argmax), not "
+                f"{values.dtype} from {low} to {high}"
             )
     return y_true.astype(np.int64), y_pred.astype(np.int64)

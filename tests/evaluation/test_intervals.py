@@ -148,7 +148,7 @@ def test_a_group_belongs_to_the_class_of_most_of_its_images():
     assert [m.tolist() for m in strata] == [[0], [1]]
     strata = intervals._groups_by_class(y_true, groups, 2, False)[1]
     assert [m.tolist() for m in strata] == [[0, 1]]
-    with pytest.raises(ValueError, match="groups must name the group"):
+    with pytest.raises(ValueError, match="groups must name that"):
         bootstrap(y_true, {"a": y_true}, groups[:3])
 
 
