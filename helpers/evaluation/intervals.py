@@ -110,8 +110,9 @@ def differences(
         seed; default, the same for all
 
     Returns a row a pair (and class): method, reference, delta, low, high,
-    half_width (see the function), clear, above and below (in how many seeds
-    the method scores higher, and lower).
+    half_width (of the t interval over the seeds, about the means of their
+    strata; NaN where no stratum has two), clear, above and below (in how many
+    seeds the method scores higher, and lower).
 
     Raises ValueError where two methods have not equally many seeds.
     """

@@ -141,15 +141,12 @@ def test_one_group_in_a_class_gives_no_interval():
 
 
 def test_a_group_belongs_to_the_class_of_most_of_its_images():
-    y_true = np.array([0, 0, 1, 1, 1, 0])
-    groups = np.array(["u", "u", "u", "v", "v", "v"])
-    group, strata = intervals._groups_by_class(y_true, groups, 2, True)
-    assert group.tolist() == [0, 0, 0, 1, 1, 1]
-    assert [m.tolist() for m in strata] == [[0], [1]]
-    strata = intervals._groups_by_class(y_true, groups, 2, False)[1]
-    assert [m.tolist() for m in strata] == [[0, 1]]
+    at = np.array([0, 0, 1, 1, 1, 0]), {"a": np.zeros(6, int)}
+    for within, fewest in ((True, 1), (False, 2)):
+        row = bootstrap(*at, [*"uuuvvv"], within_classes=within).loc[0]
+        assert (row["n_units"], row["fewest_units"]) == (2, fewest)
     with pytest.raises(ValueError, match="groups must name that"):
-        bootstrap(y_true, {"a": y_true}, groups[:3])
+        bootstrap(*at, [*"uuu"])
 
 
 LABELS = np.repeat(np.arange(4), 50)
@@ -167,21 +164,14 @@ HITS = {"a": right_at(_RNG, 0.85), "b": right_at(_RNG, 0.8)}
 def test_hits_score_as_classes_do():
     """The same scores; the resamples are others of the same images."""
     found = {m: np.where(own, LABELS, 3 - LABELS) for m, own in HITS.items()}
-    accuracy = {"metric": ev.accuracy_from}
-    for ours, theirs, exact in (
-        (
-            bootstrap(LABELS, HITS),
-            bootstrap(LABELS, found, **accuracy),
-            ["mean", "std"],
-        ),
-        (
-            differences(LABELS, HITS, "b"),
-            differences(LABELS, found, "b", **accuracy),
-            ["delta", "half_width", "above", "below"],
-        ),
+    ends, accuracy = ["low", "high"], {"metric": ev.accuracy_from}
+    for function, at, exact in (
+        (bootstrap, (), ["mean", "std"]),
+        (differences, "b", ["delta", "half_width", "above", "below"]),
     ):
+        ours = function(LABELS, HITS, *at)
+        theirs = function(LABELS, found, *at, **accuracy)
         np.testing.assert_allclose(ours[exact], theirs[exact])
-        ends = ["low", "high"]
         np.testing.assert_allclose(ours[ends], theirs[ends], atol=0.006)
 
 
@@ -208,19 +198,15 @@ def test_half_width_is_the_t_interval_of_the_seeds():
 
 
 def test_half_width_leaves_out_what_strata_explain():
-    a, b = HITS["a"], HITS["b"]
-    worse = np.zeros_like(b)  # the runs of another training set
-    both = {"a": np.concatenate([a, a]), "b": np.concatenate([b, worse])}
-    apart, alike, one_each = (
-        differences(LABELS, both, "b", strata=strata).loc[0]
-        for strata in ([0, 0, 0, 1, 1, 1], None, range(6))
-    )
-    assert apart["half_width"] < alike["half_width"] / 5
-    assert np.isnan(one_each["half_width"])
-    assert not one_each["clear"]
     # By hand: sums of squares 2 and 8 about their means, 4 - 2 degrees.
     expected = stats.t.ppf(0.975, 2) * np.sqrt(10 / 2 / 4)
     assert half_width([1, 3, 10, 14], [*"aabb"]) == pytest.approx(expected)
+    row = differences(LABELS, HITS, "b", strata=[*"abc"]).loc[0]
+    assert np.isnan(row["half_width"])
+    assert not row["clear"]
+    row = differences(LABELS, HITS, "b", strata=[*"aab"]).loc[0]
+    gaps = HITS["a"].mean(axis=1) - HITS["b"].mean(axis=1)
+    assert row["half_width"] == half_width(gaps, [*"aab"])
 
 
 def test_a_difference_within_its_half_width_is_not_clear():
@@ -253,8 +239,7 @@ def test_a_large_difference_is_clear():
     hits = HITS | {"good": right_at(np.random.default_rng(2), 0.97)}
     table = differences(LABELS, hits, pairs=[("good", "b"), ("a", "b")])
     assert table["method"].tolist() == ["good", "a"]
-    assert table.loc[0, "clear"]
-    assert table.loc[0, "low"] > 0.1
+    assert table.loc[0, "clear"] and table.loc[0, "low"] > 0.1
 
 
 TRUTH = np.repeat([0, 1], 50)
@@ -289,14 +274,14 @@ def test_over_seeds_adds_the_half_widths_as_squares():
 
 
 def test_a_test_set_is_asked_over_persons_and_seeds():
-    fives = np.arange(100) // 5
+    fives, names = np.arange(100) // 5, ["low", "high", "half_width"]
     persons = ev.TestSet(TRUTH, fives)
     row = bootstrap(TRUTH, {"a": A}, fives, **BOTH).loc[0]
-    expected = [row[k] for k in ("mean", "low", "high", "half_width")]
-    assert list(persons.score(A, ev.accuracy_from)) == expected
+    expected = (*row[["mean", *names]],)
+    assert persons.score(A, ev.accuracy_from) == expected
     row = differences(TRUTH, {"a": A, "b": B}, "a", fives, **BOTH).loc[0]
-    expected = [row[k] for k in ("delta", "low", "high", "half_width")]
-    assert list(persons.gain(A, B, ev.accuracy_from)) == expected
+    expected = (*row[["delta", *names]],)
+    assert persons.gain(A, B, ev.accuracy_from) == expected
 
 
 def test_one_seed_leaves_the_groups():
