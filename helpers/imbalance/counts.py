@@ -35,9 +35,9 @@ def imbalance_ratio(counts) -> float:
 def balanced_weights(counts) -> np.ndarray:
     """Return the class weights of eq. (1) of the acne paper.
 
-    w_c = N / (C · n_c), scikit-learn's "balanced" heuristic (King & Zeng,
-    Political Analysis 9, 2001). Their mean over *samples* is 1, not their
-    mean over classes. Worked: counts (8, 2, 2) have weights 0.5, 2, 2.
+    w_c = N / (C · n_c), scikit-learn's "balanced" heuristic. Their mean over
+    *samples* is 1, not their mean over classes. Worked: counts (8, 2, 2) have
+    weights 0.5, 2, 2.
 
     counts: (C,) images of each class in the training set, or (..., C) for
     several training sets. Returns float64 of the same shape. Raises
@@ -77,12 +77,9 @@ def power_law_counts(largest: int, n_classes: int, rho: float) -> np.ndarray:
     1391, 1796, 2320, 2997, 3871, 5000. It may make the ratio of the result
     larger than rho.
 
-    Returns (C,) int64, which never grows with rho. Raises ValueError for
-    fewer than two classes and for a rho below 1 or above L, at which class 0
-    would be empty.
+    Returns (C,) int64, which never grows with rho. Raises ValueError for a
+    rho below 1 or above L, at which class 0 would be empty.
     """
-    if n_classes < 2:
-        raise ValueError(f"n_classes: expected 2 or more, got {n_classes}")
     if not rho >= 1:
         raise ValueError(f"rho: expected 1 or more, got {rho}")
     if rho > largest:
@@ -105,20 +102,9 @@ def scaled_counts(counts, available) -> np.ndarray:
     class become 20, 10, 2.
 
     counts, available: (C,) images of each class, asked for and available.
-    Returns (C,) int64. Raises ValueError on an empty class in counts, on
-    another number of classes, or where a class has fewer than two images.
+    Returns (C,) int64. Raises ValueError on an empty class in counts.
     """
-    counts, available = _checked(counts), np.asarray(available)
-    if counts.shape != available.shape:
-        raise ValueError(
-            f"counts {counts.shape} and available {available.shape}: expected "
-            "one number a class in each; take as many classes as the paper"
-        )
-    if available.min() < 2:
-        raise ValueError(
-            f"available: class {available.argmin()} has {available.min()}; "
-            "two images of each class are needed, leave the class out"
-        )
+    counts = _checked(counts)
     factor = min(1, (available / counts).min())
     return np.maximum(np.rint(counts * factor), 2).astype(np.int64)
 

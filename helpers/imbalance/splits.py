@@ -186,9 +186,8 @@ def rebuild(
 
     labels: (N,) integers of the data set; counts: (C,), the paper's; name: of
     the splits; classes: (C,) the data set's class for each of the paper's, by
-    default the one with most images for the largest count, and so on. Raises
-    ValueError where the data set has fewer classes than the paper or not
-    enough images of one.
+    default the largest for the largest, and so on. Raises ValueError where
+    the data set has too few classes, or too few images of one.
     """
     counts = np.asarray(counts)
     n_classes = len(counts)

@@ -147,13 +147,10 @@ def test_the_scarcest_class_sets_the_scale():
         (effective_number_weights, ([1, 2], 1), "beta"),
         (effective_number_weights, ([1, 2], np.nan), "beta"),
         (power_law_counts, (144, 10, 144.5), "rho: 144.5.*feasible ρ is 144"),
-        (power_law_counts, (100, 1, 2), "n_classes"),
         (power_law_counts, (100, 10, 0.5), "rho"),
         (power_law_counts, (100, 10, np.nan), "rho"),
         (head_medium_tail, ([1, 2],), "three classes"),
         (head_medium_tail, ([4, 4, 4],), "not all equally large"),
-        (scaled_counts, (PART, [5] * 7), "as many classes"),
-        (scaled_counts, (PART, [9] * 7 + [1]), "class 7 has 1"),
         (scaled_counts, ([5, 0], [5, 5]), "no image"),
     ],
 )

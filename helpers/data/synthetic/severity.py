@@ -218,8 +218,16 @@ def _draw_person(visits: pd.DataFrame, seed, lesion_size, light) -> list:
     lamp, bright = rng.random(2)
     lamp = lamps[int(lamp * len(lamps))]
     patch = skin.healthy_skin(rng, tone)
+    n_moles = int(rng.integers(0, 5))
+    n_freckles = int(rng.integers(0, 30)) if rng.random() < 0.6 else 0
+    hairy = rng.random() < 0.5
+    skin.moles(patch, rng, n_moles)
+    skin.freckles(patch, rng, n_freckles)
+    if hairy:
+        skin.hairs(patch, rng)
     same = {"person": f"person {person + 1:03d}", "tone": tone}
-    same |= {"skin_tone": skin.skin_type(tone)} | _marks(patch, rng)
+    same |= {"skin_tone": skin.skin_type(tone), "moles": n_moles}
+    same |= {"freckles": n_freckles, "hairs": hairy}
     drawn = []
     for visit, label in visits[["visit", "label"]].to_numpy():
         table = _layout(seed, person, visit, label, lesion_size)
@@ -244,18 +252,6 @@ def _draw_person(visits: pd.DataFrame, seed, lesion_size, light) -> list:
         facts |= {"flush": flush, "glare": glare}
         drawn.append((np.asarray(skin.render(visited, today)), facts))
     return drawn
-
-
-def _marks(patch: skin.Skin, rng) -> dict[str, int]:
-    """Put a person's moles, freckles and hairs on the skin; count them."""
-    n_moles = int(rng.integers(0, 5))
-    n_freckles = int(rng.integers(0, 30)) if rng.random() < 0.6 else 0
-    hairy = rng.random() < 0.5
-    skin.moles(patch, rng, n_moles)
-    skin.freckles(patch, rng, n_freckles)
-    if hairy:
-        skin.hairs(patch, rng)
-    return {"moles": n_moles, "freckles": n_freckles, "hairs": hairy}
 
 
 def _on_a_visit(patch: skin.Skin, rng, flush: float) -> tuple[skin.Skin, int]:
