@@ -14,7 +14,6 @@ from helpers.evaluation.intervals import (
     t_interval,
 )
 from helpers.evaluation.metrics import (
-    Metric,
     accuracy_from,
     balanced_accuracy_from,
     confusion_matrix,

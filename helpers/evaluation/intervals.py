@@ -15,7 +15,6 @@ import pandas as pd
 from scipy import stats
 
 from helpers.evaluation.metrics import (
-    Metric,
     accuracy_from,
     checked_classes,
     confusion_of_groups,
@@ -207,13 +206,13 @@ class TestSet:
     y_true: np.ndarray
     groups: np.ndarray | None = None
 
-    def score(self, predicted: np.ndarray, metric: Metric) -> Interval:
+    def score(self, predicted: np.ndarray, metric) -> Interval:
         """A score of predicted classes, int (S, N), a row a seed."""
         at = self.y_true, {"": predicted}, self.groups
         row = bootstrap(*at, metric=metric, **_PERSONS).iloc[0]
         return Interval(*row[["mean", "low", "high", "half_width"]])
 
-    def gain(self, before, after, metric: Metric) -> Interval:
+    def gain(self, before, after, metric) -> Interval:
         """How much ``after`` scores above ``before``, seed by seed."""
         at = self.y_true, {"before": before, "after": after}, "before"
         row = differences(*at, self.groups, metric=metric, **_PERSONS).iloc[0]

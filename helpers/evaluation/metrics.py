@@ -6,13 +6,8 @@ thousand resamples. A ratio of nothing to nothing counts as 0, as with
 scikit-learn's ``zero_division=0``.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
-
-Metric = Callable[[np.ndarray], np.ndarray]
-"""From confusion matrices (..., C, C) to scores (...) or (..., C)."""
 
 
 def confusion_matrix(y_true, y_pred, n_classes: int) -> np.ndarray:

@@ -97,12 +97,12 @@ def interval_plot(table, title: str, xlabel: str) -> Figure:
     ax.plot(table["delta"], rows, "o", color=INK, ms=6)
     rows_from_the_top(ax, table["label"])
     ax.set(title=title, xlabel=xlabel)
-    ends = " [" + table["low"].map("{:+.3f}, ".format)
-    ends += table["high"].map("{:+.3f}]".format)
-    texts = table["delta"].map("{:+.3f}".format)
-    texts += ends.where(np.isfinite(table["high"] - table["low"]), "")
+    texts = [f"{delta:+.3f}" for delta in table["delta"]]
+    for k, ends in enumerate(table[["low", "high"]].to_numpy(float)):
+        if np.isfinite(ends).all():
+            texts[k] += " [{:+.3f}, {:+.3f}]".format(*ends)
     numbers = ax.secondary_yaxis("right")
-    numbers.set_yticks(rows, texts.str.replace("-", MINUS))
+    numbers.set_yticks(rows, [text.replace("-", MINUS) for text in texts])
     numbers.tick_params(length=0)
     numbers.spines[:].set_visible(False)
     return fig

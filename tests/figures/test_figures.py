@@ -166,6 +166,7 @@ DRAWN = {
     "interval_plot": given(
         EFFECTS, "Two methods", f"Difference (B {MINUS} A)"
     ),
+    "interval_plot, of nothing": given(EFFECTS[:0], "T", "Difference"),
     "dot_plot": given({"ρ = 10": SCORES, "b": SCORES.assign(low=np.nan)}, "T"),
     "scores_by_class": given(CHANGE, "F1 of each class"),
     "confusion_matrices": given(
