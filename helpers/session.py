@@ -27,11 +27,7 @@ RATIOS = ("RHO", "RHOS")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where one notebook ("03") writes, and with which versions it ran.
-
-    The folders of figures and result tables are made when they are first
-    asked for.
-    """
+    """Where one notebook ("03") writes, and with which versions it ran."""
 
     notebook: str
     profile: str
@@ -41,16 +37,12 @@ class Workspace:
     @property
     def figures(self) -> Path:
         """The run's folder of figures."""
-        return self._made("figures")
+        return self.run_dir / "figures"
 
     @property
     def results(self) -> Path:
         """The run's folder of result tables."""
-        return self._made("results")
-
-    def _made(self, name: str) -> Path:
-        (self.run_dir / name).mkdir(parents=True, exist_ok=True)
-        return self.run_dir / name
+        return self.run_dir / "results"
 
     def provenance(
         self,
@@ -95,8 +87,7 @@ def begin(
         place = _device(versions)
     _check_keras()
     print("Versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
-    print("Device:", place)
-    print("Profile:", profile)
+    print(f"Device: {place}\nProfile: {profile}")
     run_dir = RUNS_DIR / "interactive" if run_dir is None else run_dir
     return Workspace(notebook, profile, folder(run_dir), versions)
 
@@ -131,7 +122,7 @@ def settings(
     namespace(SEEDS=[0, 1], EPOCHS=3)
     """
     check_profile(profile := given["PROFILE"])
-    place, chosen = PROFILES.index(profile), {}
+    chosen = {}
     for name, values in by_profile.items():
         values = values if isinstance(values, tuple) else (values,) * 3
         if len(values) != len(PROFILES):
@@ -139,10 +130,10 @@ def settings(
                 f"{name} is {values!r}; give one value, or a tuple of three:"
                 f" {', '.join(PROFILES)}"
             )
-        value = chosen[name] = values[place]
+        usual = chosen[name] = values[PROFILES.index(profile)]
         if given.get(name) is not None:
             chosen[name] = given[name]
-            _check_kind(name, given[name], [value, *values])
+            _check_kind(name, given[name], [usual, *values])
     return SimpleNamespace(**chosen)
 
 
@@ -211,9 +202,8 @@ def _check_keras() -> None:
 def _quiet_start() -> Iterator[None]:
     """Keep the native libraries' start-up lines off the notebook.
 
-    TensorFlow logs to file descriptor 2 before its logging is set up, and
-    no environment variable stops that. What was held back is shown where
-    the start fails.
+    They are logged to file descriptor 2, and no environment variable stops
+    that. What was held back is shown where the start fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -250,15 +240,11 @@ def _versions() -> dict[str, str]:
 
 
 def device() -> str:
-    """Where Keras computes, and with what, as a result names it.
-
-    "2 CPU cores, tensorflow 2.21.0, keras 3.15.1", or the GPUs' names.
-    """
+    """Where Keras computes: "2 CPU cores, tensorflow 2.21.0, keras 3.15.1"."""
     versions = _versions()
     names = [n for n in ("tensorflow", "jax", "keras") if n in versions]
-    return ", ".join(
-        [_device(versions), *(f"{name} {versions[name]}" for name in names)]
-    )
+    used = [f"{name} {versions[name]}" for name in names]
+    return ", ".join([_device(versions), *used])
 
 
 def _device(versions: dict[str, str]) -> str:

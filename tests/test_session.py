@@ -103,13 +103,6 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
             loader("~/data")
 
 
-def test_workspace_makes_its_folders_when_asked(tmp_path):
-    workspace = session.Workspace("03", "smoke", tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-    assert workspace.figures == tmp_path / "run" / "figures"
-    assert workspace.results.is_dir()
-
-
 def test_provenance_is_saved_and_returned(tmp_path):
     workspace = session.Workspace("03", "smoke", tmp_path)
     table = workspace.provenance({"name": "digits", "used": 3})

@@ -52,10 +52,8 @@ def tidy(
         h if isinstance(h, str) else json.dumps(h, sort_keys=True)
         for h in table["hyperparameters"]
     ]
-    if unknown := sorted(set(table.columns) - set(COLUMNS)):
-        raise ValueError(f"unknown columns {unknown}; there are {COLUMNS}")
-    if missing := [c for c in COLUMNS if c not in table]:
-        raise ValueError(f"columns {missing} are missing")
+    if wrong := sorted(set(table.columns) ^ set(COLUMNS)):
+        raise ValueError(f"columns {wrong} are missing or unknown: {COLUMNS}")
     empty = table[["seed", "value"]].isna().any()
     if empty.any():
         raise ValueError(f"{list(empty.index[empty])} lacks some values")
@@ -176,14 +174,10 @@ def readable(comparison: pd.DataFrame, decimals: int = 3) -> pd.DataFrame:
 def conditions(paper: str, dataset: str, **others: str) -> dict[str, str]:
     """What a paper did on one data set, by name of the condition.
 
-    From ``data/published/conditions.csv``, whose notes say what is inferred.
-
-    Parameters
-    ----------
-    paper : "cefl" (its Tables 2 to 5, sections IV.A and IV.B) or
-        "loss_balance" (its Tables 1 and 2)
-    dataset : as the paper's tables have it
-    others : what varies within a table, such as network="resnet18"
+    From ``data/published/conditions.csv``, whose notes say what is inferred:
+    of the papers "cefl" (Tables 2 to 5, section IV) and "loss_balance"
+    (Tables 1 and 2). ``dataset`` is as their tables have it, ``others`` what
+    varies within a table, such as network="resnet18".
     """
     table = pd.read_csv(PUBLISHED_DIR / "conditions.csv", dtype=str)
     rows = table.query("paper == @paper and dataset == @dataset")
@@ -211,13 +205,10 @@ def same_conditions(
 def overview(folder: Path, number: str, rows: int = 16) -> str:
     """A notebook's comparison with a paper as text for a terminal.
 
-    folder : a run's folder of result tables; number : of the notebook, "03";
-    rows : how many are shown at most
-
-    Returns which data and network were used, and the measured scores over
-    all classes and F1 of each class. "" where there is no comparison or no
-    measured row, and for a reader's own images, to which no printed number
-    belongs.
+    From a run's folder of result tables and the notebook's number, "03":
+    which data and network were used, and at most so many rows of the scores
+    over all classes and F1 of each class. "" where there is no measured row,
+    and for a reader's own images, to which no printed number belongs.
     """
     path = folder / f"{number}_comparison.csv"
     if not path.is_file():

@@ -31,10 +31,10 @@ DONE, KEPT = "done", "kept"
 
 @dataclass
 class Report:
-    """What became of each notebook, in order, and the run's exit status.
+    """What became of each notebook, in order.
 
     ``again`` is the command that goes on, ``published`` what was written
-    outside the run's folder: a study's reference results, or notebooks.
+    outside the run's folder.
     """
 
     folder: Path

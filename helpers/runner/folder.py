@@ -59,8 +59,7 @@ class RunFolder:
         """Hold the folder for this process alone, its state read.
 
         ``settings`` are put on top of the earlier run's, or take their
-        place where they stand ``alone``. The system drops the lock with the
-        process, however that ends. Raises ``Refused`` for a folder with
+        place where they stand ``alone``. Raises ``Refused`` for a folder with
         other files, for one that another runner holds or that cannot be
         locked, and for an earlier run that is not resumed.
         """
@@ -200,11 +199,10 @@ def code_digest() -> str | None:
 def data_digest(settings: Mapping[str, object], asks: bool) -> str | None:
     """SHA-256 of the data and weights that settings name; None: of none.
 
-    settings: a notebook's parameters; asks: whether it has a parameter
-    DATASET, that is, whether it reads a data set. Counted are every file
-    below the folder of that data set, its ``.npz`` file, and each value that
-    is the path of a file, such as WEIGHTS. Without a DATASET a notebook may
-    look for any real data set in DATA_DIR and, in full, for CIFAR-10.
+    Counted are each value that is the path of a file, such as WEIGHTS, and,
+    where a notebook ``asks`` for a data set, the files of its folder and its
+    ``.npz`` file. Without a DATASET it may look for any real one in DATA_DIR
+    and, in full, for CIFAR-10.
     """
     named = [paths.ROOT / text for text in _texts(settings)]
     places = [path for path in named if os.path.isfile(path)]
@@ -222,10 +220,8 @@ def _texts(value: object) -> Iterator[str]:
     """The texts in nested dictionaries and lists."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        yield from _texts(list(value.values()))
-    elif isinstance(value, list):
-        for item in value:
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
             yield from _texts(item)
 
 

@@ -151,11 +151,10 @@ def check_settings(
     notebooks: Sequence[Notebook],
     where: str = "--set",
 ) -> None:
-    """Refuse what the notebooks cannot take, by name.
+    """Refuse what the notebooks cannot take; ``where`` it stands, in words.
 
     That is a parameter that none of them has, a number where the parameter
-    is a text, and a data set that is not one of a notebook's. ``where``
-    tells in the message where the settings stand.
+    is a text, and a data set that is not one of a notebook's.
     """
     names = {name for n in notebooks for name in n.parameters}
     known = sorted(names - RUNNER_PARAMETERS)
@@ -174,14 +173,12 @@ def check_settings(
     kind = name if name in KNOWN_SETS else ANY_FOLDER
     unable = [n for n in notebooks if n.datasets and kind not in n.datasets]
     if name is not None and unable:
-        theirs = "; ".join(
-            f"{n.number}: {', '.join(n.datasets)}" for n in unable
-        ).replace(ANY_FOLDER, "an image folder of your own")
+        theirs = [f"{n.number}: {', '.join(n.datasets)}" for n in unable]
+        text = "; ".join(theirs).replace(ANY_FOLDER, "an image folder")
         able = ",".join(n.number for n in notebooks if n not in unable)
         raise Refused(
             f"{where} DATASET={name}: not all selected notebooks can take it"
-            f" ({theirs})"
-            + (f"; leave these out by --only {able}" if able else "")
+            f" ({text})" + f"; leave these out by --only {able}" * bool(able)
         )
 
 
@@ -194,21 +191,21 @@ def clean(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     kept = {k: v for k, v in nb.metadata.items() if k == "workbook"}
     kept |= {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     nb.metadata = nbformat.from_dict(kept)
-    cells, count = [], 0
+    injected = "injected-parameters"
+    nb.cells = [
+        c for c in nb.cells if injected not in c.metadata.get("tags", [])
+    ]
     for cell in nb.cells:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            continue
-        cells.append(cell)
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
-        if cell.cell_type == "code" and cell.source.strip():
-            cell.execution_count = count = count + 1
-            for output in cell.outputs:
-                if output.output_type == "execute_result":
-                    output.execution_count = count
-    nb.cells = cells
+    ran = [c for c in nb.cells if c.cell_type == "code" and c.source.strip()]
+    for count, cell in enumerate(ran, 1):
+        cell.execution_count = count
+        for output in cell.outputs:
+            if output.output_type == "execute_result":
+                output.execution_count = count
     return nb
 
 

@@ -1,9 +1,15 @@
-"""A claim is decided by its interval."""
+"""A claim is decided by its interval; what rounded numbers allow."""
 
 import numpy as np
 import pytest
 
-from helpers.papers.claims import decided, read_claims, readable_verdicts
+from helpers.papers import (
+    decided,
+    fits_rounding,
+    possible_hits,
+    read_claims,
+    readable_verdicts,
+)
 
 CLAIMS = read_claims("severity_claims")
 
@@ -51,3 +57,25 @@ def test_what_is_measured_stands_beside_its_claim():
     assert set(CLAIMS["needs"]) == {"", "ImageNet weights"}
     counts = CLAIMS.index[CLAIMS["interval over"] == "exact"]
     assert list(counts) == ["protection", "lean", "aware"]
+
+
+@pytest.mark.parametrize(
+    ("recall", "n", "hits"),
+    [
+        (0.70, 103, [72]),
+        (0.70, 202, [141, 142]),
+        (0.12, 8, [1]),
+        (0.13, 8, [1]),  # 1/8 is a tie: either way
+        (0.15, 8, []),
+        (1.00, 3, [3]),
+        (0.00, 3, [0]),
+    ],
+)
+def test_possible_hits_by_hand(recall, n, hits):
+    assert possible_hits(recall, n).tolist() == hits
+    assert fits_rounding(recall, n) == bool(hits)
+
+
+def test_no_images_are_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        possible_hits(0.5, 0)

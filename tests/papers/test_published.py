@@ -1,18 +1,56 @@
 """The published numbers: complete, added up, consistent, and where not.
 
-`data/published/*.csv` was typed from the papers. Sums were made outside this
-project, so that a wrong or a missing cell shows.
+`data/published/*.csv` was typed from the papers. A wrong or a missing cell
+shows in the total.
 """
 
 import numpy as np
+import pandas as pd
 import pytest
-from published import CE, OVER, WEIGHTED, D, R, fits, number, read, wide
+from scipy import integrate, stats
 
 from helpers import evaluation as ev
 from helpers import papers as rd
-from helpers.data import CHULA_CLASSES
 from helpers.imbalance.counts import imbalance_ratio
 from helpers.methods.registry import METHODS
+from helpers.paths import PUBLISHED_DIR
+
+CE, WEIGHTED, OVER = "cross_entropy", "weighted_cross_entropy", "over_sampling"
+D, R = "densenet121", "resnet50"
+
+
+def read(name, **keys):
+    """The rows of a file that have these values; class_ is the class."""
+    path = PUBLISHED_DIR / f"{name}.csv"
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table["value"] = pd.to_numeric(table["value"])
+    for column, key in keys.items():
+        table = table[table[column.rstrip("_")] == key]
+    return table
+
+
+def wide(name, index, columns, **keys):
+    """A file as a table, its rows in the file's order."""
+    rows = read(name, **keys)
+    table = rows.pivot(index=index, columns=columns, values="value")
+    return table.loc[rows.set_index(index).index.unique()]
+
+
+def number(name, metric, **keys):
+    """The one value of a metric; a key that is not given is empty."""
+    columns = {"method", "class_"}
+    if not name.startswith("acne"):
+        columns.add("network")
+    if name == "cefl_text":
+        columns.add("dataset")
+    keys = dict.fromkeys(columns, "") | keys
+    return read(name, metric=metric, **keys)["value"].item()
+
+
+def fits(values, n, decimals=4):
+    """Whether each of the printed values can be a share of n."""
+    return [bool(rd.fits_rounding(x, n, decimals)) for x in values]
+
 
 LOSS = ["method", "alpha", "gamma"]
 ACNE = ["source", "table", "scenario", "method", "class", "metric", "value"]
@@ -22,6 +60,7 @@ SHORT = [name for name in LONG if name not in ("imbalance_ratio", *LOSS[1:])]
 RATES = "accuracy f1 auroc recall precision share train_share macro_f1"
 OTHERS = {"focal", "cefl", "cefl2", "loss_balance", "class_balanced"}
 OTHERS |= {"class_balanced_focal", ""}
+G = "bag_of_tricks"
 A, C, L, B, F = (
     *("acne_weighted_loss", "cefl_class_balanced_loss"),
     *("loss_balance_function", "rbc_focal_loss", "chula_rbc_12"),
@@ -29,32 +68,47 @@ A, C, L, B, F = (
 
 
 @pytest.mark.parametrize(
-    ("name", "rows", "columns", "source", "places"),
+    ("name", "rows", "total", "columns", "source", "places"),
     [
-        ("acne_table1", 16, ACNE, A, "Table 1"),
-        ("acne_table2", 16, ACNE, A, "Table 2"),
-        ("acne_table3", 15, ACNE, A, "Table 3"),
-        ("acne_text", 17, [*ACNE, "note"], A, r"Section \d(\.\d)+"),
-        ("bagoftricks_table", 24, LONG, "bag_of_tricks", "Trick gallery"),
-        ("cefl_table1", 32, LONG, C, "Table 1"),
-        ("cefl_table2", 120, LONG, C, "Table 2"),
-        ("cefl_table3", 120, LONG, C, "Table 3"),
-        ("cefl_table4", 112, LONG, C, "Table 4"),
-        ("cefl_table5", 120, LONG, C, "Table 5"),
-        ("cefl_text", 66, LONG, C, r"Section IV-(A\.[123]|B)"),
-        ("loss_balance_table1", 32, SHORT, L, "Table 1"),
-        ("loss_balance_table2", 108, SHORT, L, "Table 2"),
-        ("rbc_chula", 7, LONG, F, "Abstract|README of the data set"),
-        ("rbc_table1", 80, LONG, B, "Table 1"),
-        ("rbc_table2", 49, LONG, B, "Table 2"),
-        ("rbc_table3", 84, LONG, B, "Table 3"),
-        ("rbc_text", 46, LONG, B, r"Section (4\.[12]|5)|Fig. 10"),
+        ("acne_table1", 16, 12.67, ACNE, A, "Table 1"),
+        ("acne_table2", 16, 13.64, ACNE, A, "Table 2"),
+        ("acne_table3", 15, 8.5, ACNE, A, "Table 3"),
+        ("acne_text", 17, 284.11, [*ACNE, "note"], A, r"Section \d(\.\d)+"),
+        (
+            "bagoftricks_table",
+            24,
+            14.0498,
+            LONG,
+            "bag_of_tricks",
+            "Trick gallery",
+        ),
+        ("cefl_table1", 32, 24.0, LONG, C, "Table 1"),
+        ("cefl_table2", 120, 87.7543, LONG, C, "Table 2"),
+        ("cefl_table3", 120, 55.8255, LONG, C, "Table 3"),
+        ("cefl_table4", 112, 75.9166, LONG, C, "Table 4"),
+        ("cefl_table5", 120, 78.7856, LONG, C, "Table 5"),
+        ("cefl_text", 66, 194238.4201, LONG, C, r"Section IV-(A\.[123]|B)"),
+        ("loss_balance_table1", 32, 9246.0, SHORT, L, "Table 1"),
+        ("loss_balance_table2", 108, 102.8573, SHORT, L, "Table 2"),
+        (
+            "rbc_chula",
+            7,
+            21630.2159,
+            LONG,
+            F,
+            "Abstract|README of .*",
+        ),
+        ("rbc_table1", 80, 1563.2255, LONG, B, "Table 1"),
+        ("rbc_table2", 49, 35753.0, LONG, B, "Table 2"),
+        ("rbc_table3", 84, 74.9607, LONG, B, "Table 3"),
+        ("rbc_text", 46, 7313.1637, LONG, B, r"Section (4\.[12]|5)|Fig. 10"),
     ],
 )
-def test_columns_and_keys(name, rows, columns, source, places):
+def test_columns_keys_and_total(name, rows, total, columns, source, places):
     table = read(name)
     assert table.columns.tolist() == columns
     assert len(table) == rows
+    assert table["value"].sum() == pytest.approx(total, abs=1e-6)
     keys = [c for c in columns if c not in ("source", "value", "note")]
     assert not table.duplicated(keys).any()
     assert set(table["source"]) == {source}
@@ -71,166 +125,10 @@ def test_columns_and_keys(name, rows, columns, source, places):
         assert illegible.empty
 
 
-def per_cent(**sums):
-    return {key.strip("_"): total / 100 for key, total in sums.items()}
-
-
 RATIOS = ["1", "10", "20", "50", "100", "200", "500"]
 
 
-@pytest.mark.parametrize(
-    ("name", "keys", "index", "columns", "rows", "sums"),
-    [
-        ("acne_table1", {}, "class", "metric", 6,
-         {"precision": 3.90, "recall": 4.05, "f1": 3.92, "accuracy": 0.8}),
-        ("acne_table2", {}, "class", "metric", 6,
-         {"precision": 4.19, "recall": 4.34, "f1": 4.25, "accuracy": 0.86}),
-        ("bagoftricks_table", {"dataset": "cifar10"}, "method",
-         "imbalance_ratio", 6, per_cent(_100=438.80, _50=469.31)),
-        ("bagoftricks_table", {"dataset": "cifar100"}, "method",
-         "imbalance_ratio", 6, per_cent(_100=234.94, _50=261.93)),
-        ("cefl_table1", {}, "metric", "dataset", 8,
-         {"cifar10": 5, "cifar100": 5, "crop_disease": 7, "mushrooms": 7}),
-        ("cefl_table2", {"metric": "accuracy"}, LOSS, "imbalance_ratio", 15,
-         per_cent(_1=1399.45, _10=1277.29, _20=1217.91, _50=1115.93,
-                  _100=1005.92, _200=913.12, _500=792.10)),
-        ("cefl_table3", {"metric": "accuracy"}, LOSS, "imbalance_ratio", 15,
-         per_cent(_1=1101.99, _10=863.21, _20=777.26, _50=651.43,
-                  _100=582.41, _200=517.45, _500=448.71)),
-        ("cefl_table4", {"metric": "macro_f1"}, [*LOSS, "network"], "dataset",
-         28, per_cent(crop_disease=1826.41, mushrooms=1725.48)),
-        ("cefl_table4", {"metric": "accuracy"}, [*LOSS, "network"], "dataset",
-         28, per_cent(crop_disease=2309.22, mushrooms=1730.55)),
-        ("loss_balance_table1", {"metric": "train_images"}, "class",
-         "dataset", 9, {"caltech_part": 2021, "ilsvrc_part1": 2589,
-                        "ilsvrc_part2": 4210}),
-        ("loss_balance_table2", {"metric": "accuracy"},
-         ["dataset", "network"], "method", 9,
-         per_cent(cross_entropy=848.53, over_sampling=860.37,
-                  weighted_cross_entropy=860.07, loss_balance=866.47)),
-        ("loss_balance_table2", {"metric": "f1"},
-         ["dataset", "network", "class"], "method", 18,
-         per_cent(cross_entropy=1654.45, over_sampling=1720.50,
-                  weighted_cross_entropy=1734.87, loss_balance=1740.47)),
-        ("rbc_table2", {"metric": "cells"}, "imbalance_ratio", "class", 7,
-         {"Codocyte": 1838, "Hypochromia": 1882, "Normal": 14153,
-          "": 17873}),
-        ("rbc_table2", {"metric": "share"}, "imbalance_ratio", "class", 7,
-         {"Codocyte": 0.85, "Hypochromia": 0.85, "Normal": 5.3}),
-        ("rbc_table1", {}, ["method", "alpha"], ["network", "metric"], 10,
-         {(D, "optimal_epoch"): [822, 4566],
-          (R, "optimal_epoch"): [688, 3950],
-          (D, "accuracy"): [9.0261, 49.9374],
-          (R, "accuracy"): [8.8794, 49.1260],
-          (D, "f1"): [8.10, 44.74], (R, "f1"): [7.96, 45.15],
-          (D, "auroc"): [9.71, 53.42], (R, "auroc"): [9.55, 52.67]}),
-        ("rbc_table3", {}, "imbalance_ratio",
-         ["network", "metric", "method"], 7,
-         {(D, "accuracy", "focal"): [6.5105, 26.3448],
-          (D, "accuracy", CE): [6.3687, 25.9000],
-          (D, "f1", "focal"): [5.91, 22.68], (D, "f1", CE): [5.53, 21.07],
-          (D, "auroc", "focal"): [6.78, 27.01],
-          (D, "auroc", CE): [6.72, 26.81],
-          (R, "accuracy", "focal"): [6.4217, 25.9989],
-          (R, "accuracy", CE): [6.3398, 25.7696],
-          (R, "f1", "focal"): [5.65, 21.41], (R, "f1", CE): [5.46, 20.66],
-          (R, "auroc", "focal"): [6.69, 26.53],
-          (R, "auroc", CE): [6.58, 26.04]}),
-    ],
-)  # fmt: skip
-def test_columns_add_up(name, keys, index, columns, rows, sums):
-    """Where two are given, the second counts the rows 1, 2, 3 … times."""
-    table = wide(name, index, columns, **keys)
-    assert len(table) == rows
-    assert set(table) == set(sums)
-    for key, expected in sums.items():
-        column, expected = table[key], np.atleast_1d(expected)
-        found = [column.sum(), np.arange(1, rows + 1) @ column]
-        assert found[: len(expected)] == pytest.approx(expected)
-
-
-TRAINED = ("image_side batch_size epochs learning_rate learning_rate_factor"
-           " first_drop_epoch second_drop_epoch")  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("name", "keys", "numbers"),
-    [
-        ("acne_text", {"method": ""},
-         {"imbalance_ratio": 5.6, "train_share": 0.7, "image_side": 150,
-          "validation_share": 0.2, "test_share": 0.1}),
-        ("acne_text", {"method": CE},
-         {"macro_f1": 0.78, "accuracy": 0.8, "train_accuracy": 0.99,
-          "validation_accuracy": 0.9, "validation_loss": 1.75}),
-        ("acne_text", {"method": WEIGHTED},
-         {"macro_f1": 0.85, "accuracy": 0.86, "validation_loss": 1.58}),
-        *(("acne_text", {"method": method, "class_": name},
-           {"errors_as_Pustules": errors}) for method, name, errors in (
-               (CE, "Papules", 40), (CE, "Blackheads", 30),
-               (WEIGHTED, "Papules", 32), (WEIGHTED, "Blackheads", 17))),
-        *(("cefl_text", {"dataset": dataset},
-           dict(zip(TRAINED.split(), numbers, strict=True)) | sizes)
-          for dataset, numbers, sizes in (
-              ("cifar10", (32, 128, 100, 0.05, 0.1, 60, 80),
-               {"largest_class": 5000, "train_images": 50000,
-                "test_images": 10000}),
-              ("cifar100", (32, 128, 100, 0.05, 0.1, 60, 80),
-               {"largest_class": 500, "train_images": 50000,
-                "test_images": 10000}),
-              ("crop_disease", (224, 64, 60, 0.01, 0.1, 30, 50),
-               {"classes": 61, "train_images": 31718,
-                "validation_images": 4540, "largest_class": 2500}),
-              ("mushrooms", (224, 64, 100, 0.01, 0.1, 60, 80),
-               {"images": 5614, "classes": 9, "smallest_class": 300,
-                "largest_class": 1500, "test_images_per_class": 300}))),
-        ("cefl_text", {}, {"momentum": 0.9, "weight_decay": 1e-4,
-                           "warm_up_epochs": 0}),
-        ("rbc_text", {}, {"train_share": 0.7, "test_share": 0.3, "folds": 5,
-                          "batch_size": 32, "largest_epochs": 100,
-                          "learning_rate": 0.001, "photographs": 22,
-                          "magnification": 100, "image_side": 224,
-                          "classes": 3, "cells": 3392}),
-        ("rbc_text", {"method": "focal"}, {"gamma": 2, "alpha_step": 0.25}),
-        ("rbc_text", {"method": OVER}, {"rotation_degrees": 15}),
-        *(("rbc_text", {"method": "focal", "network": network},
-           {"settings_ahead_of_cross_entropy": ahead, "peak_alpha": peak})
-          for network, ahead, peak in ((D, 4, 1.5), (R, 2, 1))),
-        ("rbc_text", {"method": "focal", "network": R},
-         {"accuracy_gain": 0.066}),
-        *(("rbc_text", {"class_": name}, numbers) for name, numbers in (
-            ("Codocyte", {"cells": 345, "share": 0.1017, "class_ratio": 0.1,
-                          "class_index": 0}),
-            ("Hypochromia", {"cells": 356, "share": 0.105,
-                             "class_ratio": 0.1, "class_index": 1}),
-            ("Normal", {"cells": 2691, "class_ratio": 0.8,
-                        "class_index": 2}))),
-        ("rbc_chula", {}, {"classes": len(CHULA_CLASSES), "cells": 20875,
-                           "photographs": 706, "separation_accuracy": 0.889,
-                           "imbalance_ratio": 34.538}),
-        ("rbc_chula", {"network": "efficientnetb1"},
-         {"accuracy": 0.921, "f1": 0.8679}),
-    ],
-)  # fmt: skip
-def test_numbers_of_the_text(name, keys, numbers):
-    found = {metric: number(name, metric, **keys) for metric in numbers}
-    assert found == numbers
-
-
-def test_lists_of_the_text():
-    alphas = read("rbc_text", metric="alpha")
-    assert alphas["alpha"].astype(float).tolist() == alphas["value"].tolist()
-    assert (alphas["value"] == np.arange(1, 8) / 4).all()
-    networks = read("cefl_text", metric="pretrained")
-    used = networks.groupby("dataset")["value"].agg(["sum", "size"])
-    assert used.to_numpy().tolist() == [[0, 1], [0, 1], [4, 4], [4, 4]]
-    # Small images are cropped as they are, large ones resized.
-    used = wide("cefl_table1", "metric", "dataset")
-    assert set(used.to_numpy().ravel()) == {0, 1}
-    assert used["cifar10"].equals(used["cifar100"])
-    assert used["crop_disease"].equals(used["mushrooms"])
-    assert used.loc["random_crop"].tolist() == [1, 1, 0, 0]
-    assert used.loc["random_resized_crop"].tolist() == [0, 0, 1, 1]
-    # The example counts of eq. (18) are cut off, not rounded.
+def test_the_example_counts_of_eq_18_are_cut_off_not_rounded():
     rows = read("cefl_text", metric="train_images").query("`class` != ''")
     exact = 5000 * 10 ** (rows["class"].astype(int) / 9 - 1)
     assert rows["value"].tolist() == np.floor(exact + 1e-9).tolist()
@@ -516,3 +414,92 @@ def test_red_cell_tables_and_text_agree(network, peak, recalls):
         share = number("rbc_text", "errors_as_Normal_share", **keys)
         assert rd.possible_hits(share, TEST, 3).item() == 56
         assert rd.possible_hits(recalls[0], 121, 3).item() == 121 - 57
+
+
+# --- the red-cell paper's claims, each made anew from its tables -------------
+
+NETWORKS = D, R
+TABLE_1 = wide("rbc_table1", ["method", "alpha"], ["network", "metric"])
+SETS = wide("rbc_table2", "imbalance_ratio", "class", metric="cells")
+TABLE_3 = wide(
+    "rbc_table3", "imbalance_ratio", ["network", "metric", "method"]
+).sort_index(axis=1)
+
+
+def both(of):
+    """For DenseNet-121 | ResNet-50, as the claims have it."""
+    return " | ".join(str(of(network)) for network in NETWORKS)
+
+
+def claims():
+    """Parts of the findings of ``rbc_claims.csv``, by words of the claim."""
+    alphas = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]
+    f1 = {n: TABLE_1[n, "f1"] for n in NETWORKS}
+    grid = {n: f1[n]["focal"].to_numpy() for n in NETWORKS}
+    rank = {n: stats.spearmanr(alphas, grid[n]).statistic for n in NETWORKS}
+    rises = "rank correlation of F1 and α " + both(lambda n: f"{rank[n]:+.2f}")
+    rises += "; range of F1 " + both(lambda n: f"{np.ptp(grid[n]):.2f}")
+    yield "F1 rises slightly", rises
+    for metric in ("f1", "accuracy", "auroc"):
+        signs = {
+            n: np.sign((TABLE_1[n, metric]["focal"]
+                        - TABLE_1[n, metric][CE, ""]).round(4))
+            for n in NETWORKS
+        }  # fmt: skip
+        ahead, ties = (
+            both(lambda n, k=k, of=signs: (of[n] == k).sum()) for k in (1, 0)
+        )
+        yield "at 4 | 2 of 7 α", f"{metric}: {ahead}; ties {ties}"
+    mean = both(lambda n: f"{grid[n].mean() - f1[n][CE, '']:+.3f}")
+    yield "clearly improves", f"mean F1 over α minus cross-entropy {mean}"
+    largest, _ = integrate.quad(
+        lambda x: 7 * x * stats.norm.pdf(x) * stats.norm.cdf(x) ** 6, -9, 9
+    )
+    gain = {n: grid[n].max() - f1[n][CE, ""] for n in NETWORKS}
+    ahead = "ahead by " + both(lambda n: f"{gain[n]:.2f}")
+    yield ahead, f"expected of 7 equal runs: {largest:.2f} s"
+    yield ahead, "be " + both(lambda n: f"{gain[n] / largest:.3f}")
+    yield ahead, "over α it is " + both(lambda n: f"{grid[n].std(ddof=1):.3f}")
+    over = both(lambda n: f"{f1[n][OVER, ''] - grid[n].max():+.2f}")
+    yield "over-sampling is in line", f"F1 minus the best α's {over}"
+    fitting = fits(TABLE_1.xs("accuracy", axis=1, level=1).stack(), TEST)
+    yield "each α", f"{sum(fitting)} of its {len(fitting)} accuracies"
+    accuracy = TABLE_3.loc["7.80"][R, "accuracy"]
+    more = f"accuracy {accuracy['focal'] - accuracy[CE]:+.3f}"
+    recalls = [0.529, 0.719, 0.719 + 0.033]
+    sizes = [n for n in range(80, 131) if all(fits(recalls, n, 3))]
+    hits = round(0.066 * sizes[0])
+    more += (
+        f"; Codocyte's recalls fit {sizes} test cells, of which {hits} are "
+    )
+    yield "accuracy by 6.6%", more + f"{hits / sizes[0]:.1%}"
+    stratified = 0.3 * SETS.loc["7.80", "Codocyte"]
+    text = f"in test: {sizes}; in a stratified part {stratified:.1f}"
+    yield "70/30 at random", text
+    majority = SETS["Normal"] / SETS[""]
+    accuracy = TABLE_3.xs("accuracy", axis=1, level=1)
+    below = accuracy.lt(majority, axis=0).sum(axis=1)
+    text = f"{majority['37.90']:.4f}: above {below['37.90']} of the 4"
+    yield "at ρ = 37.90", text
+    yield "at ρ = 37.90", f"(at other ρ: {below.drop('37.90').sum()})"
+    by_loss = TABLE_3.swaplevel(0, 2, axis=1)
+    focal, plain = by_loss["focal"], by_loss[CE]
+    gains = (focal - plain)["f1"].stack()
+    yield "ahead in F1 at every ρ", f"{(gains > 0).sum()} of {gains.size}"
+    for metric in ("f1", "accuracy"):
+        relative = (focal / plain - 1)[metric].mean(axis=1)
+        trend = stats.spearmanr(relative.index.astype(float), relative)
+        text = f"correlation {trend.statistic:+.2f}, p = {trend.pvalue:.2f}"
+        yield f"gain in {metric} has a trend", text
+
+
+def test_red_cell_claims_follow_from_the_printed_numbers():
+    table = pd.read_csv(PUBLISHED_DIR / "rbc_claims.csv")
+    assert list(table) == ["in the text", "from the printed numbers"]
+    proven = set()
+    for words, found in claims():
+        of_claim = table["in the text"].str.contains(words, regex=False)
+        there = of_claim & table.iloc[:, 1].str.contains(found, regex=False)
+        assert there.sum() == 1, (words, found)
+        proven |= set(table.index[there])
+    assert proven == set(table.index)
