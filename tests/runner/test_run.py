@@ -187,7 +187,7 @@ def test_commands_in_the_texts_are_accepted(file):
     [
         (None, "acne5", r"02: digits, an image .* out by --only 01,03$"),
         (["02", "03"], "chula-rbc-12", r"02: digits.* --only 03$"),
-        (["02"], "acne5", r"\(02: digits, an image folder of your own\)$"),
+        (["02"], "acne5", r"\(02: digits, an image folder\)$"),
         (["03"], "mine", r"\(03: acne5, chula-rbc-12\)$"),
         (["02"], "mine", None),
         (["02"], "digits", None),
