@@ -118,12 +118,15 @@ def _furrows(rng, spacing: float, stretch: float) -> np.ndarray:
     jitter = rng.random((2, *cells), dtype=np.float32)
     iu, iv = u.astype(np.intp), v.astype(np.intp)
     fu, fv = u - np.floor(u), v - np.floor(v)
-    gaps = []
+    first = second = np.float32(9)
     for du, dv in product((-1, 0, 1), repeat=2):
-        gap_u, gap_v = jitter[:, iu + du, iv + dv]
-        gaps.append((gap_u + (du - fu)) ** 2 + (gap_v + (dv - fv)) ** 2)
-    first, second = np.sqrt(np.partition(gaps, 1, axis=0)[:2])
-    return second - first
+        cell = (iu + du) * cells[1] + (iv + dv)
+        gap_u, gap_v = (j.ravel()[cell] for j in jitter)
+        gap = (gap_u + (du - fu)) ** 2 + (gap_v + (dv - fv)) ** 2
+        # Not np.partition over all nine, which takes three times as long.
+        second = np.minimum(second, np.maximum(first, gap))
+        first = np.minimum(first, gap)
+    return np.sqrt(second) - np.sqrt(first)
 
 
 def _pores(rng, spacing: float, radius: float) -> np.ndarray:

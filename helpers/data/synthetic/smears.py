@@ -154,9 +154,9 @@ def load_smears(
     """Cut the cells out, one image a cell, grouped by smear.
 
     A square of ``CROP`` pixels around the true centre, black beyond the
-    photograph, is resized to image_size (averages where smaller, cubic where
-    larger). ``facts`` has the smear, x, y and radius of each cell. scale,
-    seed: see ``draw_smears``. Raises ValueError for an image_size below 8.
+    photograph, is resized to image_size. ``facts`` has the smear, x, y and
+    radius of each cell. Raises ValueError for an image_size below 8, and as
+    ``draw_smears`` does.
     """
     if not isinstance(image_size, int) or image_size < 8:
         raise ValueError(
