@@ -179,9 +179,14 @@ def histories(history, title: str, panels="metric", ylabel="") -> Figure:
     names = [_METRICS.get(name, name) for name in tables]
     fig, axes = new_panels(names, title, sharey=panels != "metric")
     labels, colours = zip(*map(method_look, methods), strict=True)
-    dashes = ["" if part == "train" else (4, 2) for part in parts]
-    looks = {"hue": "method", "palette": colours, "legend": False}
-    looks |= {"style": "part", "dashes": dashes}
+    # By name: a panel may lack a method, or a part.
+    looks = {
+        "hue": "method",
+        "style": "part",
+        "palette": dict(zip(methods, colours, strict=True)),
+        "dashes": {part: "" if part == "train" else (4, 2) for part in parts},
+        "legend": False,
+    }
     seeds = {"units": "seed", "estimator": None, "lw": 0.7, "alpha": 0.35}
     for ax, rows in zip(axes, tables.values(), strict=True):
         for look in (seeds, {"errorbar": None, "lw": 2}):
