@@ -119,14 +119,12 @@ def audit_report(ds: ImageDataset) -> pd.DataFrame:
     Rows on sources or on the published split are there where the data set
     has them.
     """
-    found, groups, split = ds.found, ds.groups, ds.published_split
-    n_found, n, none = len(found), len(ds), np.nan
+    found, n, none = ds.found, len(ds), np.nan
+    groups = ds.files if ds.groups is None else ds.groups
+    split = (
+        np.full(n, "") if ds.published_split is None else ds.published_split
+    )
     reasons = found.loc[~found["used"], "reason"].value_counts()
-    rows = {"files found": (n_found, n_found), "used": (n, n_found)}
-    rows |= {f"left out: {r}": (reasons.get(r, 0), n_found) for r in REASONS}
-    mistyped = found["used"] & found["mistyped"]
-    rows["used, mis-typed"] = (mistyped.sum(), n)
-
     copies, near = duplicates(ds), near_duplicates(ds)
     contents = copies.groupby("set")
 
@@ -136,55 +134,51 @@ def audit_report(ds: ImageDataset) -> pd.DataFrame:
     def files(which: pd.Series) -> int:
         return np.unique(near.loc[which, ["first", "second"]]).size
 
-    rows |= {
-        "exact duplicates": (len(copies) - contents.ngroups, n),
-        "exact duplicates with two classes": (several("class"), none),
-        "near duplicates": (files(near["first"] != ""), n),
-        "near duplicates in another class": (files(~near["same_class"]), n),
+    n_sources = len(np.unique(groups))
+    shared = (pd.Series(split).groupby(groups).nunique() > 1).sum()
+    trained = np.isin(groups, groups[split == "train"])
+    val, test = split == "val", split == "test"
+    few = pd.Series(groups).groupby(ds.labels).nunique() < TOO_FEW
+    absent = (pd.crosstab(ds.labels, split) == 0).any(axis=1)
+    classes = {
+        f"classes with fewer than {TOO_FEW} pictures": ds.counts() < TOO_FEW,
+        f"classes with fewer than {TOO_FEW} sources": few.to_numpy(),
+        "classes missing from a published part": absent.to_numpy(),
     }
-    if groups is not None:
-        other = files(~near["same_source"])
-        rows["near duplicates of another source"] = (other, n)
-    if split is not None:
-        same, copied = near["same_split"], several("split")
-        rows |= {
-            "exact duplicates across the published split": (copied, none),
-            "near duplicates within a published part": (files(same), n),
-            "near duplicates across the published split": (files(~same), n),
-        }
-
-    if groups is not None:
-        sources = len(np.unique(groups))
-        rows["sources"] = (sources, none)
-        if split is not None:
-            shared = (pd.Series(split).groupby(groups).nunique() > 1).sum()
-            rows["sources in two or more published parts"] = (shared, sources)
-            trained = np.isin(groups, groups[split == "train"])
-            for part, words in (("val", "validation"), ("test", "test")):
-                inside = split == part
-                seen = (inside & trained).sum(), inside.sum() or none
-                rows[f"{words} images with a sibling in train"] = seen
-
-    few = f"classes with fewer than {TOO_FEW}"
-    classes = {f"{few} pictures": ds.counts() < TOO_FEW}
-    if groups is not None:
-        n_sources = pd.Series(groups).groupby(ds.labels).nunique()
-        classes[f"{few} sources"] = n_sources.to_numpy() < TOO_FEW
-    if split is not None:
-        absent = (pd.crosstab(ds.labels, split) == 0).any(axis=1).to_numpy()
-        classes["classes missing from a published part"] = absent
+    # (count, of how many), in the order of _MEANINGS.
+    rows = [
+        (len(found), len(found)),
+        (n, len(found)),
+        *((reasons.get(reason, 0), len(found)) for reason in REASONS),
+        ((found["used"] & found["mistyped"]).sum(), n),
+        (len(copies) - contents.ngroups, n),
+        (several("class"), none),
+        (files(near["first"] != ""), n),
+        (files(~near["same_class"]), n),
+        (files(~near["same_source"]), n),
+        (several("split"), none),
+        (files(near["same_split"]), n),
+        (files(~near["same_split"]), n),
+        (n_sources, none),
+        (shared, n_sources),
+        ((val & trained).sum(), val.sum() or none),
+        ((test & trained).sum(), test.sum() or none),
+        *((which.sum(), ds.n_classes) for which in classes.values()),
+    ]
+    table = pd.DataFrame(rows, columns=["count", "of"])
+    table.insert(0, "check", list(_MEANINGS))
+    table["share"] = table["count"] / table.pop("of")
     meanings = dict(_MEANINGS)
     for check, which in classes.items():
-        rows[check] = (which.sum(), ds.n_classes)
         if which.any():
             named = ", ".join(np.asarray(ds.class_names)[which])
             meanings[check] = f"{named}: {meanings[check]}"
-
-    table = pd.DataFrame.from_dict(rows, "index", columns=["count", "of"])
-    table = table.rename_axis("check").reset_index()
-    table["share"] = table["count"] / table.pop("of")
     table["meaning"] = table["check"].map(meanings)
-    return table
+    if ds.groups is None:
+        table = table[~table["check"].str.contains("source|sibling")]
+    if ds.published_split is None:
+        table = table[~table["check"].str.contains("publish|sibling")]
+    return table.reset_index(drop=True)
 
 
 def thumbnails(

@@ -68,17 +68,16 @@ def load(
 
     name: "synthetic_acne" or "synthetic_acne_small" (made in the cache
     folder on first use); "synthetic_severity", skin graded by its number of
-    lesions; "synthetic_smears", cells of synthetic blood smears; "digits",
-    which come with scikit-learn; "cifar10" or "cifar100"; "chula-rbc-12",
-    the red cells; or the name of an image folder in data_dir.
+    lesions; "synthetic_smears", cells of synthetic blood smears; "digits";
+    "cifar10" or "cifar100"; "chula-rbc-12", the red cells; or the name of an
+    image folder in data_dir.
     data_dir: where folders and files of arrays lie; default ``WORKBOOK_DATA``
     or ``data/``.
     image_size: side in pixels; default 150 for folders, 64 for cells and
     graded skin, 16 for digits, 32 for CIFAR, which has no other.
-    group_rule: "own" is "roboflow" for folders and "block" for real red
-    cells; synthetic cells come by smear and graded skin by person, and
-    neither has another; digits and CIFAR know no sources. Other rules: see
-    ``load_folder`` and ``red_cells.load_cells``.
+    group_rule: "own" is "roboflow" for folders, "block" for real red cells,
+    the smear or the person for synthetic ones; folders and red cells have
+    others (``load_folder``, ``load_cells``).
 
     Raises FileNotFoundError where there is no such data set, ValueError for
     a rule or a size that it does not have, and what its loader raises.
@@ -137,17 +136,14 @@ def load_three(
     doi:10.1007/s12652-020-01773-x, section 4.1: 345 codocytes (target
     cells), 356 hypochromic and 2,691 normal cells of dogs, never published.
     Where a class has fewer cells than asked for, all three shrink by one
-    factor: the ratio is the paper's, as nearly as whole cells allow. Which
-    cells are taken is random, whatever their source.
+    factor. Which cells are taken is random, whatever their source.
 
-    name: "synthetic_smears", "chula-rbc-12" (human cells, grouped by blocks
-    of photographs), or an image folder with the classes Codocyte, Hypochromia
-    and Normal. scale: share of the paper's cells, in (0, 1]. seed: of the
-    smears, or of which cells are taken.
+    name: "synthetic_smears", "chula-rbc-12" (human cells), or an image folder
+    with the classes Codocyte, Hypochromia and Normal. scale: share of the
+    paper's cells, in (0, 1]. seed: of the smears, or of the cells taken.
 
-    Returns the data set, its classes in the paper's order 0, 1, 2, and a
-    table with a row a class: published, there (before any was left out) and
-    used.
+    Returns the data set, its classes in the paper's order, and a table with
+    a row a class: published, there (before any was left out) and used.
 
     Raises ValueError for another scale, and where one of the classes or the
     source of each image is missing.
@@ -218,13 +214,10 @@ def load_cifar(name: str, data_dir: Path | str | None = None) -> ImageDataset:
     """Load "cifar10" or "cifar100": (N, 32, 32, 3), training set first.
 
     Read from ``cifar10.npz`` (``cifar100.npz``) in data_dir where it is
-    there: arrays x_train, y_train, x_test, y_test as Keras returns them. The
-    training set in it may be a subset, long-tailed for example. Without it,
-    ``keras.datasets`` downloads the original once (170 MB), checks its hash,
-    and keeps it in ``~/.keras``.
-
-    The published split has "train" and "test" and no "val", as in the CEFL
-    paper, which trains to the last epoch.
+    there: arrays x_train, y_train, x_test, y_test as Keras returns them, the
+    training set perhaps a long-tailed part of it. Without it,
+    ``keras.datasets`` downloads the original once (170 MB) and checks its
+    hash. The published split has no "val": the CEFL paper has none.
 
     Raises ValueError for a file with other arrays, naming it; OSError where
     the download fails.

@@ -166,14 +166,12 @@ def from_arrays(
 ) -> ImageDataset:
     """Build an ``ImageDataset``, whose provenance counts what was found.
 
-    images: (N, H, W, 3) uint8; labels: (N,) integers into class_names; known:
-    what else belongs into provenance (origin, licence, ...); the rest is
-    described in ``ImageDataset``.
+    labels: (N,) integers into class_names; known: what else belongs into
+    provenance (origin, licence, ...); the rest as in ``ImageDataset``.
 
     Images that are in no file are named by their set and their place in it
     ("train/17"), ``found`` lists them with the SHA-256 of their pixels, and
-    the data set's is over all pixels and labels; what only a file has
-    (format, mode, perceptual hash) is "" or <NA>.
+    the data set's is over all pixels and labels.
     """
     images = np.ascontiguousarray(images)
     labels = np.asarray(labels).astype(np.int64)

@@ -2,12 +2,11 @@
 
     python -m helpers.data.download chula-rbc-12 --to FOLDER
 
-What the checksums are worth: ``data/checksums/chula-rbc-12.csv`` has the
-SHA-256 of the 502 photographs and their label files that the workbook was
-tried with, computed from that copy. Three of these label files were compared
-with the public repository and agree; that every one of them is the same in
-the commit below could not be checked without a network. The commit holds more
-photographs than these: of the others only the names are told.
+``data/checksums/chula-rbc-12.csv`` has the SHA-256 of the 502 photographs and
+their label files that the workbook was tried with, computed from that copy.
+Three of these label files were compared with the public repository and agree;
+that every one of them is the same in the commit below could not be checked
+without a network. The commit holds more photographs than these.
 """
 
 import argparse
@@ -38,9 +37,9 @@ CHECKSUMS = paths.ROOT / "data" / "checksums" / "chula-rbc-12.csv"
 def fetch_chula(to: Path | str | None = None) -> tuple[Path, int]:
     """Download Chula RBC-12 into ``TO/chula-rbc-12`` and check it.
 
-    to: the data folder; default ``WORKBOOK_DATA`` or ``data/``. The folder
-    appears whole, after every file that has a checksum has agreed with it.
-    Returns it, and how many files were checked.
+    to: the data folder; default ``WORKBOOK_DATA`` or ``data/``. The data
+    set's folder appears whole, after every file that has a checksum has
+    agreed with it. Returns it, and how many files were checked.
 
     Raises FileExistsError where there is such a folder, ConnectionError
     where the archive cannot be fetched, ValueError where it is no archive,
@@ -82,20 +81,20 @@ def fetch_chula(to: Path | str | None = None) -> tuple[Path, int]:
 
 def _check(folder: Path) -> int:
     """Compare every file that has a checksum; return how many."""
-    known = pd.read_csv(CHECKSUMS, dtype=str)
-    wrong = []
-    for file, expected in zip(known["file"], known["sha256"], strict=True):
-        if not (folder / file).is_file():
-            wrong.append(f"{file} is missing")
-        elif pooch.file_hash(folder / file) != expected:
-            wrong.append(f"{file} differs")
+    expected = pd.read_csv(CHECKSUMS, index_col="file")["sha256"]
+    wrong = [
+        file
+        for file, sha256 in expected.items()
+        if not (folder / file).is_file()
+        or pooch.file_hash(folder / file) != sha256
+    ]
     if wrong:
         raise ValueError(
-            f"the archive is not what the workbook was tried with: {wrong[0]} "
-            f"({len(wrong)} of {len(known)} files in all); nothing was "
-            "written"
+            "the archive is not what the workbook was tried with: "
+            f"{wrong[0]} is missing or differs ({len(wrong)} of "
+            f"{len(expected)} files in all); nothing was written"
         )
-    return len(known)
+    return len(expected)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,11 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
         description="Fetch a public data set, checked by SHA-256.",
     )
     parser.add_argument("name", choices=[CHULA])
-    parser.add_argument(
-        "--to",
-        metavar="FOLDER",
-        help="the data folder (default: WORKBOOK_DATA or data/)",
-    )
+    where = "the data folder (default: WORKBOOK_DATA or data/)"
+    parser.add_argument("--to", metavar="FOLDER", help=where)
     chosen = parser.parse_args(arguments)
     try:
         folder, n_checked = fetch_chula(chosen.to)

@@ -21,7 +21,7 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import pandas as pd
-from PIL import ExifTags, Image
+from PIL import Image, ImageOps
 
 from helpers.data.dataset import (
     ImageDataset,
@@ -84,17 +84,6 @@ ORIGINS = {
     ),
 }
 """Where a data set of this name comes from, and its licence."""
-
-# How each EXIF orientation is undone; 1 is upright.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 # The path of each class folder: its set ("" without a split), its class.
 _Layout = dict[tuple[str, ...], tuple[str, str]]
@@ -171,19 +160,14 @@ def is_hidden(name: str) -> bool:
 
 
 def readable_name(name: str) -> str:
-    """Return a file's name in a form that can be printed and saved.
-
-    Bytes that are not UTF-8 (which Python keeps as lone surrogates) become
-    escapes such as ``\\xe9``; any other name is returned as it is.
-    """
+    """Return a name with bytes that are not UTF-8 as ``\\xe9``, printable."""
     raw = name.encode("utf-8", "surrogateescape")
     return raw.decode("utf-8", "backslashreplace")
 
 
 def _folders(root: Path) -> list[str]:
-    return sorted(
-        p.name for p in root.iterdir() if p.is_dir() and not is_hidden(p.name)
-    )
+    names = (path.name for path in root.iterdir() if path.is_dir())
+    return sorted(name for name in names if not is_hidden(name))
 
 
 def _layout(root: Path) -> _Layout:
@@ -413,7 +397,7 @@ def read_image(path: Path, size: int | None) -> tuple[np.ndarray | None, dict]:
     clipped; CMYK is converted; transparent pixels are laid on white; the
     EXIF rotation is applied; of an animation the first frame counts.
 
-    Returns the image, (H, W, 3) uint8, upright, or None, and the columns of
+    Returns the image, (H, W, 3) uint8, upright, or None, and a row of
     ``ImageDataset.found`` as far as the file was read: reason, "" or a key
     of ``REASONS``; width and height in pixels, upright once it is decoded;
     format and mode, Pillow's names of what the file *is*; mistyped, whether
@@ -482,17 +466,14 @@ def _reason_of(error: Exception) -> str:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Undo the camera's rotation, by its orientation alone.
-
-    ``ImageOps.exif_transpose`` would also rewrite the other notes of the
-    camera, and fails where they cannot be written.
-    """
     try:
-        how = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+        image.getexif()  # kept, while Pillow rewrites only notes in info
+        for key in ("exif", "Raw profile type exif"):
+            image.info.pop(key, None)
+        return ImageOps.exif_transpose(image)
     except Exception:
         # The pixels are sound even where the camera's notes are not.
         return image
-    return image if how is None else image.transpose(how)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

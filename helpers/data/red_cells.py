@@ -71,11 +71,10 @@ def load_cells(
     data_dir: the folder that holds ``chula-rbc-12/``. image_size: side in
     pixels to which the square of ``CROP`` around a label is resized, bilinear
     with antialiasing. Beyond a border the photograph is mirrored (one cell in
-    eight): the labelled cell stays in the middle, but what the border cuts
-    off is invented.
+    eight), so that the labelled cell stays in the middle.
 
-    group_rule: what is one source. "cell": each cell its own, as in a random
-    split. "photograph": the cells of one photograph. "block": those of 20
+    group_rule: what is one source. "cell": each cell, as in a random split.
+    "photograph": the cells of one photograph. "block": those of 20
     consecutive file numbers, block (N - 1) // 20, because neighbours are
     series of one slide. Some photographs occur under two numbers, each
     labelled anew: such copies are one photograph, and blocks that share one
@@ -85,9 +84,8 @@ def load_cells(
     photographs with no other type labelled, so that the slide gives it away.
 
     ``files`` repeats the photograph of each cell; ``facts`` has its number,
-    x and y. ``found`` has one row for each file in ``Dataset``, with the
-    reason where none of its cells is used; provenance counts these files,
-    and its SHA-256 is over the used photographs and their labels.
+    x and y. ``found`` has a row for each file in ``Dataset``; provenance
+    counts these, and its SHA-256 is over the used ones and their labels.
 
     Raises FileNotFoundError for an absent folder, photograph or label file;
     ValueError for a label that is not ``x y type``, of no known type or
@@ -144,21 +142,17 @@ def read_photograph(
     in pixels and type, 0 to 12 (``ELLIPTOCYTE`` included). A label is a click
     on a cell: it has no radius, and only part of the cells have one.
 
-    Raises FileNotFoundError where there is no such photograph or label file,
-    ValueError for a photograph that cannot be read and for a bad label.
+    Raises FileNotFoundError where there is no such label file, ValueError
+    for a photograph that cannot be read and for a bad label.
     """
     root = paths.data_folder(data_dir) / CHULA
-    numbers, _ = _files(root)
-    if number not in numbers:
-        raise FileNotFoundError(
-            f"there is no photograph {number} in {root}; {len(numbers)} are "
-            "there, named by their numbers"
-        )
-    file = root / f"Dataset/{number}.jpg"
-    image, row = read_image(file, None)
+    image, row = read_image(root / f"Dataset/{number}.jpg", None)
+    labels = _labels(root / f"Label/{number}.txt", row)
     if row["reason"]:
-        raise ValueError(f"{file} cannot be used: {row['reason']}")
-    return image, _labels(root / f"Label/{number}.txt", row)
+        raise ValueError(
+            f"{root}/Dataset/{number}.jpg cannot be used: {row['reason']}"
+        )
+    return image, labels
 
 
 def rotated_copies(images: np.ndarray, seed: int = 0) -> np.ndarray:

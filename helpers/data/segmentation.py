@@ -122,8 +122,7 @@ def segment(
 def typical_diameter(photograph: np.ndarray) -> float:
     """Measure the diameter of a cell in a photograph, in pixels.
 
-    The median over its lone cells; NaN where there is none. The paper divides
-    by a cell's diameter without saying how it was measured. Where nearly all
+    The median over its lone cells; NaN where there is none. Where nearly all
     cells touch others, give ``segment`` the diameter instead.
     """
     return float(2 * lone_cells(photograph)["radius"].median())
@@ -135,8 +134,8 @@ def lone_cells(photograph: np.ndarray) -> pd.DataFrame:
     The round, separate dark patches (``foreground``), each as the circle of
     its area about its centre of mass: columns ``CIRCLE``. Round: the patch
     fills four fifths of the circle around its bounding box, which two cells
-    that touch do not. Patches at the border and small ones (below a fifth of
-    the large ones: specks, platelets) are left out.
+    that touch do not. Patches at the border and those below a fifth of the
+    large ones (specks, platelets) are left out.
     """
     dark = foreground(photograph)
     _, _, boxes, middles = cv2.connectedComponentsWithStats(
@@ -164,8 +163,8 @@ def foreground(photograph: np.ndarray) -> np.ndarray:
     grey = cv2.GaussianBlur(to_grey(photograph), (0, 0), 2)
     level, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_OTSU)
     mask = grey <= level
-    one_sided = mask.all() or not mask.any()
-    if one_sided or grey[~mask].mean() - grey[mask].mean() < 4:
+    contrast = grey[~mask].mean() - grey[mask].mean() if mask.any() else 0
+    if mask.all() or contrast < 4:
         return np.zeros(grey.shape, bool)
     return ndimage.binary_fill_holes(mask)
 
@@ -217,25 +216,24 @@ def find_circles(
     a cell has 40 pixels: the parameters then mean the same at any size.
     Empty where the image is smaller than a cell, or has no edge.
     """
-    none = pd.DataFrame(np.empty((0, 3)), columns=CIRCLE)
-    if min(equalised.shape) < 2 * search.smallest * diameter:
-        return none
-    zoom = _SOUGHT_AT / diameter
-    size = [max(1, round(side * zoom)) for side in equalised.shape[::-1]]
-    how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(equalised, size, interpolation=how)
-    found = cv2.HoughCircles(
-        cv2.GaussianBlur(small, (0, 0), search.blur * _SOUGHT_AT),
-        cv2.HOUGH_GRADIENT,
-        dp=1,
-        minDist=search.apart * _SOUGHT_AT,
-        param1=search.edge,
-        param2=search.votes * np.pi * _SOUGHT_AT,
-        minRadius=round(search.smallest * _SOUGHT_AT),
-        maxRadius=round(search.largest * _SOUGHT_AT),
-    )
+    found = None
+    if min(equalised.shape) >= 2 * search.smallest * diameter:
+        zoom = _SOUGHT_AT / diameter
+        size = [max(1, round(side * zoom)) for side in equalised.shape[::-1]]
+        how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+        small = cv2.resize(equalised, size, interpolation=how)
+        found = cv2.HoughCircles(
+            cv2.GaussianBlur(small, (0, 0), search.blur * _SOUGHT_AT),
+            cv2.HOUGH_GRADIENT,
+            dp=1,
+            minDist=search.apart * _SOUGHT_AT,
+            param1=search.edge,
+            param2=search.votes * np.pi * _SOUGHT_AT,
+            minRadius=round(search.smallest * _SOUGHT_AT),
+            maxRadius=round(search.largest * _SOUGHT_AT),
+        )
     if found is None:
-        return none
+        return pd.DataFrame(np.empty((0, 3)), columns=CIRCLE)
     circles = found.reshape(-1, found.shape[-1])[:, :3].astype(float)
     return pd.DataFrame(circles / zoom, columns=CIRCLE)
 

@@ -95,8 +95,8 @@ def test_files_without_a_checksum_are_let_in_and_no_others(offered, tmp_path):
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        (FILES | {"Label/1.txt": b"1 2 1\n"}, r"Label/1.txt differs \(1 of 4"),
-        ({"Dataset/1.jpg": b"one"}, r"Dataset/22.jpg is missing \(3 of 4"),
+        (FILES | {"Label/1.txt": b"1 2 1\n"}, r"Label/1.txt is.*\(1 of 4"),
+        ({"Dataset/1.jpg": b"one"}, r"Dataset/22.jpg is.*\(3 of 4"),
     ],
 )
 def test_another_content_leaves_nothing(offered, tmp_path, files, told):
@@ -118,20 +118,15 @@ def test_no_archive_and_no_answer(offered, tmp_path, capsys):
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_what_is_there_is_left_alone(offered, tmp_path):
-    mine = tmp_path / "data" / CHULA / "mine.txt"
-    mine.parent.mkdir(parents=True)
-    mine.write_text("mine")
-    with pytest.raises(FileExistsError, match="left alone"):
-        fetch_chula(tmp_path / "data")
-    assert mine.read_text() == "mine"
-
-
 def test_command_line(offered, tmp_path, capsys):
-    assert main([CHULA, "--to", str(tmp_path / "data")]) == 0
+    to = ["--to", str(tmp_path / "data")]
+    assert main([CHULA, *to]) == 0
     assert "4 files agree" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["another-set"])
+    # What is there is left alone.
+    with pytest.raises(FileExistsError, match="left alone"):
+        fetch_chula(tmp_path / "data")
 
 
 def test_the_committed_checksums():
