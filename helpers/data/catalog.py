@@ -145,8 +145,7 @@ def load_three(
     Returns the data set, its classes in the paper's order, and a table with
     a row a class: published, there (before any was left out) and used.
 
-    Raises ValueError for another scale, and where one of the classes or the
-    source of each image is missing.
+    Raises ValueError for another scale, and where a class is missing.
     """
     if not 0 < scale <= 1:
         raise ValueError(f"scale={scale} must lie in (0, 1]")
@@ -162,11 +161,6 @@ def load_three(
             raise ValueError(
                 f"name: {name} has no class {', '.join(missing)}; take a "
                 f"folder with the classes {', '.join(classes)}"
-            )
-        if ds.groups is None:
-            raise ValueError(
-                f"name: {name} does not tell which images share a source, "
-                "and the experiment divides by it; take an image folder"
             )
         ds = ds.of_classes(names)
         there = ds.counts()
@@ -186,13 +180,7 @@ def load_digits(image_size: int = 16) -> ImageDataset:
     pixels are enlarged to image_size bilinearly. The digits were written by
     13 people, and which one wrote which is not told: every split of them
     tests on hands it has seen in training.
-
-    Raises ValueError for an image_size below 8.
     """
-    if not isinstance(image_size, int) or image_size < 8:
-        raise ValueError(
-            f"image_size: expected 8 pixels or more, got {image_size!r}"
-        )
     bunch = datasets.load_digits()
     size = (image_size, image_size)
     grey = [

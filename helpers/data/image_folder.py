@@ -104,19 +104,12 @@ def load_folder(
     below the class folder; what the group matches is the source, in whichever
     class. None: no sources.
 
-    Raises FileNotFoundError for an absent folder; ValueError for fewer than
-    two classes, a class with fewer than two usable images, class folders that
-    seem to be one class spelt in two ways, a folder around the class folders,
-    a group rule that does not fit a file, or a ``manifest.csv`` that does not
-    list a used file in a column "file"; PermissionError for a folder that
-    may not be entered.
+    Raises ValueError for fewer than two classes, a class with fewer than two
+    usable images, class folders that seem to be one class spelt in two ways,
+    a folder around the class folders, a group rule that does not fit a file,
+    or a ``manifest.csv`` that does not list a used file in a column "file".
     """
     root = Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {root}; name a folder with one folder of "
-            "images for each class"
-        )
     pattern = group_rule not in (None, "roboflow")
     if pattern and (n := re.compile(group_rule).groups) != 1:
         raise ValueError(

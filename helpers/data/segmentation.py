@@ -101,7 +101,6 @@ def segment(
     photograph would have more than ``PIXEL_LIMIT`` pixels, as on a photograph
     of nothing but dust.
     """
-    _check(photograph)
     if cell_diameter is None:
         cell_diameter = typical_diameter(photograph)
     elif not 0 < cell_diameter < np.inf:

@@ -191,8 +191,6 @@ def test_group_rules(flat):
         load_folder(flat, image_size=8, group_rule=r"^(t\d)_")
     with pytest.raises(ValueError, match="one .group., it has 0"):
         load_folder(flat, image_size=8, group_rule=r"^s\d_")
-    with pytest.raises(FileNotFoundError, match="gone.*name a folder"):
-        load_folder(flat / "gone")
 
 
 def test_provenance_and_its_hash_of_names_and_bytes(flat):

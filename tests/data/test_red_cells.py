@@ -195,11 +195,7 @@ def test_one_photograph_with_its_labels(root):
     pixels = draw(root, 2, "\ufeff20 10 3\n30 40 12\n")
     image, cells = read_photograph(2, root.parent)
     assert np.array_equal(image, pixels) and image.dtype == np.uint8
-    assert cells.to_dict("list") == {
-        "x": [20, 30],
-        "y": [10, 40],
-        "type": [3, 12],
-    }
+    assert cells.to_numpy().tolist() == [[20, 10, 3], [30, 40, 12]]
     draw(root, 7, "")
     _, none = read_photograph(7, root.parent)
     assert len(none) == 0 and list(none) == ["x", "y", "type"]

@@ -64,21 +64,17 @@ def test_foreground_fills_pale_centres():
     assert not smears.foreground(faint).any()
 
 
-def test_enlarge_keeps_places():
+def test_enlarge_keeps_places_and_grey_is_of_rgb():
     photograph = discs((60, 50))
     large = smears.enlarge(photograph, 2.5)
     assert large.shape == (500, 750, 3) and large.dtype == np.uint8
     y, x = np.nonzero(smears.foreground(large))
     assert x.mean() == pytest.approx(2.5 * 60.5 - 0.5, abs=0.5)
     assert y.mean() == pytest.approx(2.5 * 50.5 - 0.5, abs=0.5)
+    red = np.full((8, 8, 3), (200, 0, 0), np.uint8)
+    assert (smears.to_grey(red) == 60).all()  # RGB, not BGR
     assert smears.enlarge(photograph, 0.5).shape == (100, 150, 3)
     assert np.array_equal(smears.enlarge(photograph, 1.0), photograph)
-
-
-def test_grey_is_of_rgb_not_bgr():
-    red = np.zeros((8, 8, 3), np.uint8)
-    red[..., 0] = 200
-    assert smears.to_grey(red).tolist() == [[60] * 8] * 8
 
 
 def test_equalise_raises_contrast(smear):
