@@ -1,11 +1,7 @@
 """Where things lie: the project, its data, its runs and its figures.
 
-Two environment variables move things elsewhere:
-
-``WORKBOOK_DATA``
-    the folder that holds real data sets (default: ``data/``);
-``WORKBOOK_CACHE``
-    where synthetic images and cached features lie (default: ``data/``).
+The environment variable ``WORKBOOK_DATA`` names the folder of real data sets,
+``WORKBOOK_CACHE`` that of synthetic images and cached features.
 """
 
 import hashlib

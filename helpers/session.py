@@ -75,8 +75,7 @@ def begin(
     None for all; with 1, small networks are best trained side by side. What
     is printed holds neither a path nor a time, so that stored outputs repeat.
 
-    Raises ``ValueError`` for an unknown profile, and where ``keras.json``
-    says otherwise than the workbook expects.
+    Raises ``ValueError`` for an unknown profile.
     """
     check_profile(profile)
     pd.set_option("display.max_colwidth", None)
@@ -85,7 +84,11 @@ def begin(
     with _quiet_start():
         versions = _versions()
         place = _device(versions)
-    _check_keras()
+        from keras import config
+
+        # What the networks are written for, whatever keras.json says.
+        config.set_image_data_format("channels_last")
+        config.set_floatx("float32")
     print("Versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
     print(f"Device: {place}\nProfile: {profile}")
     run_dir = RUNS_DIR / "interactive" if run_dir is None else run_dir
@@ -184,20 +187,6 @@ def _check_kind(name: str, value: object, usual: list[object]) -> None:
         raise ValueError(f"{name} is {value!r}; expected {wrong}")
 
 
-def _check_keras() -> None:
-    """Raise ``ValueError`` for settings under which results would differ."""
-    from keras import config
-
-    needed = {"image_data_format": "channels_last", "floatx": "float32"}
-    for name, usual in needed.items():
-        if (actual := getattr(config, name)()) != usual:
-            raise ValueError(
-                f"Keras is set to {name} = {actual!r} and the workbook needs"
-                f" {usual!r}: change it in ~/.keras/keras.json (or in the"
-                " folder that KERAS_HOME names), then restart the kernel"
-            )
-
-
 @contextmanager
 def _quiet_start() -> Iterator[None]:
     """Keep the native libraries' start-up lines off the notebook.
@@ -270,9 +259,8 @@ def _device(versions: dict[str, str]) -> str:
 def say(text: str, stream: TextIO | None = None) -> None:
     r"""Print a text to ``stream``, by default to standard output.
 
-    A run never depends on the terminal: characters outside its encoding come
-    out as escapes, such as ``\u0394``, and what cannot be written at all, as
-    the reader of a pipe has gone, is dropped.
+    Characters outside a terminal's encoding come out as escapes, such as
+    ``\u0394``, and what cannot be written at all is dropped.
     """
     any_text()
     stream = sys.stdout if stream is None else stream

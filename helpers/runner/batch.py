@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from signal import Signals
 
 import nbformat
 
@@ -61,12 +60,11 @@ def run(
 ) -> Report:
     """Execute the selected notebooks into a run folder.
 
-    ``settings`` are notebook parameters; each goes to the notebooks that
-    have it. ``resume`` goes on with ``run_dir``, else with the newest run of
-    the profile, and takes over that run's profile and settings where none
-    are given. ``again`` is the command that goes on after an interruption,
-    where it is another than the runner's; such a caller's settings stand
-    alone. Raises ``Refused`` before anything starts.
+    ``settings`` are parameters of notebooks that have them. ``resume`` goes
+    on with ``run_dir``, else with the newest run of the profile, and takes
+    over that run's profile and settings where none are given. ``again`` is
+    the command that goes on after an interruption, of a caller whose settings
+    stand alone. Raises ``Refused`` before anything starts.
     """
     settings, alone = settings or {}, again is not None
     there = notebooks.read_notebooks(notebooks_dir)
@@ -117,10 +115,8 @@ def log(folder: RunFolder, text: str) -> None:
         file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
 
-def _step(
-    folder: RunFolder, notebook: Notebook, head: str, came: list[Signals]
-) -> str:
-    """Run or keep one notebook, and say which."""
+def _step(folder: RunFolder, notebook: Notebook, head: str, came: list) -> str:
+    """Run or keep one notebook, and say which; signals may have come."""
     if not (lack := folder.lack(notebook)):
         return KEPT
     log(folder, f"{head}running ({lack})")
@@ -146,10 +142,9 @@ def run_in_place(
     runs_dir: Path = paths.RUNS_DIR,
     figures_dir: Path = paths.FIGURES_DIR,
 ) -> Report:
-    """Execute the selected notebooks (quick) and replace the sources.
+    """Execute the selected notebooks (quick), then replace all or none.
 
-    Nothing is replaced unless all of them succeeded. Raises ``Refused``
-    where an executed notebook cannot be shared (see ``blemishes``).
+    Raises ``Refused`` where one cannot be shared (see ``blemishes``).
     """
     report = run("quick", only, runs_dir=runs_dir, notebooks_dir=notebooks_dir)
     if report.exit_code:

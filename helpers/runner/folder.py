@@ -41,10 +41,10 @@ CODE_DIRS = ("helpers", "data/published", "data/checksums", "data/weights")
 
 
 class RunFolder:
-    """One run on disk; use it inside ``claimed()``.
+    """One run on disk, to be used inside ``claimed()``.
 
-    ``settings`` are the parameters all its notebooks get, ``records`` what
-    is known of each finished one; both are kept in ``state.json``.
+    ``settings``, the parameters all its notebooks get, and ``records``, what
+    is known of each finished one, are kept in ``state.json``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +98,7 @@ class RunFolder:
 
     def lack(self, notebook: Notebook) -> str | None:
         """Why a notebook's results will not do; None where they will."""
-        record = self.records.get(notebook.name, {"files": [STATE + "?"]})
+        record = self.records.get(notebook.name, {"files": ["none"]})
         if not all((self.path / file).is_file() for file in record["files"]):
             return "missing"
         new = made_of(notebook, self.settings)
@@ -129,9 +129,7 @@ class RunFolder:
             for path in sorted((staged / folder).rglob("*"))
             if path.is_file()
         ]
-        now = datetime.now().isoformat()
-        record = {"finished": now, "files": files, "made_of": facts}
-        self.records[name] = record
+        self.records[name] = {"files": files, "made_of": facts}
         self._save()
         for file in files:
             self.place(staged / file, file)
@@ -187,7 +185,7 @@ def versions() -> dict[str, str]:
     lines = (paths.ROOT / "requirements.txt").read_text().splitlines()
     names = [line.split("==")[0] for line in lines if "==" in line]
     installed = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version(), **installed}
+    return {"python": platform.python_version()} | installed
 
 
 @cache
@@ -240,19 +238,17 @@ def digest(places: Iterable[Path]) -> str | None:
     return None if empty else total.hexdigest()
 
 
-def _files(place: Path) -> Iterator[Path]:
+def _files(place: Path) -> list[Path]:
     """A file itself, or the files below a folder; links are followed."""
-    if os.path.isfile(place):
-        yield place
-    seen = set()
+    files, seen = [place], set()
     for folder, inner, names in os.walk(place, followlinks=True):
         here = os.path.realpath(folder)
         if here in seen or "__pycache__" in here:
             inner.clear()
-            continue
+        else:
+            files += [Path(folder, name) for name in names]
         seen.add(here)
-        files = (Path(folder, name) for name in names)
-        yield from (file for file in files if file.is_file())
+    return [file for file in files if os.path.isfile(file)]
 
 
 @cache

@@ -29,12 +29,8 @@ class ThisPython(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """The specification it starts from."""
-        backend = "module://matplotlib_inline.backend_inline"
-        return KernelSpec(
-            argv=make_ipkernel_cmd(),
-            language="python",
-            env={"MPLBACKEND": backend},
-        )
+        env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        return KernelSpec(argv=make_ipkernel_cmd(), language="python", env=env)
 
 
 def execute(
@@ -70,28 +66,22 @@ def execute(
         # The kernel died or never answered: there is no traceback from it.
         text = traceback.format_exc()
     cells = nbformat.read(output, as_version=4).cells
-    started = [
-        cell.metadata.papermill.start_time is not None
-        for cell in cells
-        if cell.cell_type == "code"
-    ]
-    return sum(started) - 1, text  # one is papermill's, with the parameters
+    codes = [c.metadata.papermill for c in cells if c.cell_type == "code"]
+    started = [c for c in codes if c.start_time is not None]
+    return len(started) - 1, text  # one is papermill's, with the parameters
 
 
 class Interrupted(KeyboardInterrupt):
-    """The signal, ``args[0]``, asked the runner to stop.
-
-    A ``KeyboardInterrupt``, since an event loop swallows most others.
-    """
+    """The signal ``args[0]`` came; an event loop swallows most others."""
 
 
 @contextmanager
 def stop_signals() -> Iterator[list[signal.Signals]]:
     """Turn SIGINT and SIGTERM into ``Interrupted``; yields those that came.
 
-    The kernels, which are children of this process, are killed first: one
-    that is busy would keep papermill waiting. The list tells the caller of
-    an exception that got lost in a callback.
+    The kernels, which are children of this process, are killed first: a busy
+    one would keep papermill waiting. The list tells of an exception that got
+    lost in a callback.
     """
     came: list[signal.Signals] = []
 

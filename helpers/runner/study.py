@@ -13,11 +13,9 @@ A study is a file ``data/studies/NAME.yaml``::
       rbc_detection_scores: 07_real_scores
 
 Each step is a run in a folder of its own, ``name`` or its notebooks' numbers.
-``publish`` names tables of ``data/measured`` and the result each is made of;
-where several steps have such a result, their rows follow one another. A
-step's ``columns`` are put into its tables then, where they lack them, to tell
-its rows from those of the other steps; of the tables of provenance, each row
-is kept once.
+``publish`` names tables of ``data/measured`` and the result each is made of:
+the rows of one step after another, with a step's ``columns`` where they lack
+them; of the tables of provenance, each row is kept once.
 """
 
 import shlex
@@ -45,9 +43,8 @@ PLACES = {"DATA_DIR"}
 def read_study(name: str, there: list[Notebook], studies_dir: Path) -> dict:
     """Read a study and check it against the notebooks that there are.
 
-    Raises ``Refused`` for an unknown study, and for one with an unknown key,
-    a value of the wrong kind, an unknown notebook or a parameter that none
-    of a step's notebooks has.
+    Raises ``Refused`` for an unknown study, key, notebook or parameter, and
+    for a value of the wrong kind.
     """
     known = sorted(path.stem for path in studies_dir.glob("*.yaml"))
     if name not in known:
@@ -104,10 +101,10 @@ def run_study(
 ) -> Report:
     """Run a study's steps, each in a folder below ``runs/study-NAME``.
 
-    ``settings`` and ``profile`` override the study's; ``resume`` goes on
-    where it stopped. ``publish`` then writes the study's tables, each whole,
-    into ``data/measured``, if all its steps are done. Raises ``Refused``
-    before anything starts, and where a table to be published is missing.
+    ``settings`` and ``profile`` override the study's. ``publish`` writes its
+    tables, each whole, into ``data/measured``, if all its steps are done.
+    Raises ``Refused`` before anything starts, and where such a table is
+    missing.
     """
     settings = settings or {}
     there = notebooks.read_notebooks(notebooks_dir)
