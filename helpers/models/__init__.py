@@ -1,48 +1,38 @@
 """Networks: backbones by name with their weights and preprocessing, heads.
 
-Also ResNets, attention, frozen features and saliency maps.
+Also ResNets, augmentation, frozen features and saliency maps.
 """
 
-from helpers.models.attention import (
-    POOLINGS,
-    SpatialGate,
-    attach,
-    head_on_maps,
-    small_base,
-)
-from helpers.models.augmentation import (
-    ACNE_AUGMENTATION,
-    augmentation_layers,
-)
+from helpers.models.augmentation import ACNE_AUGMENTATION, augmentation_layers
 from helpers.models.backbones import (
     BACKBONES,
     PREPROCESSING,
     backbone,
     base_network,
-    costs,
-    depth_widths,
+    frozen_features,
     preprocessed,
     title,
     trainable,
     weights_identity,
 )
-from helpers.models.features import frozen_features
-from helpers.models.layers import (
+from helpers.models.heads import (
+    POOLINGS,
+    SpatialGate,
+    attach,
     build_classifier,
-    freeze_batch_normalization,
+    grad_cam,
     head_initializers,
     head_layers,
-    set_batch_normalization_momentum,
+    head_on_maps,
+    places_found,
+    randomised,
+    small_base,
+    unfreeze,
 )
 from helpers.models.resnet import (
     resnet18,
     resnet18_cifar,
     resnet34,
     small_resnet,
-)
-from helpers.models.saliency import (
-    grad_cam,
-    places_found,
-    randomised,
 )
 from helpers.models.stacked import stack

@@ -1,5 +1,7 @@
 """Random changes of images while training, drawn anew for every image."""
 
+from collections.abc import Callable
+
 import keras
 from keras import layers, ops
 
@@ -12,8 +14,11 @@ def augmentation_layers(
 ) -> list[keras.layers.Layer]:
     """Layers for images 0-255; each acts while training only.
 
-    padded crop : 4 black pixels around, then a crop of the old size
-    resized crop : 8 to 100 % of the area, sides 3:4 to 4:3, resized back
+    padded crop : 4 black pixels around, then a crop of the old size (He et
+        al. 2016, arXiv:1512.03385, section 4.2)
+    resized crop : 8 to 100 % of the area, sides 3:4 to 4:3, evenly on a
+        logarithmic scale, resized back (Szegedy et al. 2015, arXiv:1409.4842,
+        section 6); what is too long for the image is cut off there
     flip : left to right, every second image
     vertical flip : upside down, every second image
     colour jitter : brightness by up to 20 % of the range; contrast and
@@ -38,82 +43,62 @@ def augmentation_layers(
     return made
 
 
-class _Window(layers.Layer):
+class Window(layers.Layer):
     """Shows each image through a window of its own, while training.
 
     Keras' ``RandomCrop`` draws one place for a whole batch.
+
+    windows : from a function that draws numbers evenly between two, one an
+        image, and an image's height and width, to each window's height as a
+        share of the image's and its top in pixels, its width and its left
     """
 
-    interpolation, fill_mode = "bilinear", "nearest"
-
-    def __init__(self, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        self.seed = keras.random.SeedGenerator(seed)
+    def __init__(
+        self,
+        windows: Callable,
+        seed: int,
+        interpolation: str = "bilinear",
+        fill_mode: str = "nearest",
+    ):
+        super().__init__()
+        self.windows, self.seed = windows, keras.random.SeedGenerator(seed)
+        self.options = {"interpolation": interpolation, "fill_mode": fill_mode}
 
     def call(self, images, training=False):
         if not training:
             return images
         count = ops.shape(images)[0]
-        scale_y, top, scale_x, left = self.windows(count, *images.shape[1:3])
+
+        def uniform(low, high):
+            return keras.random.uniform((count,), low, high, seed=self.seed)
+
+        height, top, width, left = self.windows(uniform, *images.shape[1:3])
         none = ops.zeros((count,))
         # Pixels are squares: the first one's centre is half a pixel in.
-        moves = (
-            (scale_x, none, left + (scale_x - 1) / 2)
-            + (none, scale_y, top + (scale_y - 1) / 2)
-            + (none, none)
-        )
+        moves = (width + none, none, left + (width - 1) / 2)
+        moves += (none, height + none, top + (height - 1) / 2, none, none)
         return ops.image.affine_transform(
             images,
             ops.stack(moves, axis=-1),
-            interpolation=self.interpolation,
-            fill_mode=self.fill_mode,
             data_format="channels_last",
+            **self.options,
         )
 
-    def uniform(self, count, low, high):
-        return keras.random.uniform((count,), low, high, seed=self.seed)
+
+def _padded_crop(uniform, height, width):
+    top, left = (ops.floor(uniform(0, 9)) - 4 for _ in range(2))
+    return 1.0, top, 1.0, left
 
 
-class PaddedCrop(_Window):
-    """Moves each image by whole pixels, black coming in.
-
-    The same as padding on all sides, then cropping to the old size at random
-    (He et al. 2016, arXiv:1512.03385, section 4.2: four pixels).
-    """
-
-    interpolation, fill_mode = "nearest", "constant"
-
-    def __init__(self, padding, seed=None, **kwargs):
-        super().__init__(seed, **kwargs)
-        self.padding = padding
-
-    def windows(self, count, height, width):
-        ones = ops.ones((count,))
-        top, left = (
-            ops.floor(self.uniform(count, 0, 2 * self.padding + 1))
-            - self.padding
-            for _ in range(2)
-        )
-        return ones, top, ones, left
-
-
-class ResizedCrop(_Window):
-    """Takes a random part of each image, resized to the old size.
-
-    8 to 100 % of the area, sides in a ratio of 3:4 to 4:3, evenly on a
-    logarithmic scale (Szegedy et al. 2015, arXiv:1409.4842, section 6).  A
-    part that is too long for the image is cut off there.
-    """
-
-    def windows(self, count, height, width):
-        area = self.uniform(count, 0.08, 1)
-        log = ops.log(ops.convert_to_tensor(4 / 3))
-        ratio = ops.exp(log * self.uniform(count, -1, 1))
-        scale_y = ops.minimum(1.0, ops.sqrt(area / ratio))
-        scale_x = ops.minimum(1.0, ops.sqrt(area * ratio))
-        top = self.uniform(count, 0, 1) * (1 - scale_y) * height
-        left = self.uniform(count, 0, 1) * (1 - scale_x) * width
-        return scale_y, top, scale_x, left
+def _resized_crop(uniform, height, width):
+    area = uniform(0.08, 1)
+    log = ops.log(ops.convert_to_tensor(4 / 3))
+    ratio = ops.exp(log * uniform(-1, 1))
+    scale_y = ops.minimum(1.0, ops.sqrt(area / ratio))
+    scale_x = ops.minimum(1.0, ops.sqrt(area * ratio))
+    top = uniform(0, 1) * (1 - scale_y) * height
+    left = uniform(0, 1) * (1 - scale_x) * width
+    return scale_y, top, scale_x, left
 
 
 def _colour_jitter(seed):
@@ -131,15 +116,13 @@ def _colour_jitter(seed):
 
 
 _LAYERS = {
-    "padded crop": lambda seed: PaddedCrop(4, seed=seed),
-    "resized crop": lambda seed: ResizedCrop(seed=seed),
+    "padded crop": lambda s: Window(_padded_crop, s, "nearest", "constant"),
+    "resized crop": lambda s: Window(_resized_crop, s),
     # Not RandomFlip("horizontal_and_vertical"): it flips both or neither.
-    "flip": lambda seed: layers.RandomFlip("horizontal", seed=seed),
-    "vertical flip": lambda seed: layers.RandomFlip("vertical", seed=seed),
+    "flip": lambda s: layers.RandomFlip("horizontal", seed=s),
+    "vertical flip": lambda s: layers.RandomFlip("vertical", seed=s),
     "colour jitter": _colour_jitter,
-    "rotation": lambda seed: layers.RandomRotation(
-        15 / 360, "constant", seed=seed
-    ),
-    "rotation by 29°": lambda seed: layers.RandomRotation(0.08, seed=seed),
-    "zoom by 15 %": lambda seed: layers.RandomZoom(0.15, seed=seed),
+    "rotation": lambda s: layers.RandomRotation(15 / 360, "constant", seed=s),
+    "rotation by 29°": lambda s: layers.RandomRotation(0.08, seed=s),
+    "zoom by 15 %": lambda s: layers.RandomZoom(0.15, seed=s),
 }

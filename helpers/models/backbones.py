@@ -8,22 +8,24 @@ complains where it is forgotten; EfficientNet and EfficientNet-Lite scale
 inside the network.  Here every network is fed images 0-255 in RGB.
 """
 
-import time
+import hashlib
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
 import keras
 import numpy as np
-import pandas as pd
 from keras import layers
 
-from helpers.models.efficientnet_lite import REPEATS, efficientnet_lite
-from helpers.models.layers import set_batch_normalization_momentum
+from helpers.models import augmentation
+from helpers.models import efficientnet_lite as lite
+from helpers.models.heads import unfreeze
 from helpers.models.weights import PACKAGED, read_arrays
-from helpers.paths import file_sha256
+from helpers.paths import CACHE_DIR, file_sha256, kept
 
 PREPROCESSING = ("keras", "divide_by_255", "none")
+BATCH_SIZE = 32  # images of which frozen features are taken at once
 
 
 class Backbone(NamedTuple):
@@ -79,7 +81,7 @@ def backbone(
     """A network without its top, frozen, behind the scaling of its input.
 
     Frozen holds for BatchNorm's moving statistics too, under ``fit`` as well;
-    set ``trainable = True`` before compiling to fine-tune it.
+    see `unfreeze` to fine-tune it.
 
     Parameters
     ----------
@@ -110,34 +112,49 @@ def backbone(
     return model
 
 
-def extractor(
-    name: str,
-    weights: str,
-    image_size: int,
-    seed: int = 0,
-    depths: tuple[str, ...] | None = None,
-) -> keras.Model:
-    """The network that frozen features come from, up to the deepest depth.
+def trainable(name: str, weights: str = "imagenet"):
+    """A way to build networks that are trained as a whole, see `backbone`.
 
-    depths : of ``BACKBONES[name].depths``, default all four; for the rest
-        see `backbone`.  A model from images as `preprocessed` returns them
-        to features (N, F): averaged over space at each depth, side by side.
+    BatchNorm's moving averages keep 0.9 of themselves a step, as in the CEFL
+    paper's framework; Keras' own number is 0.99.  Returns a function from
+    (classes, (side, side, 3), seed) to a model from images (N, side, side, 3),
+    0-255, RGB, to logits (N, classes), float32; ``seed`` draws the last layer,
+    and all of it where weights are random.
     """
-    base = base_network(name, weights, (image_size, image_size, 3), seed)
-    ends = BACKBONES[name].depths
-    pooled = [
-        layers.GlobalAveragePooling2D()(base.get_layer(ends[depth]).output)
-        for depth in depths or ends
-    ]
-    features = pooled[0] if len(pooled) == 1 else layers.concatenate(pooled)
-    return keras.Model(base.input, features)
+    _entry(name)
+
+    def network(n_classes: int, image_shape: tuple, seed: int):
+        base = backbone(name, weights, image_shape[0], seed=seed)
+        unfreeze(base, momentum=0.9)
+        return keras.Sequential(
+            [base, layers.Dense(n_classes, dtype="float32")], name=name
+        )
+
+    return network
 
 
-def depth_widths(name: str) -> dict[str, int]:
-    """How many features a network has at each of its depths."""
-    base = base_network(name, "random", (32, 32, 3))
-    ends = BACKBONES[name].depths
-    return {d: base.get_layer(end).output.shape[-1] for d, end in ends.items()}
+def base_network(
+    name: str, weights: str, image_shape: tuple, seed: int = 0
+) -> keras.Model:
+    """A network without top, pooled over space, as it is trained by default.
+
+    It takes what `preprocessed` returns; for the rest see `backbone`.
+    """
+    _entry(name)
+    if weights not in ("imagenet", "random"):
+        return _from_file(name, _weights_file(name, weights), image_shape)
+    keras.utils.set_random_seed(seed)
+    if weights == "random" or name in PACKAGED:
+        return _built(name, weights, image_shape)
+    try:
+        return _built(name, weights, image_shape)
+    except Exception as error:
+        raise FileNotFoundError(
+            f"weights='imagenet': Keras could not download the file of {name} "
+            f"({error}). Set WEIGHTS to 'random' or to the path of a weights "
+            f"file without top, or BACKBONE to one of {tuple(PACKAGED)}, "
+            "whose weights come from the package index."
+        ) from error
 
 
 def preprocessed(images, name: str, weights: str, preprocessing: str):
@@ -166,65 +183,97 @@ def preprocessed(images, name: str, weights: str, preprocessing: str):
     return layers.Rescaling(scale.tolist(), offset.tolist())(images)
 
 
-def trainable(name: str, weights: str = "imagenet"):
-    """A way to build networks that are trained as a whole, see `backbone`.
+def frozen_features(
+    images: np.ndarray,
+    backbone: str,
+    weights: str,
+    views: int = 1,
+    preprocessing: str = "keras",
+    cache_dir: Path | None = None,
+    depths: tuple[str, ...] | None = None,
+) -> np.ndarray:
+    """Features of a network at some depths, averaged over space.
 
-    BatchNorm's moving averages keep 0.9 of themselves a step, as in the CEFL
-    paper's framework; Keras' own number is 0.99.  Returns a function from
-    (classes, (side, side, 3), seed) to a model from images (N, side, side, 3),
-    0-255, RGB, to logits (N, classes), float32; ``seed`` draws the last layer,
-    and all of it where weights are random.
+    They are kept under a hash of all that they follow from: the images'
+    bytes, the weights, the preprocessing, the augmentation, this code.
+
+    Parameters
+    ----------
+    images : uint8 (N, size, size, 3)
+    backbone, weights : see `backbone`; random weights are those of seed 0
+    views : 1 gives the plain images alone; each further view is all of
+        them, augmented anew
+    preprocessing : see `preprocessed`
+    cache_dir : default ``features/`` in `helpers.paths.CACHE_DIR`
+    depths : ends of stages, default the last four ("block 4" to "block 7"
+        of an EfficientNet)
+
+    Returns
+    -------
+    float32 (views, N, F); view 0 is plain; F = 704 at the usual depths of
+    EfficientNetB1 and EfficientNet-Lite1.
     """
-    _entry(name)
-
-    def network(n_classes: int, image_shape: tuple, seed: int):
-        base = base_network(name, weights, image_shape, seed)
-        set_batch_normalization_momentum(base, 0.9)
-        inputs = keras.Input(image_shape, name="image")
-        features = base(preprocessed(inputs, name, weights, "keras"))
-        logits = layers.Dense(n_classes, dtype="float32")(features)
-        return keras.Model(inputs, logits, name=name)
-
-    return network
-
-
-def costs(
-    names=tuple(BACKBONES),
-    image_size: int = 224,
-    batch_size: int = 4,
-    rounds: int = 3,
-) -> pd.DataFrame:
-    """Size and speed of networks without top, of `BACKBONES`, side by side.
-
-    Every round runs ``batch_size`` images through each network, so that
-    whatever else the machine does meanwhile slows all of them; the fastest of
-    a network's rounds is what it costs, and the slowest tells how much else
-    there was.  Weights, which do not matter here, are random.
-
-    One row a network, named in the index: features; maps (pixels a side
-    before pooling); parameters; MB (10^6 bytes, in float32); seconds an
-    image; slowest (seconds an image).
-    """
-    images = np.zeros((batch_size, image_size, image_size, 3), "float32")
-    networks = [
-        backbone(name, "random", image_size, pooled=False) for name in names
-    ]
-    seconds = np.empty((rounds + 1, len(networks)))
-    for place in np.ndindex(seconds.shape):
-        start = time.perf_counter()
-        networks[place[1]].predict_on_batch(images)
-        seconds[place] = (time.perf_counter() - start) / batch_size
-    seconds = seconds[1:]  # the first round traces the networks
-    parameters = np.array([network.count_params() for network in networks])
-    columns = {
-        "features": [network.output_shape[-1] for network in networks],
-        "maps": [network.output_shape[1] for network in networks],
-        "parameters": parameters,
-        "MB": 4e-6 * parameters,
-        "seconds an image": seconds.min(axis=0),
-        "slowest": seconds.max(axis=0),
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise ValueError(
+            "images: uint8 (N, size, size, 3) is needed, got "
+            f"{images.dtype} {images.shape}"
+        )
+    made_of = {
+        "images": images,
+        "weights": weights_identity(backbone, weights),
+        "preprocessing": preprocessing,
+        "depths": depths,
+        "code": [
+            hashlib.sha256(Path(file).read_bytes()).hexdigest()
+            for file in (__file__, augmentation.__file__, lite.__file__)
+        ],
+        "keras": [keras.__version__, keras.backend.backend()],
     }
-    return pd.DataFrame(columns, index=pd.Index(names, name="network"))
+    of_network = (made_of["weights"], backbone, weights, images.shape[1])
+
+    def extracted(names, view):
+        network = features_network(*of_network, depths)
+        steps = augmentation.augmentation_layers(names, 1000 + 10 * view)
+        # A shorter last batch would cost a second tracing of the network.
+        batches = -(-len(images) // BATCH_SIZE)
+        rows = np.resize(np.arange(len(images)), (batches, BATCH_SIZE))
+        found = []
+        for batch in rows:
+            pixels = keras.ops.convert_to_tensor(images[batch], "float32")
+            for step in steps:
+                pixels = step(pixels, training=True)
+            fed = preprocessed(pixels, backbone, weights, preprocessing)
+            found.append(network.predict_on_batch(fed))
+        return {"features": np.concatenate(found)[: len(images)]}
+
+    features = []
+    for view in range(views):
+        names = augmentation.ACNE_AUGMENTATION if view else ()
+        arrays, _ = kept(
+            cache_dir or CACHE_DIR / "features",
+            {**made_of, "augmentation": [view, *names]},
+            partial(extracted, names, view),
+        )
+        features.append(arrays["features"])
+    return np.stack(features)
+
+
+@lru_cache(maxsize=1)
+def features_network(
+    identity: str, name: str, weights: str, image_size: int, depths
+) -> keras.Model:
+    """The network of `frozen_features`, kept: compiling takes seconds.
+
+    identity : of its weights, so that a file that has changed is read again
+    """
+    base = base_network(name, weights, (image_size, image_size, 3))
+    ends = BACKBONES[name].depths
+    pooled = [
+        layers.GlobalAveragePooling2D()(base.get_layer(ends[depth]).output)
+        for depth in depths or ends
+    ]
+    features = pooled[0] if len(pooled) == 1 else layers.concatenate(pooled)
+    return keras.Model(base.input, features)
 
 
 def weights_identity(name: str, weights: str, seed: int = 0) -> str:
@@ -253,34 +302,10 @@ def title(name: str, weights: str) -> str:
     return f"{name} ({known.get(weights, f'weights of {Path(weights).name}')})"
 
 
-def base_network(
-    name: str, weights: str, image_shape: tuple, seed: int = 0
-) -> keras.Model:
-    """A network without top, pooled over space, as it is trained by default.
-
-    It takes what `preprocessed` returns; for the rest see `backbone`.
-    """
-    _entry(name)
-    if weights not in ("imagenet", "random"):
-        return _from_file(name, _weights_file(name, weights), image_shape)
-    keras.utils.set_random_seed(seed)
-    if weights == "random" or name in PACKAGED:
-        return _built(name, weights, image_shape)
-    try:
-        return _built(name, weights, image_shape)
-    except Exception as error:
-        raise FileNotFoundError(
-            f"weights='imagenet': Keras could not download the file of {name} "
-            f"({error}). Set WEIGHTS to 'random' or to the path of a weights "
-            f"file without top, or BACKBONE to one of {tuple(PACKAGED)}, "
-            "whose weights come from the package index."
-        ) from error
-
-
 def _built(name, weights, image_shape):
     weights = None if weights == "random" else weights
-    if name in REPEATS:
-        return efficientnet_lite(name, weights, image_shape)
+    if name in lite.REPEATS:
+        return lite.efficientnet_lite(name, weights, image_shape)
     packaged = weights and PACKAGED.get(name)
     network = getattr(keras.applications, name.replace("-", ""))(
         include_top=False,
@@ -289,10 +314,11 @@ def _built(name, weights, image_shape):
         pooling="avg",
     )
     if packaged:
-        packed = read_arrays(packaged.path())["VGG16_0"]
-        for k, layer in enumerate(_layers_of(network, layers.Conv2D)):
-            arrays = packed[f"Conv_{k}"]
-            layer.set_weights([arrays["kernel"], arrays["bias"]])
+        arrays = read_arrays(packaged.path())["VGG16_0"]
+        order = [f"Conv_{k}" for k in range(len(arrays))]
+        network.set_weights(
+            [arrays[k][kind] for k in order for kind in ("kernel", "bias")]
+        )
     return network
 
 
@@ -325,7 +351,11 @@ def _divide_by_root_of_std(network, path):
         names = file.attrs.get("layer_names", file.get("layers", ()))
         names = [n.decode() if isinstance(n, bytes) else n for n in names]
     twice = sum(name.startswith("rescaling") for name in names) > 1
-    (normalization,) = _layers_of(network, layers.Normalization)
+    (normalization,) = (
+        layer
+        for layer in network.layers
+        if isinstance(layer, layers.Normalization)
+    )
     mean, variance, count = normalization.get_weights()
     known = np.allclose(mean, _TORCH_MEAN, atol=0.01) and np.allclose(
         variance, _TORCH_STD, atol=0.01
@@ -333,10 +363,6 @@ def _divide_by_root_of_std(network, path):
     if twice or known:
         normalization.set_weights([mean, variance * _TORCH_STD, count])
         normalization.finalize_state()
-
-
-def _layers_of(network, kind):
-    return [layer for layer in network.layers if isinstance(layer, kind)]
 
 
 def _weights_file(name, weights) -> Path:

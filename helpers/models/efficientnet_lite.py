@@ -3,8 +3,6 @@
 EfficientNet (Tan & Le, arXiv:1905.11946) made for small devices by its
 authors (github.com/tensorflow/tpu, efficientnet/lite): no squeeze-and-
 excitation, ReLU6 in place of swish, stem and head of one width for all.
-Lite1 has the depth and width of EfficientNetB1 but for its first and its last
-stage, which are not repeated.
 """
 
 import keras
@@ -29,18 +27,14 @@ def efficientnet_lite(
     image_shape: tuple,
     include_top: bool = False,
 ) -> keras.Model:
-    """EfficientNet-Lite in Keras.
-
-    Layers are named as in `keras.applications.EfficientNetB1`
-    ("block4d_add"); the last stage, which is not repeated, ends in
-    "block7a_project_bn".
+    """EfficientNet-Lite in Keras, layers named as in Keras' EfficientNets.
 
     Parameters
     ----------
     name : "EfficientNet-Lite0" or "EfficientNet-Lite1"
     weights : "imagenet", read from the package of that name, or None for
         random ones, drawn from Keras' global seed
-    image_shape : (height, width, 3); None for any size
+    image_shape : (height, width, 3)
     include_top : True adds ImageNet's 1,000 classes (logits)
 
     Returns
@@ -70,17 +64,14 @@ def efficientnet_lite(
 
 def _convolution(x, width, prefix, kernel=1, stride=1, activate=True):
     """A convolution, depthwise where no width is given; BatchNorm, ReLU6."""
-    options = {"padding": "same", "use_bias": False}
+    name = f"{prefix}dwconv" if width is None else f"{prefix}conv"
+    options = {"padding": "same", "use_bias": False, "name": name}
     if width is None:
-        name = f"{prefix}dwconv"
-        layer = layers.DepthwiseConv2D(kernel, stride, name=name, **options)
+        x = layers.DepthwiseConv2D(kernel, stride, **options)(x)
     else:
-        name = f"{prefix}conv"
-        layer = layers.Conv2D(width, kernel, stride, name=name, **options)
+        x = layers.Conv2D(width, kernel, stride, **options)(x)
     name = f"{prefix}bn"
-    x = layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)(
-        layer(x)
-    )
+    x = layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)(x)
     return layers.ReLU(6.0, name=f"{name}_relu6")(x) if activate else x
 
 

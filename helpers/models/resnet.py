@@ -8,6 +8,8 @@ is 1e-5.  Strided convolutions pad one pixel on *each* side, as that framework
 does and Keras' "same" does not.
 """
 
+from functools import partial
+
 import keras
 from keras import layers
 
@@ -18,57 +20,14 @@ STAGES_18 = ((64, 2, 1), (128, 2, 2), (256, 2, 2), (512, 2, 2))
 STAGES_34 = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 
 
-def resnet18_cifar(
-    n_classes: int, image_shape: tuple = (32, 32, 3), seed: int = 0
-) -> keras.Model:
-    """ResNet-18 with the stem for small images: one 3 x 3, no pooling.
-
-    Four stages of two blocks, 64 to 512 channels wide, as is usual for
-    CIFAR today; 11,173,962 trainable parameters for 10 classes.  (He et al.'s
-    own networks for CIFAR, section 4.2, are narrower.)
-    """
-    how = (STAGES_18, CIFAR_PIXELS, False, seed)
-    return residual_network("resnet18_cifar", n_classes, image_shape, *how)
-
-
-def resnet18(
-    n_classes: int, image_shape: tuple = (224, 224, 3), seed: int = 0
-) -> keras.Model:
-    """ResNet-18 of He et al., Table 1: 11,689,512 for 1000 classes."""
-    how = (STAGES_18, IMAGENET_PIXELS, True, seed)
-    return residual_network("resnet18", n_classes, image_shape, *how)
-
-
-def resnet34(
-    n_classes: int, image_shape: tuple = (224, 224, 3), seed: int = 0
-) -> keras.Model:
-    """ResNet-34 of He et al., Table 1: 21,797,672 for 1000 classes."""
-    how = (STAGES_34, IMAGENET_PIXELS, True, seed)
-    return residual_network("resnet34", n_classes, image_shape, *how)
-
-
-def small_resnet(
-    n_classes: int, image_shape: tuple = (8, 8, 3), seed: int = 0
-) -> keras.Model:
-    """Six layers with weights, for digits of 8 x 8 pixels; unpublished.
-
-    A block of 16 channels at half the side, one of 32 at a quarter; 20,282
-    trainable parameters for 10 classes.
-    """
-    stages = ((16, 1, 2), (32, 1, 2))
-    return residual_network(
-        "small_resnet", n_classes, image_shape, stages, seed=seed
-    )
-
-
 def residual_network(
-    name: str,
     n_classes: int,
     image_shape: tuple[int, int, int],
+    seed: int = 0,
+    *,
     stages: tuple[tuple[int, int, int], ...],
     pixels: tuple = (127.5, 127.5),
     large: bool = False,
-    seed: int = 0,
 ) -> keras.Model:
     """Build a residual network of basic blocks, untrained.
 
@@ -78,14 +37,13 @@ def residual_network(
 
     Parameters
     ----------
-    name : of the model
     n_classes : logits an image
     image_shape : (height, width, channels) in pixels
+    seed : of the initial weights
     stages : (channels, blocks, stride of the first block), one a stage
     pixels : mean and standard deviation, 0-255, one number or one a channel,
         by which images are normalised inside the network
     large : a stem of 7 x 7, stride 2, and pooling, stride 2
-    seed : of the initial weights
 
     Returns
     -------
@@ -133,4 +91,22 @@ def residual_network(
     logits = layers.Dense(
         n_classes, kernel_initializer=uniform, dtype="float32"
     )(x)
-    return keras.Model(inputs, logits, name=name)
+    return keras.Model(inputs, logits)
+
+
+resnet18, resnet34 = (
+    partial(
+        residual_network, stages=stages, pixels=IMAGENET_PIXELS, large=True
+    )
+    for stages in (STAGES_18, STAGES_34)
+)
+"""He et al., Table 1: 11,689,512 and 21,797,672 weights for 1000 classes."""
+
+resnet18_cifar = partial(
+    residual_network, stages=STAGES_18, pixels=CIFAR_PIXELS
+)
+"""With the stem for small images, one 3 x 3 and no pooling, as is usual for
+CIFAR today; He et al.'s own networks for CIFAR, section 4.2, are narrower."""
+
+small_resnet = partial(residual_network, stages=((16, 1, 2), (32, 1, 2)))
+"""Six layers with weights, for digits of 8 x 8 pixels; unpublished."""

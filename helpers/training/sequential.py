@@ -94,12 +94,7 @@ class WholeNetwork:
             self.preprocessing,
             seed=seed,
         )
-        base.trainable = True
-        momentum = self.recipe.batch_norm_momentum
-        if momentum is None:
-            models.freeze_batch_normalization(base)
-        else:
-            models.set_batch_normalization_momentum(base, momentum)
+        models.unfreeze(base, self.recipe.batch_norm_momentum)
         head = self.recipe.dense, self.recipe.dropout, seed
         return models.build_classifier(base, n_classes, *head)
 

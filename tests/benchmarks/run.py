@@ -29,18 +29,15 @@ from helpers.data.catalog import load_digits
 from helpers.imbalance import Split, hold_out, long_tail
 from helpers.methods.losses import CrossEntropy
 from helpers.methods.registry import METHODS, PAPER_LOSSES
-from helpers.models.backbones import backbone, extractor
-from helpers.models.features import (
-    BATCH_SIZE,
-    compiled_network,
-    frozen_features,
-)
-from helpers.models.layers import (
+from helpers.models import (
+    backbone,
     build_classifier,
-    freeze_batch_normalization,
+    frozen_features,
     head_layers,
+    small_resnet,
+    unfreeze,
 )
-from helpers.models.resnet import small_resnet
+from helpers.models.backbones import BATCH_SIZE, features_network
 from helpers.training import RECIPES, Recipe, train_grid, train_heads
 
 B1, LITE_1 = "EfficientNetB1", "EfficientNet-Lite1"
@@ -81,11 +78,12 @@ def bench_features() -> None:
     images = generator.integers(256, size=(512, 150, 150, 3), dtype=np.uint8)
 
     def bare():
-        model = extractor(B1, "random", 150)
+        features_network.cache_clear()
+        model = features_network("", B1, "random", 150, None)
         model.predict(images, batch_size=BATCH_SIZE, verbose=0)
 
     def ours():
-        compiled_network.cache_clear()  # both sides build and compile
+        features_network.cache_clear()  # both sides build and compile
         with tempfile.TemporaryDirectory() as folder:
             frozen_features(images, B1, "random", cache_dir=folder)
 
@@ -132,7 +130,7 @@ def bench_lite() -> None:
     batches = range(0, len(images), BATCH_SIZE)
 
     def extraction(name):
-        network = extractor(name, "random", 150)
+        network = features_network("", name, "random", 150, None)
 
         def extract():
             for start in batches:
@@ -142,8 +140,7 @@ def bench_lite() -> None:
 
     def training(name):
         base = backbone(name, "random", 96)
-        base.trainable = True
-        freeze_batch_normalization(base)
+        unfreeze(base)
         model = build_classifier(base, N_CLASSES)
         model.compile("adam", CrossEntropy())
 

@@ -7,8 +7,7 @@ import pytest
 from helpers.data.red_cells import rotated_copies
 from helpers.models.augmentation import (
     ACNE_AUGMENTATION,
-    PaddedCrop,
-    ResizedCrop,
+    Window,
     augmentation_layers,
 )
 
@@ -56,24 +55,25 @@ def test_another_name_is_refused():
 
 
 def test_padded_crop_is_padding_then_cropping(images):
-    out = shown(PaddedCrop(2, seed=0), images)
-    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    out = shown(*augmentation_layers(("padded crop",), 0), images)
+    padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
     places = set()
     for image, source in zip(out, padded, strict=True):
         fitting = [
             (i, j)
-            for i in range(5)
-            for j in range(5)
+            for i in range(9)
+            for j in range(9)
             if np.allclose(source[i : i + 8, j : j + 8], image, atol=1e-3)
         ]
         assert len(fitting) == 1
         places.add(fitting[0])
     # Every row and every column, the outermost ones too.
-    assert {i for i, _ in places} == {j for _, j in places} == set(range(5))
+    assert {i for i, _ in places} == {j for _, j in places} == set(range(9))
 
 
 def test_resized_crop_shows_a_part_of_each_image():
-    out = shown(ResizedCrop(seed=0), ramps(500, 32))
+    (layer,) = augmentation_layers(("resized crop",), 0)
+    out = shown(layer, ramps(500, 32))
     assert out.min() > -1e-3
     assert out.max() < 31.001
     # The slope of the ramp is the share of the side that is shown.
@@ -91,9 +91,8 @@ def test_resized_crop_shows_a_part_of_each_image():
 
 def test_a_resized_part_keeps_its_place():
     """The right upper quarter, at pixels' centres, seen twice as large."""
-    layer = ResizedCrop(seed=0)
-    half = keras.ops.full((1,), 0.5)
-    layer.windows = lambda *_: (half, 0 * half, half, 8 * half)
+    zero = keras.ops.zeros((1,))
+    layer = Window(lambda *_: (0.5, zero, 0.5, 4 + zero), seed=0)
     out = shown(layer, ramps(1, 8))[0]
     places = (np.arange(8) + 0.5) / 2 - 0.5
     np.testing.assert_allclose(out[1:, 0, 0], places[1:], atol=1e-3)

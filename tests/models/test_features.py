@@ -9,9 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers.data import catalog as datasets
-from helpers.models import features as module
-from helpers.models.backbones import BACKBONES, PREPROCESSING
-from helpers.models.features import compiled_network, frozen_features
+from helpers.models import BACKBONES, PREPROCESSING, backbones, frozen_features
+from helpers.models.backbones import features_network
 from helpers.paths import DATA_DIR
 
 B1, LITE = "EfficientNetB1", "EfficientNet-Lite1"
@@ -24,19 +23,22 @@ def images():
 
 
 @pytest.fixture
-def work(monkeypatch):
-    """What is asked for in place of networks and features: cheap numbers."""
-    networks, views = [], []
+def networks(monkeypatch):
+    """In place of networks: each gives its number; those that were built."""
+    built = []
 
-    def extract(network, images, view, *_):
-        views.append(view)
-        return np.full((len(images), 2), len(views), "float32")
+    class Numbered:
+        def __init__(self, *_):
+            built.append(self)
+            self.number = len(built)
 
-    monkeypatch.setattr(module, "extractor", lambda *a: networks.append(a))
-    monkeypatch.setattr(module, "_extract", extract)
-    compiled_network.cache_clear()
-    yield networks, views
-    compiled_network.cache_clear()
+        def predict_on_batch(self, images):
+            return np.full((len(images), 2), self.number, "float32")
+
+    features_network.cache_clear()
+    monkeypatch.setattr(backbones, "base_network", lambda *_: None)
+    monkeypatch.setattr(backbones, "features_network", Numbered)
+    return built
 
 
 def test_features_are_of_the_plain_and_the_augmented_images(tmp_path):
@@ -56,56 +58,55 @@ def test_features_are_of_the_plain_and_the_augmented_images(tmp_path):
 
 def test_random_weights_repeat(images, tmp_path):
     one = frozen_features(images, LITE, "random", cache_dir=tmp_path / "a")
+    features_network.cache_clear()
     two = frozen_features(images, LITE, "random", cache_dir=tmp_path / "b")
     np.testing.assert_array_equal(one, two)
 
 
-def test_only_a_change_computes_anew(images, tmp_path, work):
-    _, views = work
-
+def test_only_a_change_computes_anew(images, tmp_path, networks):
     def features(given=images, **options):
         options = {"backbone": LITE, "weights": "random", **options}
-        return frozen_features(given, cache_dir=tmp_path, **options)
+        return frozen_features(given, cache_dir=tmp_path, **options)[0, 0, 0]
 
     changed, file = images.copy(), tmp_path / "mine.weights.h5"
     changed[0, 0, 0, 0] ^= 1
     file.write_bytes(b"weights")
-    depth = next(iter(BACKBONES[LITE].depths))
     asked = [
         {},
         {"given": changed},
         {"given": images[:3]},
         {"preprocessing": "divide_by_255"},
-        {"seed": 1},
         {"weights": "imagenet"},
         {"weights": str(file)},
         {"backbone": B1},
-        {"depths": (depth,)},
+        {"depths": ("block 4",)},
     ]
-    found = [features(**options)[0, 0, 0] for options in asked]
-    assert found == list(range(1, len(asked) + 1))
-    for options, number in zip(asked, found, strict=True):
-        assert features(**options)[0, 0, 0] == number
+    for _ in range(2):
+        found = [features(**options) for options in asked]
+        assert found == list(range(1, len(asked) + 1))
     file.write_bytes(b"others")
-    assert features(weights=str(file))[0, 0, 0] == len(asked) + 1
+    assert features(weights=str(file)) == len(asked) + 1
     features(views=3)
-    assert views == [0] * (len(asked) + 1) + [1, 2]
+    assert len(networks) == len(asked) + 3
 
 
-def test_one_network_serves_all_views_and_preprocessings(
-    images, tmp_path, work
-):
-    networks, views = work
-    for preprocessing in PREPROCESSING:
+def test_one_network_serves_all_views_and_preprocessings(images, tmp_path):
+    features_network.cache_clear()
+    for preprocessing in PREPROCESSING[1:]:
         frozen_features(
             images, LITE, "random", 2, preprocessing, cache_dir=tmp_path
         )
-    assert views == [0, 1] * len(PREPROCESSING)
-    assert networks == [(LITE, "random", 32, 0, None)]
-    # Under the old name: a weights file that changed is read again.
-    for identity in ("one", "other"):
-        compiled_network(identity, LITE, "mine.weights.h5", 32, 0, None)
-    assert len(networks) == 3
+    assert features_network.cache_info().misses == 1
+
+
+def test_features_of_one_depth_are_a_slice(images, tmp_path):
+    def features(depths=None):
+        options = {"cache_dir": tmp_path, "depths": depths}
+        return frozen_features(images, LITE, "imagenet", **options)[0]
+
+    parts = np.split(features(), np.cumsum((80, 112, 192)), axis=1)
+    for depth, part in zip(BACKBONES[LITE].depths, parts, strict=True):
+        np.testing.assert_allclose(features((depth,)), part, 1e-3, 1e-5)
 
 
 def test_unknown_options_are_refused(images, tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from helpers.methods.losses import COSINE_SCALE
-from helpers.models.resnet import residual_network, small_resnet
+from helpers.models.resnet import resnet18, small_resnet
 from helpers.models.stacked import stack
 
 
@@ -20,7 +20,7 @@ def outcome(model, x, training=False):
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_every_copy_is_its_network(shared):
-    networks = [small_resnet(10, seed=seed) for seed in (0, 1)]
+    networks = [small_resnet(10, (8, 8, 3), seed) for seed in (0, 1)]
     stacked = stack(networks, [False] * 3, shared)
     x = images(2, 1 if shared else 3, 5, 8, 8, 3)
     for training in (True, False):  # the first moves BatchNorm's averages
@@ -36,7 +36,7 @@ def test_every_copy_is_its_network(shared):
 
 
 def test_weights_are_the_networks_behind_two_axes():
-    network = small_resnet(10, seed=4)
+    network = small_resnet(10, (8, 8, 3), 4)
     stacked = stack([network], [False] * 2)
     sizes = [w.shape[:2] for w in stacked.weights]
     assert set(sizes) == {(1, 2)}
@@ -49,7 +49,7 @@ def test_weights_are_the_networks_behind_two_axes():
 
 
 def test_a_cosine_classifier_knows_angles_only():
-    network = small_resnet(10, seed=0)
+    network = small_resnet(10, (8, 8, 3), 0)
     stacked = stack([network], [False, True])
     features = keras.Model(network.input, network.layers[-2].output)
     x = images(1, 1, 5, 8, 8, 3)
@@ -64,7 +64,7 @@ def test_a_cosine_classifier_knows_angles_only():
 
 
 def test_other_layers_are_refused():
-    large = residual_network("l", 3, (16, 16, 3), ((4, 1, 1),), large=True)
+    large = resnet18(3, (16, 16, 3))
     with pytest.raises(ValueError, match="MaxPooling2D"):
         stack([large], [False])
     inputs = keras.Input((8, 8, 1))

@@ -35,7 +35,7 @@ METHOD_NAMES = [
 
 
 def network(n_classes, shape, seed):
-    return residual_network("t", n_classes, shape, ((6, 1, 2),), seed=seed)
+    return residual_network(n_classes, shape, seed, stages=((6, 1, 2),))
 
 
 @pytest.fixture(scope="module")

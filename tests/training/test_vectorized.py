@@ -12,7 +12,7 @@ from helpers.imbalance.splits import Split
 from helpers.methods.losses import COSINE_SCALE
 from helpers.methods.post_hoc import prior_offsets, tuned_offsets
 from helpers.methods.registry import METHODS
-from helpers.models.layers import head_layers
+from helpers.models import head_layers
 from helpers.models.resnet import residual_network
 from helpers.training.comparison import epoch_batches
 from helpers.training.recipe import RECIPES, Recipe
@@ -55,7 +55,7 @@ def run(seed, first=0):
 
 
 def network(n_classes, shape, seed):
-    return residual_network("t", n_classes, shape, ((6, 1, 2),), seed=seed)
+    return residual_network(n_classes, shape, seed, stages=((6, 1, 2),))
 
 
 @pytest.fixture(scope="module")
