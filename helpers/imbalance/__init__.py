@@ -14,4 +14,4 @@ from helpers.imbalance.counts import (
     scaled_counts,
 )
 from helpers.imbalance.sampling import hold_out, long_tail, resample, subsample
-from helpers.imbalance.splits import Split, rebuild
+from helpers.imbalance.splits import Split, folds, rebuild
