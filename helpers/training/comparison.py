@@ -86,20 +86,10 @@ def chosen_methods(
         raise ValueError(
             f"run {without[0].name!r} has no validation to choose an epoch by"
         )
-    for run in without:
-        for method in methods:
-            try:
-                decide(
-                    np.zeros((1, 1, len(labels), labels.max() + 1)),
-                    labels,
-                    [run],
-                    [method],
-                )
-            except ValueError as error:
-                raise ValueError(
-                    f"methods: {method.name!r} decides by validation, and "
-                    f"run {run.name!r} has none"
-                ) from error
+    # Rules on the logits of no row, to see whether they can decide.
+    n_classes = int(labels.max()) + 1
+    none = np.zeros((len(methods), len(without), 0, n_classes))
+    decide(none, labels, without, methods)
     return methods
 
 
@@ -110,11 +100,16 @@ def decide(
     methods: list[Method],
 ) -> None:
     """Add each decision rule's offsets to its method's logits, in place."""
-    counts = training_counts(labels, runs)
     for own, method in zip(logits, methods, strict=True):
-        if method.decision:
-            for z, run, count in zip(own, runs, counts, strict=True):
-                z += method.decision(z[run.val], labels[run.val], count)
+        for z, run in zip(own, runs, strict=True) if method.decision else ():
+            counts = training_counts(labels, [run])[0]
+            try:
+                z += method.decision(z[run.val], labels[run.val], counts)
+            except ValueError as error:
+                raise ValueError(
+                    f"methods: {method.name!r} decides by validation, and "
+                    f"run {run.name!r} has none that fits"
+                ) from error
 
 
 @dataclass(frozen=True)

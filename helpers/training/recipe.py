@@ -47,13 +47,10 @@ class Recipe:
     Attributes
     ----------
     dense, dropout : of a Dense-Dropout-Dense head
-    learning_rate : of the first epoch
-    batch_size, epochs : of the training
     drops : epochs after which the learning rate is divided by ten
     optimizer : "adam" (Kingma and Ba, arXiv:1412.6980), without decay, or
         "sgd", see `CoupledSGD`
-    momentum : of SGD, and beta 1 of Adam
-    l2 : of SGD
+    momentum, l2 : of SGD; the first is Adam's beta 1, too
     augmentation : see `helpers.models.augmentation_layers`
     keep : the epoch whose weights count, "best" by macro-F1 on validation
         (for a method with late weights, among the epochs that have them) or

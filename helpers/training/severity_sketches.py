@@ -31,8 +31,7 @@ from helpers.training.sequential import (
     predicted_logits,
 )
 
-Network = tuple[str, str]
-"""A backbone by name, and the weights it starts from."""
+Network = tuple[str, str]  # a backbone, and the weights it starts from
 
 RATES = (1e-4, 1e-3)
 WHOLE = "average, all trained"

@@ -1,9 +1,7 @@
 """Many networks at once, one a method and run, in one compiled program.
 
-A run's seed draws its initial weights, batch order, augmented views and
-dropout masks; all methods of a run share them, so that only what the method
-names differs: its loss, its class weights late in training, its classifier or
-its decision rule.  A method with a sampler draws batches of its own.
+A run's seed draws its initial weights, batches, augmented views and dropout
+masks; all methods of a run share them, but for the batches of a sampler.
 """
 
 import time
@@ -305,18 +303,15 @@ class HeadBank(Bank):
         self.mean = _variable(self, mean, trainable=False)
         self.scale = _variable(self, scale, trainable=False)
         # Methods of one kind, by sampler and classifier, are one layer.
-        kinds = [(m.sampler, m.cosine) for m in methods]
-        self.kinds = list(dict.fromkeys(kinds))
-        self.members = [
-            [m for m, other in enumerate(kinds) if other == kind]
-            for kind in self.kinds
-        ]
+        kinds = {}
+        for place, method in enumerate(methods):
+            kind = method.sampler, method.cosine
+            kinds.setdefault(kind, []).append(place)
+        self.kinds, self.members = list(kinds), list(kinds.values())
         sizes = depth, width, self.n_classes
         self.groups = [
             _Heads(runs, len(members), *sizes, cosine)
-            for members, (_, cosine) in zip(
-                self.members, self.kinds, strict=True
-            )
+            for (_, cosine), members in kinds.items()
         ]
         # From the groups' order to that of the methods.
         self.order = np.argsort(np.concatenate(self.members))
@@ -331,8 +326,8 @@ class HeadBank(Bank):
     def call(self, inputs, training=False):
         rows = inputs["rows"][0]
         streams = [
-            (ops.take(self.features, stream, axis=0) - self.mean) * self.scale
-            for stream in (rows[index] for index in range(rows.shape[0]))
+            (ops.take(self.features, rows[k], axis=0) - self.mean) * self.scale
+            for k in range(rows.shape[0])
         ]
         masks = None
         if training and self.dropout:
@@ -346,8 +341,6 @@ class HeadBank(Bank):
         for group, (sampler, _) in zip(self.groups, self.kinds, strict=True):
             stream = self.samplers.index(sampler) if len(streams) > 1 else 0
             logits.append(group(streams[stream], masks))
-        if len(logits) == 1:
-            return logits[0][None]
         joined = ops.concatenate(logits, axis=1)
         return ops.take(joined, self.order, axis=1)[None]
 
@@ -408,9 +401,9 @@ class NetworkBank(Bank):
 
     def call(self, inputs, training=False):
         rows = inputs["rows"][0]
-        seen = self.networks.input_shape[1]
-        if rows.shape[0] != seen:
-            streams = self.streams if rows.shape[0] > 1 else [0] * seen
+        copies = self.networks.input_shape[1]
+        if rows.shape[0] != copies:
+            streams = self.streams if rows.shape[0] > 1 else [0] * copies
             rows = ops.take(rows, streams, axis=0)
         images = ops.take(self.images, ops.swapaxes(rows, 0, 1), axis=0)
         images = ops.cast(images, "float32")

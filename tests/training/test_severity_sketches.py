@@ -80,11 +80,8 @@ def test_rows_are_the_sketches_and_other_preprocessing(made):
         *((*LITE, *row) for row in (*average, divided, *gate)),
         *((*RANDOM, *row) for row in vgg),
     ]
-    names = list(graded)
-    assert len(names) == len(table) == 17
-    assert names[1] == "VGG16, average, 0.001"
-    assert names[3] == "VGG16, average, 0.001, none"
-    assert names[-1] == "VGG16 (random), attention, 0.001"
+    assert list(graded)[3] == "VGG16, average, 0.001, none"
+    assert list(graded)[-1] == "VGG16 (random), attention, 0.001"
 
 
 def test_scores_are_those_of_the_grades(made):
@@ -100,15 +97,6 @@ def test_scores_are_those_of_the_grades(made):
     hits = np.mean([accuracy_score(truth, own) for own in predicted])
     assert row["accuracy"] == pytest.approx(hits) and hits > 0.9
     assert (row["seeds"], row["epochs"], row["image_size"]) == (2, 15, 32)
-
-
-def test_gate_and_other_preprocessing_can_be_left_out(made):
-    table, graded = SKETCHES.frozen(
-        [LITE], [0, 1], 15, ("average",), ("keras",)
-    )
-    assert set(table.pooling) == {"average"} and len(graded) == 2
-    for name, own in graded.items():
-        np.testing.assert_array_equal(own, made[1][name])
 
 
 def test_a_weights_file_is_one_networks_own():
