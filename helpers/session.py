@@ -6,23 +6,20 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from numbers import Integral, Real
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TextIO
+from typing import TextIO, get_args, get_origin
 
 import pandas as pd
 
 from helpers.paths import RUNS_DIR, atomic_write, folder
 
 PROFILES = ("smoke", "quick", "full")
-
-RATIOS = ("RHO", "RHOS")
-"""Settings that may be fractions although the profiles' values are whole."""
 
 
 @dataclass(frozen=True)
@@ -104,87 +101,88 @@ def check_profile(profile: str) -> None:
 
 
 def settings(
-    given: Mapping[str, object], **by_profile: object
+    parameters: Mapping[str, object], **choices: Collection[str]
 ) -> SimpleNamespace:
-    """Settings of the profile, overridden by what the reader gave.
+    """A notebook's settings: its annotated parameters, for its profile.
 
     Parameters
     ----------
-    given : the notebook's parameters, ``globals()``: PROFILE, and for each
-        setting a value of the reader's; None leaves the profile's own, as
-        does a name that is not there
-    **by_profile : for each setting a tuple with the value of each profile,
-        ``(smoke, quick, full)``, or else one value for all of them
+    parameters : the notebook's ``globals()``, with PROFILE. A tuple has a
+        value for each profile, ``(smoke, quick, full)``; anything else, such
+        as what a reader or papermill puts there, is the value. A parameter's
+        annotation is its kind
+    **choices : for parameters that are texts, the texts to choose from
 
-    Raises ``ValueError`` for an unknown profile, for a tuple without a value
-    for each, and for a value of another kind than the profiles' own: a number
-    where they have a list, a list with a value twice, a text for a number.
+    Raises ``ValueError`` for an unknown profile, a tuple without a value for
+    each, a value of another kind than its annotation, a list with a value
+    twice or without any number, and a text that is none of the choices.
 
-    >>> PROFILE, SEEDS, EPOCHS = "quick", None, 3
-    >>> settings(globals(), SEEDS=([0], [0, 1], [0, 1, 2]), EPOCHS=(1, 9, 99))
+    >>> PROFILE = "quick"
+    >>> SEEDS: list[int] = ([0], [0, 1], [0, 1, 2])
+    >>> EPOCHS: int = 3
+    >>> settings(globals())
     namespace(SEEDS=[0, 1], EPOCHS=3)
     """
-    check_profile(profile := given["PROFILE"])
-    chosen = {}
-    for name, values in by_profile.items():
-        values = values if isinstance(values, tuple) else (values,) * 3
-        if len(values) != len(PROFILES):
-            raise ValueError(
-                f"{name} is {values!r}; give one value, or a tuple of three:"
-                f" {', '.join(PROFILES)}"
-            )
-        usual = chosen[name] = values[PROFILES.index(profile)]
-        if given.get(name) is not None:
-            chosen[name] = given[name]
-            _check_kind(name, given[name], [usual, *values])
+    check_profile(profile := parameters["PROFILE"])
+    place, chosen = PROFILES.index(profile), {}
+    for name, kind in parameters["__annotations__"].items():
+        value = parameters[name]
+        if isinstance(value, tuple):
+            if len(value) != len(PROFILES):
+                raise ValueError(
+                    f"{name} is {value!r}; give one value (a list in square"
+                    f" brackets) or a tuple of three: {', '.join(PROFILES)}"
+                )
+            value = value[place]
+        if value is not None:
+            _check_kind(name, value, kind)
+            _check_choice(name, value, choices.get(name, [value]))
+        chosen[name] = value
     return SimpleNamespace(**chosen)
 
 
 _KINDS = {
-    bool: "True or False",
-    Integral: "a whole number, 0 or above",
-    Real: "a number, 0 or above",
-    str: "a text",
-    dict: "a dictionary",
+    bool: ("True or False", lambda v: isinstance(v, bool)),
+    int: ("a whole number, 0 or above", lambda v: _is(Integral, v)),
+    float: ("a number, 0 or above", lambda v: _is(Real, v)),
+    str: ("a text", lambda v: isinstance(v, str)),
+    dict: ("a dictionary", lambda v: isinstance(v, dict)),
+    object: ("anything", lambda v: True),
 }
-"""The kinds of settings, the narrowest first."""
 
 
-def _is(kind: type, value: object) -> bool:
-    """Whether a value is of a kind; True is no number, and none is below 0."""
-    if isinstance(value, bool):
-        return kind in (bool, object)
-    number = kind in (Integral, Real)
-    return isinstance(value, kind) and not (number and value < 0)
+def _is(number: type, value: object) -> bool:
+    is_number = isinstance(value, number) and not isinstance(value, bool)
+    return is_number and value >= 0
 
 
-def _check_kind(name: str, value: object, usual: list[object]) -> None:
-    """Raise ``ValueError`` where a value is not of the usual ones' kind."""
-    usual = [one for one in usual if one is not None]
-    if not usual:
+def _check_kind(name: str, value: object, kind: type) -> None:
+    """Raise ``ValueError`` where a value is not of its annotation's kind."""
+    many = get_origin(kind) is list or kind is list
+    item = (*get_args(kind), object)[0] if many else kind
+    expected, fits = _KINDS[item]
+    if many and not isinstance(value, list | range):
+        expected = "a list"
+    elif not all(map(fits, value if many else [value])):
+        expected = f"a list, each item {expected}" if many else expected
+    elif many and any(one in value[:k] for k, one in enumerate(value)):
+        expected = "each value only once"
+    elif item in (int, float) and many and not len(value):
+        expected = "at least one value"
+    else:
         return
-    lists = list | tuple | range
-    many = isinstance(usual[0], lists)
-    items = [item for one in usual for item in one] if many else usual
-    kinds = [k for k in _KINDS if items and all(_is(k, i) for i in items)]
-    kind = Real if name in RATIOS else next(iter(kinds), object)
-    words, wrong = _KINDS.get(kind, "anything"), None
-    if many and not isinstance(value, lists):
-        wrong = "a list"
-    elif not all(_is(kind, item) for item in (value if many else [value])):
-        wrong = f"a list, each item {words}" if many else words
-    elif many and any(item in value[:k] for k, item in enumerate(value)):
-        wrong = "each value only once"
-    elif many and not len(value) and "number" in words and all(usual):
-        wrong = "at least one value"
-    if wrong:
-        wrong += f", for example {usual[0]!r}"
-        if isinstance(usual[0], str):
-            wrong += f", in quotes: {str(value)!r}"
-        elif isinstance(value, str):
-            # papermill's -p takes a list for a text, -y reads it.
-            wrong += f'; with papermill, -y "{name}: {usual[0]!r}"'
-        raise ValueError(f"{name} is {value!r}; expected {wrong}")
+    if kind is str:
+        expected += f", in quotes: {str(value)!r}"
+    elif isinstance(value, str):
+        # papermill's -p takes a list for a text, -y reads it.
+        expected += f'; with papermill, -y "{name}: {value}"'
+    raise ValueError(f"{name} is {value!r}; expected {expected}")
+
+
+def _check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} is {value!r}; expected one of {known}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from helpers.paths import NOTEBOOKS_DIR
 from helpers.runner import blemishes, clean, read_notebooks
 
 BOOK = read_notebooks(NOTEBOOKS_DIR)
-PARAMETERS = {"PROFILE", "DATASET", "DATA_DIR", "SEEDS", "RUN_DIR"}
+PLACES = {"PROFILE": "quick", "DATA_DIR": None, "RUN_DIR": None}
 LAST = ["What we saw", "Exercises", "Further reading"]
 
 
@@ -55,15 +55,23 @@ def test_file_is_small_and_as_the_runner_leaves_it(path, nb):
 
 
 def test_parameters_are_the_usual_ones(path, code):
-    """In one cell, before any other code; the runner reads all of them."""
+    """In one cell, before any other code; the runner reads all of them.
+
+    All are annotated, and so read by ``session.settings``, but for the
+    profile and the places.
+    """
     (notebook,) = (n for n in BOOK if n.path == path)
     tags = [cell.metadata.get("tags", []) for cell in code]
     assert [i for i, t in enumerate(tags) if "parameters" in t] == [0]
     lines = ast.parse(code[0].source).body
-    assert [line.targets[0].id for line in lines] == [*notebook.parameters]
-    assert notebook.parameters["PROFILE"] == "quick"
-    for name in PARAMETERS - {"PROFILE"}:
-        assert notebook.parameters[name] is None, name
+    kinds = [line for line in lines if isinstance(line, ast.AnnAssign)]
+    plain = [line for line in lines if isinstance(line, ast.Assign)]
+    assert [line.targets[0].id for line in plain] == [*PLACES]
+    for name, value in PLACES.items():
+        assert notebook.parameters[name] == value
+    kinds = {line.target.id for line in kinds}
+    assert {"DATASET", "SEEDS"} <= kinds
+    assert kinds | PLACES.keys() == notebook.parameters.keys()
 
 
 def test_one_title_first_and_the_last_sections(nb):

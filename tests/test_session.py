@@ -12,70 +12,75 @@ from helpers.data import load, red_cells
 from helpers.paths import RUNS_DIR, atomic_write, kept
 
 VALUES = {"a": np.array([1, 2]), "text": "é"}
-TABLE = {
-    "SEEDS": ([0], [0, 1], [0, 1, 2]),
-    "EPOCHS": (1, 9, None),
-    "SCALE": (1.0, 0.5, 1.0),
-    "RHO": 50,
-    "DATASET": "digits",
-    "NAMES": (["VGG16"], [], []),
-    "NETWORKS": {},
+KINDS = {
+    "SEEDS": list[int],
+    "EPOCHS": int,
+    "SCALE": float,
+    "REGIME": str,
+    "NAMES": list[str],
+    "DROPS": list,
+    "NETWORKS": dict,
+    "METHODS_OF": object,
 }
 
 
-def test_settings_override_the_profile_but_not_with_none():
-    given = {"PROFILE": "quick", "SEEDS": None, "EPOCHS": 0, "OTHER": 1}
-    settings = session.settings(given, SEEDS=([0], [1], [2]), EPOCHS=9, RHO=5)
-    assert vars(settings) == {"SEEDS": [1], "EPOCHS": 0, "RHO": 5}
+def settings(profile="quick", **values):
+    kinds = {name: KINDS[name] for name in values}
+    parameters = {"PROFILE": profile, "__annotations__": kinds, **values}
+    choices = {"REGIME": ["frozen", "fine-tuned"]}
+    return session.settings(parameters, **choices)
+
+
+def test_settings_are_the_profile_s_or_one_value_for_all():
+    values = {"SEEDS": ([0], [1], [2]), "EPOCHS": 0, "SCALE": (1, None, 1)}
+    expected = {"SEEDS": [1], "EPOCHS": 0, "SCALE": None}
+    assert vars(settings(**values)) == expected
+    assert settings("full", **values).SEEDS == [2]
 
 
 @pytest.mark.parametrize(
-    ("profile", "seeds", "message"),
+    ("name", "value"),
     [
-        ("fast", [0], "'fast'; set it to one of smoke, quick"),
-        ("quick", ([0], [1]), "SEEDS is .*tuple of three: smoke, quick, full"),
+        ("SEEDS", range(3)),
+        ("EPOCHS", 30),
+        ("SCALE", 1),
+        ("SCALE", 12.5),
+        ("REGIME", None),
+        ("NAMES", []),
+        ("DROPS", []),
+        ("METHODS_OF", "all"),
     ],
 )
-def test_settings_name_what_is_wrong(profile, seeds, message):
-    with pytest.raises(ValueError, match=message):
-        session.settings({"PROFILE": profile}, SEEDS=seeds)
+def test_settings_keep_what_is_of_their_kind(name, value):
+    assert getattr(settings(**{name: value}), name) == value
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("SEEDS", (3, 4), None),
-        ("SEEDS", range(3), None),
-        ("EPOCHS", 30, None),
-        ("SCALE", 1, None),
-        ("RHO", 12.5, None),
-        ("NAMES", [], None),
-        ("SEEDS", 5, r"SEEDS is 5; expected a list, for example \[0, 1\]"),
+        ("SEEDS", 5, "SEEDS is 5; expected a list"),
+        ("SEEDS", (3, 4), r"SEEDS .* square brackets.* smoke, quick, full"),
         ("SEEDS", [0, 0], r"SEEDS is \[0, 0\]; expected each value only once"),
-        ("SEEDS", "[0, 1]", r'a list, .* papermill, -y "SEEDS: \[0, 1\]"'),
+        ("SEEDS", "[0, 1]", r'a list; with papermill, -y "SEEDS: \[0, 1\]"'),
         ("SEEDS", [], "SEEDS is .*at least one"),
         ("SEEDS", [0.5], "each item a whole number, 0 or above"),
         ("SEEDS", [-1], "each item a whole number, 0 or above"),
         ("SEEDS", ["0"], "each item a whole number"),
-        ("EPOCHS", "9", "expected a whole number, 0 or above, for example 9"),
+        ("EPOCHS", "9", "expected a whole number, 0 or above"),
         ("EPOCHS", 2.5, "EPOCHS is 2.5; expected a whole number"),
         ("EPOCHS", [9], "EPOCHS is .* expected a whole number"),
         ("EPOCHS", True, "EPOCHS is True; expected a whole number"),
         ("SCALE", "all", "SCALE is 'all'; expected a number"),
-        ("DATASET", 202001, "DATASET is 202001; .* in quotes: '202001'"),
+        ("REGIME", 2020, "REGIME is 2020; .* in quotes: '2020'"),
+        ("REGIME", "froze", "'froze'; expected one of 'frozen', 'fine-tuned'"),
         ("NAMES", "VGG16", "NAMES is 'VGG16'; expected a list"),
         ("NAMES", [1], "each item a text"),
         ("NETWORKS", "VGG16", "expected a dictionary"),
-        ("RHO", "50", "RHO is '50'; expected a number"),
     ],
 )
 def test_settings_refuse_another_kind_in_one_sentence(name, value, message):
-    given = {"PROFILE": "quick", name: value}
-    if message is None:
-        assert getattr(session.settings(given, **TABLE), name) == value
-        return
     with pytest.raises(ValueError, match=message) as caught:
-        session.settings(given, **TABLE)
+        settings(**{name: value})
     assert "\n" not in str(caught.value)
 
 

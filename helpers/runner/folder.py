@@ -161,9 +161,12 @@ def newest_folder(runs_dir: Path, profile: str) -> Path:
 def made_of(
     notebook: Notebook, settings: Mapping[str, object]
 ) -> dict[str, object]:
-    """All that a notebook's results depend on, as JSON can hold it."""
+    """All that a notebook's results depend on, as JSON can hold it.
+
+    A parameter set to None keeps the notebook's value.
+    """
     names = notebook.parameters
-    given = {k: v for k, v in settings.items() if k in names}
+    given = {k: v for k, v in settings.items() if k in names and v is not None}
     measured = sorted(paths.MEASURED_DIR.glob("*.csv"))
     return {
         "cells": hashlib.sha256(notebook.cells.encode()).hexdigest(),
