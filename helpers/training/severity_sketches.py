@@ -20,7 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers import evaluation, models
-from helpers.imbalance import Split, folds
+from helpers.imbalance import Split
+from helpers.imbalance.splits import folds
 from helpers.paths import kept
 from helpers.session import device
 from helpers.training.recipe import Recipe
