@@ -38,12 +38,7 @@ def wide(name, index, columns, **keys):
 
 def number(name, metric, **keys):
     """The one value of a metric; a key that is not given is empty."""
-    columns = {"method", "class_"}
-    if not name.startswith("acne"):
-        columns.add("network")
-    if name == "cefl_text":
-        columns.add("dataset")
-    keys = dict.fromkeys(columns, "") | keys
+    keys = dict.fromkeys(("method", "class_", "network"), "") | keys
     return read(name, metric=metric, **keys)["value"].item()
 
 
