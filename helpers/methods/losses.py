@@ -25,10 +25,7 @@ _SMALLEST = 1e-30
 _ROUNDING = 1e-2  # How far above 1 a probability in half precision may be.
 _POSITIVE = ("counts", "cap")  # The other parameters may be 0.
 
-_saved = keras.saving.register_keras_serializable("imbalance_workbook")
 
-
-@_saved
 class CrossEntropy(keras.losses.Loss):
     """Categorical cross-entropy, ``-log p_y``: every sample counts the same.
 
@@ -110,7 +107,6 @@ class CrossEntropy(keras.losses.Loss):
         return config
 
 
-@_saved
 class WeightedCrossEntropy(CrossEntropy):
     """Class-weighted cross-entropy, ``-w_y log p_y``.
 
@@ -147,7 +143,6 @@ class _Modulated(CrossEntropy):
         return ops.exp(-gamma * ops.softplus(odds))
 
 
-@_saved
 class Focal(_Modulated):
     """Focal loss, ``-alpha_y (1 - p)^gamma log p`` with p = p_y.
 
@@ -177,7 +172,6 @@ class Focal(_Modulated):
         return self.focus(odds)
 
 
-@_saved
 class CEFL(_Modulated):
     """CEFL, ``-[(1 - p) + p (1 - p)^gamma] log p`` with p = p_y.
 
@@ -196,7 +190,6 @@ class CEFL(_Modulated):
         return ops.sigmoid(-odds) + ops.sigmoid(odds) * self.focus(odds)
 
 
-@_saved
 class CEFL2(CEFL):
     """CEFL2, ``-[q + (1 - q) (1 - p)^gamma] log p`` with p = p_y.
 
@@ -208,11 +201,10 @@ class CEFL2(CEFL):
 
     def factor(self, odds):
         # q is the sigmoid of minus twice the log-odds.
-        odds2 = 2 * odds
-        return ops.sigmoid(-odds2) + ops.sigmoid(odds2) * self.focus(odds)
+        q = ops.sigmoid(-2 * odds)
+        return q + ops.sigmoid(2 * odds) * self.focus(odds)
 
 
-@_saved
 class LogitAdjusted(CrossEntropy):
     """Logit-adjusted cross-entropy: cross-entropy of z + tau log pi.
 
@@ -236,7 +228,6 @@ class LogitAdjusted(CrossEntropy):
         return super().per_sample(truth, logits + self.tau * ops.log(prior))
 
 
-@_saved
 class BalancedSoftmax(CrossEntropy):
     """Balanced softmax, ``-log(n_y exp z_y / sum_c n_c exp z_c)``.
 
@@ -255,7 +246,6 @@ class BalancedSoftmax(CrossEntropy):
         return super().per_sample(truth, logits + ops.log(counts))
 
 
-@_saved
 class LDAM(CrossEntropy):
     """Label-distribution-aware margin: the true logit less scale x margin_y.
 
@@ -276,12 +266,8 @@ class LDAM(CrossEntropy):
     """
 
     def __init__(self, counts, max_margin=0.5, scale=COSINE_SCALE, **options):
-        parameters = {
-            "counts": counts,
-            "max_margin": max_margin,
-            "scale": scale,
-        }
-        super().__init__(parameters=parameters, **options)
+        margin = {"max_margin": max_margin, "scale": scale}
+        super().__init__(parameters={"counts": counts, **margin}, **options)
 
     def per_sample(self, truth, logits):
         shape = ops.convert_to_tensor(self.counts, logits.dtype) ** -0.25
@@ -316,7 +302,6 @@ class _BalancedInBatch(CrossEntropy):
         return _of_true_class(weights, truth) * losses
 
 
-@_saved
 class LabelCountBalance(_BalancedInBatch):
     """Loss balance by counts: a class's samples share the weight N / C_b.
 
@@ -337,7 +322,6 @@ class LabelCountBalance(_BalancedInBatch):
         return ops.ones_like(losses)
 
 
-@_saved
 class LossTotalBalance(_BalancedInBatch):
     """Loss balance by totals: every class present contributes the same loss.
 

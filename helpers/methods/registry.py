@@ -80,13 +80,6 @@ class Method:
         """The name without settings, as "focal" of "focal_a1_g2"."""
         return re.sub(r"_[a-z]\d.*", "", self.name)
 
-    @property
-    def only_loss(self) -> bool:
-        """Whether nothing but its loss sets it apart from plain training."""
-        return not (
-            self.sampler or self.late_weights or self.cosine or self.decision
-        )
-
     def late_epoch(self, epochs: int) -> int:
         """The first epoch with late weights, from 0; 0 where it has none."""
         if self.late_weights is None:

@@ -29,7 +29,7 @@ BATCH_SIZE = 32  # images of which frozen features are taken at once
 
 
 class Backbone(NamedTuple):
-    """What is known of a network.
+    """A network's facts.
 
     mode : of Keras' ``preprocess_input``: "caffe" (blue, green, red, 0-255
         without their means) or "torch" (0-1, without the mean, over the

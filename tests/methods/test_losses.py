@@ -4,7 +4,6 @@ The same file passes on JAX, with ``KERAS_BACKEND=jax``.
 """
 
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -415,18 +414,6 @@ def test_training_labels_are_checked(bad):
     check_labels([0, 2])
     with pytest.raises(ValueError, match="labels"):
         check_labels(bad)
-
-
-@every_loss
-def test_survives_saving(loss, batch):
-    labels, logits = batch
-    p = reference.softmax(logits)
-    for one, given in ((loss, logits), (from_probabilities(loss), p)):
-        config = json.loads(json.dumps(keras.losses.serialize(one)))
-        again = keras.losses.deserialize(config)
-        assert type(again) is type(one)
-        assert again.get_config() == one.get_config()
-        assert value(again, labels, given) == value(one, labels, given)
 
 
 A_CLASS = [[[1, 2, 3, 4, 5]], [[50, 4, 3, 2, 6]]]

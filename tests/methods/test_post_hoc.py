@@ -36,13 +36,6 @@ def test_prior_offsets_divide_by_the_prior():
         prior_offsets([3, 0])
 
 
-def test_threshold_moving_undoes_a_shift(skewed):
-    labels, logits = skewed
-    offsets = tuned_offsets(logits, labels)
-    assert offsets[2] - offsets[0] > 0.5
-    assert macro_f1(labels, logits + offsets) > macro_f1(labels, logits) + 0.05
-
-
 def test_threshold_moving_comes_near_the_best_of_a_grid(skewed):
     labels, logits = skewed
     best = max(
@@ -51,6 +44,7 @@ def test_threshold_moving_comes_near_the_best_of_a_grid(skewed):
     )
     found = macro_f1(labels, logits + tuned_offsets(logits, labels))
     assert found > best - 0.02
+    assert found > macro_f1(labels, logits) + 0.05
 
 
 def test_threshold_moving_never_loses_on_its_own_samples():
