@@ -129,15 +129,6 @@ def _furrows(rng, spacing: float, stretch: float) -> np.ndarray:
     return np.sqrt(second) - np.sqrt(first)
 
 
-def _pores(rng, spacing: float, radius: float) -> np.ndarray:
-    """Small dents about one a grid cell, each between 0 and 1 deep."""
-    count = int((SIDE / spacing) ** 2)
-    dents = np.zeros((SIDE, SIDE), np.float32)
-    y, x = rng.integers(0, SIDE, (2, count))
-    dents[y, x] = rng.uniform(0.2, 1.0, count)
-    return ndimage.gaussian_filter(dents, radius) * (2 * np.pi * radius**2)
-
-
 def healthy_skin(rng: np.random.Generator, tone: float) -> Skin:
     """Skin with mottle, furrows, pores and oil; no lesion yet."""
     skin = Skin(tone, wobble=_cloud(rng, 1.8))
@@ -147,7 +138,13 @@ def healthy_skin(rng: np.random.Generator, tone: float) -> Skin:
     cells = _furrows(rng, rng.uniform(5, 12), rng.uniform(1.0, 1.5))
     skin.height += rng.uniform(0.2, 1.1) * np.minimum(cells, 0.4)
     skin.height += rng.uniform(0.05, 0.22) * _cloud(rng, 1.0)
-    pores = _pores(rng, rng.uniform(7, 16), rng.uniform(0.8, 1.5))
+    # Pores are small dents, about one a grid cell.
+    spacing, radius = rng.uniform(7, 16), rng.uniform(0.8, 1.5)
+    count = int((SIDE / spacing) ** 2)
+    dents = np.zeros((SIDE, SIDE), np.float32)
+    y, x = rng.integers(0, SIDE, (2, count))
+    dents[y, x] = rng.uniform(0.2, 1.0, count)
+    pores = ndimage.gaussian_filter(dents, radius) * (2 * np.pi * radius**2)
     skin.height -= rng.uniform(0.2, 1.1) * pores
     skin.pigment += rng.choice((0.03, 0.25), p=(0.7, 0.3)) * pores
     skin.oil += rng.uniform(0.02, 0.25)

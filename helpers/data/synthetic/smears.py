@@ -109,7 +109,10 @@ def draw_smear(
     spots = layout.uniform((0, 0), (width, height), (n_spots, 2))
     widths = layout.uniform(0.1, 0.2, n_spots) * DIAMETER
     for place, radius in zip(spots, widths, strict=True):
-        _add_platelet(clumps, place, radius, forms)
+        waves = (0.15, 0.1, 0.08)
+        where, _, d = _outline(size, place, radius, 1.8, waves, forms)
+        grain = forms.uniform(0.6, 1.2, d.shape).astype(np.float32)
+        clumps[where] += step(d, 1, 0.6) * grain
 
     def circles(places, radii, **more):
         x, y = places.T
@@ -254,26 +257,30 @@ def _upon(rng, places, radii, laid, i) -> np.ndarray:
     return places[other] + reach * np.array((np.cos(angle), np.sin(angle)))
 
 
-def _outline(dx, dy, radius: float, wobble, rng) -> np.ndarray:
-    """Distance from the middle in units of a wavy radius of equal area.
+def _outline(shape, place, radius: float, reach: float, waves, rng):
+    """Slices of up to reach radii round a place, offsets (dx, dy), distance.
 
-    wobble: amplitudes of the waves, two around it (an ellipse), three ...
+    The distance is in units of a wavy radius of equal area. waves: amplitudes
+    of two waves around it (an ellipse), three ...
     """
+    far = reach * radius
+    where, dy, dx = window(place[::-1], far, far + 2, shape)
     angle = np.arctan2(dy, dx)
     wave, area = np.ones_like(angle), 1.0
-    for k, deviation in enumerate(wobble, start=2):
+    for k, deviation in enumerate(waves, start=2):
         amplitude, phase = abs(rng.normal(0, deviation)), rng.uniform(0, 7)
         wave += np.float32(amplitude) * np.cos(k * angle + np.float32(phase))
         area += amplitude**2 / 2
     scale = np.float32(radius / math.sqrt(area))
-    return np.hypot(dx, dy) / (scale * wave)
+    return where, (dx, dy), np.hypot(dx, dy) / (scale * wave)
 
 
 def _add_cell(density, place, radius: float, label: str, rng) -> None:
     """Lay a cell's thickness (1: that of its rim) on the others'."""
-    reach = 1.3 * radius
-    where, dy, dx = window(place[::-1], reach, reach + 2, density.shape)
-    d = _outline(dx, dy, radius, (0.035, 0.015, 0.010), rng)
+    waves = (0.035, 0.015, 0.010)
+    where, (dx, dy), d = _outline(
+        density.shape, place, radius, 1.3, waves, rng
+    )
     thickness = step(d, 1, 0.16) * np.float32(rng.normal(1, 0.06))
     # The pale centre lies a little beside the middle.
     shift = np.float32(rng.normal(0, 0.05 * radius, 2))
@@ -287,14 +294,6 @@ def _add_cell(density, place, radius: float, label: str, rng) -> None:
         depth = rng.uniform(0.50, 0.85) if wide else rng.uniform(0.15, 0.6)
         pale = step(e, edge, rng.uniform(0.35, 0.6)) * depth
     density[where] += thickness * (1 - pale.astype(np.float32))
-
-
-def _add_platelet(clumps, place, radius: float, rng) -> None:
-    reach = 1.8 * radius
-    where, dy, dx = window(place[::-1], reach, reach + 2, clumps.shape)
-    d = _outline(dx, dy, radius, (0.15, 0.1, 0.08), rng)
-    grain = rng.uniform(0.6, 1.2, d.shape).astype(np.float32)
-    clumps[where] += step(d, 1, 0.6) * grain
 
 
 def _photograph(density, clumps, stain, light, noise: float) -> np.ndarray:
