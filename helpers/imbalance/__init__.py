@@ -9,9 +9,12 @@ from helpers.imbalance.counts import (
     class_counts,
     effective_number_weights,
     head_medium_tail,
+    hold_out,
     imbalance_ratio,
+    long_tail,
     power_law_counts,
+    resample,
     scaled_counts,
+    subsample,
 )
-from helpers.imbalance.sampling import hold_out, long_tail, resample, subsample
 from helpers.imbalance.splits import Split, folds, rebuild

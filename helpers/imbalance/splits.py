@@ -14,8 +14,12 @@ from scipy.optimize import LinearConstraint, milp
 from scipy.sparse import csr_array, eye_array, kron, vstack
 from sklearn.metrics.cluster import contingency_matrix
 
-from helpers.imbalance.counts import class_counts, scaled_counts
-from helpers.imbalance.sampling import hold_out, subsample
+from helpers.imbalance.counts import (
+    class_counts,
+    hold_out,
+    scaled_counts,
+    subsample,
+)
 
 FRACTIONS = (0.7, 0.2, 0.1)
 """Training, validation and test set of the acne paper."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.imbalance.sampling import resample
+from helpers.imbalance.counts import resample
 from helpers.imbalance.splits import Split
 from helpers.training.comparison import Trained, epoch_batches, epoch_scores
 

@@ -8,7 +8,7 @@ import pytest
 
 from helpers import models
 from helpers.data.catalog import load_digits
-from helpers.imbalance.sampling import subsample
+from helpers.imbalance.counts import subsample
 from helpers.imbalance.splits import Split
 from helpers.models.resnet import residual_network
 from helpers.training import sequential

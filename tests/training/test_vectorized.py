@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.data.catalog import load_digits
-from helpers.imbalance.sampling import subsample
+from helpers.imbalance.counts import subsample
 from helpers.imbalance.splits import Split
 from helpers.methods.losses import COSINE_SCALE
 from helpers.methods.post_hoc import prior_offsets, tuned_offsets
