@@ -87,13 +87,8 @@ class WholeNetwork:
     preprocessing: str = "keras"
 
     def __call__(self, n_classes, shape, seed):
-        base = models.backbone(
-            self.backbone,
-            self.weights,
-            shape[0],
-            self.preprocessing,
-            seed=seed,
-        )
+        job = self.backbone, self.weights, shape[0], self.preprocessing
+        base = models.backbone(*job, seed=seed)
         models.unfreeze(base, self.recipe.batch_norm_momentum)
         head = self.recipe.dense, self.recipe.dropout, seed
         return models.build_classifier(base, n_classes, *head)
@@ -139,19 +134,13 @@ def train_one_by_one(
     jobs = [(method, run) for method in chosen for run in runs]
     for number, (method, run) in enumerate(jobs, 1):
         batches = _Batches(images, labels, run, method, recipe)
-        made_of = {
-            "version": VERSION,
-            "images": images,
-            "labels": labels,
-            "batches": batches.rows,
-            "weights": batches.weights,
-            "scored": [run.val, run.test if test_curves else []],
-            "first_epoch": method.late_epoch(recipe.epochs),
-            "seed": run.seed,
-            "loss": batches.loss.get_config(),
-            "network": keep_dir and network.identity(run.seed),
-            "recipe": asdict(recipe),
-        }
+        made_of = {"version": VERSION, "images": images, "labels": labels}
+        made_of |= {"batches": batches.rows, "weights": batches.weights}
+        made_of |= {"scored": [run.val, run.test if test_curves else []]}
+        made_of |= {"first_epoch": method.late_epoch(recipe.epochs)}
+        made_of |= {"seed": run.seed, "loss": batches.loss.get_config()}
+        made_of |= {"network": keep_dir and network.identity(run.seed)}
+        made_of |= {"recipe": asdict(recipe)}
         job = (batches, run, method, recipe, network, test_curves, programs)
         train = functools.partial(_train, *job)
         one, was_kept = kept(keep_dir, made_of, train)
@@ -215,23 +204,17 @@ def _train(batches, run, method, recipe, network, test_curves, programs):
     shape, n_classes = images.shape[1:], batches.weights.shape[-1]
     # Dropout, where a network has any, takes its seed from the global one.
     keras.utils.set_random_seed(run.seed)
-    new = keras.Sequential(
-        [
-            keras.Input(shape),
-            *models.augmentation_layers(recipe.augmentation, run.seed),
-            network(n_classes, shape, run.seed),
-        ]
-    )
+    layers = models.augmentation_layers(recipe.augmentation, run.seed)
+    layers.append(network(n_classes, shape, run.seed))
+    new = keras.Sequential([keras.Input(shape), *layers])
     key = json.dumps([loss.get_config(), steps], sort_keys=True)
     if key not in programs:
         programs.clear()  # one network at a time in memory
-        metrics = [
-            keras.metrics.SparseCategoricalCrossentropy(
-                from_logits=True, name="plain_loss"
-            ),
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-        ]
-        new.compile(recipe.new_optimizer(steps), loss, metrics=metrics)
+        plain = keras.metrics.SparseCategoricalCrossentropy(
+            from_logits=True, name="plain_loss"
+        )
+        hits = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        new.compile(recipe.new_optimizer(steps), loss, metrics=[plain, hits])
         programs[key] = new, _optimizer_state(new)
     model, fresh = programs[key]
     # The seeds of what a layer draws are among its variables.

@@ -38,9 +38,8 @@ def train_heads(
 ) -> Trained:
     """Train a Dense-Dropout-Dense head for every method and run.
 
-    Features are standardised by each run's training rows (plain view), since
-    those of an untrained backbone are of the order of 1e-6.  Epochs and
-    history are those of a head's logits as they are; a decision rule moves
+    Features are standardised by each run's training rows (plain view).  Epochs
+    and history are those of a head's logits as they are; a decision rule moves
     the logits returned.
 
     Parameters
