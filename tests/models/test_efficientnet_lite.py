@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from helpers.models.backbones import BACKBONES
-from helpers.models.efficientnet_lite import REPEATS, WIDTHS, efficientnet_lite
-from helpers.models.weights import PACKAGED, read_state_dict
+from helpers.models.efficientnet_lite import efficientnet_lite
+from helpers.models.weights import PACKAGED
 
 LITE_1 = "EfficientNet-Lite1"
 PALACE = 698
@@ -59,37 +58,6 @@ def test_parameters_are_as_published(classifiers):
     for name, network in classifiers.items():
         trained = sum(np.prod(w.shape) for w in network.trainable_weights)
         assert round(trained / 1e6, 1) == PUBLISHED[name][1]
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_stages_end_where_the_depths_say(classifiers, name):
-    network, side = classifiers[name], PUBLISHED[name][0]
-    depths = BACKBONES[name].depths
-    for stage, stride in zip((4, 5, 6, 7), (16, 16, 32, 32), strict=True):
-        layer, sides = depths[f"block {stage}"], -(-side // stride)
-        shape = network.get_layer(layer).output.shape
-        assert shape == (None, sides, sides, WIDTHS[stage - 1])
-        last = "abcdefg"[REPEATS[name][stage - 1] - 1]
-        assert layer.startswith(f"block{stage}{last}_")
-    added = [x for x in network.layers if isinstance(x, keras.layers.Add)]
-    assert len(added) == sum(REPEATS[name]) - len(WIDTHS)
-    assert not any("_se_" in layer.name for layer in network.layers)
-
-
-def test_arrays_of_the_file_lie_where_they_belong(classifiers):
-    state = read_state_dict(PACKAGED[LITE_1].path())
-    network = classifiers[LITE_1]
-    kernel = state["_conv_stem.weight"]  # out, in, height, width
-    placed = np.asarray(network.get_layer("stem_conv").kernel)
-    np.testing.assert_array_equal(placed[1, 2, :, 5], kernel[5, :, 1, 2])
-    depthwise = next(w for w in state.values() if w.shape == (32, 1, 3, 3))
-    placed = np.asarray(network.get_layer("block1a_dwconv").kernel)
-    np.testing.assert_array_equal(placed[0, 2, :, 0], depthwise[:, 0, 0, 2])
-    norm = network.get_layer("top_bn")
-    np.testing.assert_array_equal(
-        norm.moving_variance, state["_bn1.running_var"]
-    )
-    np.testing.assert_array_equal(norm.beta, state["_bn1.bias"])
 
 
 def test_without_its_top_it_gives_what_the_top_is_given(classifiers):

@@ -215,16 +215,6 @@ def test_a_sound_file_is_found_without_an_import(installed):
         entry.path()
 
 
-@pytest.mark.parametrize("name", PACKAGED)
-def test_a_package_says_how_to_get_it(name):
-    entry = PACKAGED[name]._replace(package="not_installed_at_all")
-    with pytest.raises(
-        FileNotFoundError,
-        match=f"is not installed; pip install {entry.install}",
-    ):
-        entry.path()
-
-
 @pytest.mark.parametrize("name", ["EfficientNet-Lite0", "EfficientNet-Lite1"])
 def test_the_lite_packages_are_installed_and_sound(name):
     path = PACKAGED[name].path()
