@@ -34,7 +34,7 @@ from helpers.runner import (
     run,
     run_in_place,
 )
-from helpers.runner.folder import RunFolder, new_folder
+from helpers.runner.folder import RunFolder, made_of, new_folder
 from helpers.runner.notebooks import (
     ANY_FOLDER,
     KNOWN_SETS,
@@ -300,6 +300,12 @@ def test_run_says_what_became_of_each(write, tmp_path, monkeypatch):
 
 
 # Going on with a run
+
+
+def test_none_keeps_the_notebooks_value():
+    notebook = read_notebooks(NOTEBOOKS_DIR)[0]
+    made = made_of(notebook, {"SEEDS": None, "DATASET": "digits"})
+    assert made["parameters"] == {"DATASET": "digits"}
 
 
 def test_resume_runs_only_what_has_to(
