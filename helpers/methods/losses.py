@@ -25,7 +25,11 @@ _SMALLEST = 1e-30
 _ROUNDING = 1e-2  # How far above 1 a probability in half precision may be.
 _POSITIVE = ("counts", "cap")  # The other parameters may be 0.
 
+# Keras reads a compiled model's loss back where it clones the model.
+_saved = keras.saving.register_keras_serializable("imbalance_workbook")
 
+
+@_saved
 class CrossEntropy(keras.losses.Loss):
     """Categorical cross-entropy, ``-log p_y``: every sample counts the same.
 
@@ -107,6 +111,7 @@ class CrossEntropy(keras.losses.Loss):
         return config
 
 
+@_saved
 class WeightedCrossEntropy(CrossEntropy):
     """Class-weighted cross-entropy, ``-w_y log p_y``.
 
@@ -143,6 +148,7 @@ class _Modulated(CrossEntropy):
         return ops.exp(-gamma * ops.softplus(odds))
 
 
+@_saved
 class Focal(_Modulated):
     """Focal loss, ``-alpha_y (1 - p)^gamma log p`` with p = p_y.
 
@@ -172,6 +178,7 @@ class Focal(_Modulated):
         return self.focus(odds)
 
 
+@_saved
 class CEFL(_Modulated):
     """CEFL, ``-[(1 - p) + p (1 - p)^gamma] log p`` with p = p_y.
 
@@ -190,6 +197,7 @@ class CEFL(_Modulated):
         return ops.sigmoid(-odds) + ops.sigmoid(odds) * self.focus(odds)
 
 
+@_saved
 class CEFL2(CEFL):
     """CEFL2, ``-[q + (1 - q) (1 - p)^gamma] log p`` with p = p_y.
 
@@ -205,6 +213,7 @@ class CEFL2(CEFL):
         return q + ops.sigmoid(2 * odds) * self.focus(odds)
 
 
+@_saved
 class LogitAdjusted(CrossEntropy):
     """Logit-adjusted cross-entropy: cross-entropy of z + tau log pi.
 
@@ -228,6 +237,7 @@ class LogitAdjusted(CrossEntropy):
         return super().per_sample(truth, logits + self.tau * ops.log(prior))
 
 
+@_saved
 class BalancedSoftmax(CrossEntropy):
     """Balanced softmax, ``-log(n_y exp z_y / sum_c n_c exp z_c)``.
 
@@ -246,6 +256,7 @@ class BalancedSoftmax(CrossEntropy):
         return super().per_sample(truth, logits + ops.log(counts))
 
 
+@_saved
 class LDAM(CrossEntropy):
     """Label-distribution-aware margin: the true logit less scale x margin_y.
 
@@ -302,6 +313,7 @@ class _BalancedInBatch(CrossEntropy):
         return _of_true_class(weights, truth) * losses
 
 
+@_saved
 class LabelCountBalance(_BalancedInBatch):
     """Loss balance by counts: a class's samples share the weight N / C_b.
 
@@ -322,6 +334,7 @@ class LabelCountBalance(_BalancedInBatch):
         return ops.ones_like(losses)
 
 
+@_saved
 class LossTotalBalance(_BalancedInBatch):
     """Loss balance by totals: every class present contributes the same loss.
 

@@ -4,6 +4,7 @@ The same file passes on JAX, with ``KERAS_BACKEND=jax``.
 """
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -414,6 +415,16 @@ def test_training_labels_are_checked(bad):
     check_labels([0, 2])
     with pytest.raises(ValueError, match="labels"):
         check_labels(bad)
+
+
+@every_loss
+def test_keras_reads_a_loss_back(loss, batch):
+    """As it does where a compiled model is cloned."""
+    config = json.loads(json.dumps(keras.losses.serialize(loss)))
+    again = keras.losses.deserialize(config)
+    assert type(again) is type(loss)
+    assert again.get_config() == loss.get_config()
+    assert value(again, *batch) == value(loss, *batch)
 
 
 A_CLASS = [[[1, 2, 3, 4, 5]], [[50, 4, 3, 2, 6]]]

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from helpers.methods import CrossEntropy
 from helpers.models import (
     POOLINGS,
     SpatialGate,
@@ -149,7 +150,9 @@ def test_a_head_trained_on_kept_maps_fits_its_base():
     assert model.layers[0] is base
     trained = sum(numpy_of(w).size for w in model.trainable_weights)
     assert trained == 512 * 64 + 129 + 512 * 128 + 128 + 128 * 4 + 4
-    assert grad_cam(model, images, np.arange(4)).shape == (4, 1, 1)
+    model.compile("sgd", CrossEntropy())
+    shuffled = randomised(model)
+    assert grad_cam(shuffled, images, np.arange(4)).shape == (4, 1, 1)
 
 
 def test_the_small_vgg_is_as_described():
