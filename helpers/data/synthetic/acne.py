@@ -8,6 +8,7 @@ as several augmented copies, and an uneven number of images per class.
 
 import hashlib
 import io
+import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +44,8 @@ def draw_acne(folder: Path, scale: float = 1.0) -> Path:
     renamed at the end, so that one that exists is whole; no file is ever
     removed. The layout is that of the public set,
     ``CLASS/<source>.rf.<hash>.jpg``, beside ``manifest.csv`` (file, class,
-    source, skin_tone, light, copy and sha256 of each image).
+    source, skin_tone, light, copy and sha256 of each image) and
+    ``manifest.json``.
 
     scale: share of the sources and images to draw, in (0, 1], five sources a
     class at least. Returns the folder of this version, absolute. Raises
@@ -176,6 +178,8 @@ def _draw_all(folder: Path, scale: float) -> None:
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         each = pool.map(lambda job: _draw_source(folder, *job), _plan(scale))
         rows = [row for some in each for row in some]
+    about = {"generator": "synthetic_acne", "scale": scale}
+    (folder / "manifest.json").write_text(json.dumps(about), "utf-8")
     pd.DataFrame(rows).to_csv(
         folder / "manifest.csv", index=False, lineterminator="\n"
     )

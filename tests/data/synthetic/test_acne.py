@@ -53,7 +53,8 @@ def test_the_manifest_tells_the_truth(folder):
     assert list(rows) == [
         *("file", "class", "source", "skin_tone", "light", "copy", "sha256")
     ]
-    assert set(contents(folder)) == {"manifest.csv", *rows["file"]}
+    manifests = {"manifest.csv", "manifest.json"}
+    assert set(contents(folder)) == {*manifests, *rows["file"]}
     for row in rows.to_dict("records"):
         path = folder / row["file"]
         assert hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]
