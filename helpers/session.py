@@ -173,7 +173,7 @@ def _check_kind(name: str, value: object, kind: type) -> None:
         return
     if kind is str:
         expected += f", in quotes: {str(value)!r}"
-    elif isinstance(value, str):
+    elif isinstance(value, str) and value.startswith(("[", "{")):
         # papermill's -p takes a list for a text, -y reads it.
         expected += f'; with papermill, -y "{name}: {value}"'
     raise ValueError(f"{name} is {value!r}; expected {expected}")
