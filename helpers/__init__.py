@@ -9,6 +9,7 @@ models : backbones and their weights, heads, frozen features, saliency
 training : many networks in one compiled program, or one after another
 figures : one style, one colour a method, charts by kind
 papers : published tables beside measured ones
+check : whether an exercise's answer is right
 runner, run : the notebooks, headless: ``python -m helpers.run``
 
 A room imports only from those above it; each says in its own ``help`` what

@@ -30,6 +30,7 @@ class Workspace:
     profile: str
     run_dir: Path
     versions: dict[str, str] = field(default_factory=dict)
+    conclusions: list[str] = field(default_factory=list)
 
     @property
     def figures(self) -> Path:
@@ -56,6 +57,28 @@ class Workspace:
         name = table or f"{self.notebook}_provenance"
         atomic_write(self.results / f"{name}.csv", shown.to_csv())
         return shown
+
+    def conclude(self, *sentences: str) -> None:
+        """Print what a result shows, and keep it for `what_we_saw`.
+
+        A sentence said again, by a cell that is run twice, is kept once.
+        """
+        for sentence in sentences:
+            print(sentence)
+            if sentence not in self.conclusions:
+                self.conclusions.append(sentence)
+
+    def what_we_saw(self) -> None:
+        """Show all conclusions as a list, and save them as a table.
+
+        They become ``results/NN_conclusions.csv``, a row a sentence.
+        """
+        from IPython.display import Markdown, display
+
+        table = pd.DataFrame({"conclusion": self.conclusions})
+        path = self.results / f"{self.notebook}_conclusions.csv"
+        atomic_write(path, table.to_csv(index=False))
+        display(Markdown("\n".join(f"- {s}" for s in self.conclusions)))
 
 
 def begin(

@@ -19,6 +19,7 @@ ORDER = [
     "training",
     "figures",
     "papers",
+    "check",
     "runner",
     "run",
 ]

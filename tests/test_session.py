@@ -5,6 +5,7 @@ import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from helpers import paths, session
@@ -197,3 +198,14 @@ def test_arrays_are_kept_by_what_they_follow_from(tmp_path):
     assert not asked(tmp_path / "new", nested=[np.arange(2), 1])
     assert not asked(None)
     assert len(made) == 4
+
+
+def test_conclusions_are_printed_listed_and_saved(tmp_path, capsys):
+    workspace = session.Workspace("03", "smoke", tmp_path)
+    (tmp_path / "results").mkdir()
+    workspace.conclude("One, first.", "Two.")
+    workspace.conclude("Two.")
+    assert capsys.readouterr().out == "One, first.\nTwo.\nTwo.\n"
+    workspace.what_we_saw()
+    table = pd.read_csv(tmp_path / "results" / "03_conclusions.csv")
+    assert table.conclusion.tolist() == ["One, first.", "Two."]

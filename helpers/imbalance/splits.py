@@ -5,7 +5,7 @@ before small ones in a fixed order, so that its "reshuffles" hardly differ
 where copies are uneven, and it leaves classes out of folds of few groups.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from sklearn.metrics.cluster import contingency_matrix
 from helpers.imbalance.counts import (
     class_counts,
     hold_out,
+    long_tail,
     scaled_counts,
     subsample,
 )
@@ -166,6 +167,48 @@ def folds(
         dealt[fold == k] = 2
         splits.append(_split(f"fold {k + 1} of {n_folds}", dealt, seed))
     return splits
+
+
+def long_tail_folds(
+    labels,
+    groups,
+    rho: float,
+    n_folds: int,
+    seed: int,
+    largest: int | None = None,
+    *,
+    validation: float | None = None,
+    class_names=None,
+) -> list[Split]:
+    """Cross-validation whose training sets, and only they, are long-tailed.
+
+    Over all folds every image is tested once. Each training set is cut by
+    eq. (18) of the CEFL paper to the same counts, nested in rho. All splits
+    are named "long tail"; ``Trained.tested`` pools the folds of a seed.
+
+    largest: count of the last class; default, what every fold's training set
+    has of its smallest class. The rest, and what is raised, as in `folds` and
+    `long_tail`.
+    """
+    labels = np.asarray(labels)
+    n_classes = int(labels.max()) + 1
+    named = {"class_names": class_names}
+    made = folds(labels, groups, n_folds, seed, validation, **named)
+    if largest is None:
+        largest = min(
+            int(class_counts(labels[split.train], n_classes).min())
+            for split in made
+        )
+    return [
+        replace(
+            split,
+            name="long tail",
+            train=split.train[
+                long_tail(labels[split.train], n_classes, rho, seed, largest)
+            ],
+        )
+        for split in made
+    ]
 
 
 class Rebuilt(NamedTuple):

@@ -10,6 +10,7 @@ from helpers.papers.claims import (
     read_claims,
     readable_verdicts,
 )
+from helpers.papers.conclude import in_words, signed
 from helpers.papers.results import (
     compare,
     conditions,

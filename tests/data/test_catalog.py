@@ -11,7 +11,12 @@ from image_files import draw, folder_with
 from sklearn import datasets
 
 from helpers.data import catalog
-from helpers.data.catalog import load, load_digits, load_three
+from helpers.data.catalog import (
+    WRITER_STARTS,
+    load,
+    load_digits,
+    load_three,
+)
 from helpers.data.dataset import from_arrays
 
 
@@ -87,12 +92,26 @@ def test_digits_keep_grey_levels_and_order():
     assert ds.labels.dtype == np.int64 and ds.images.dtype == np.uint8
     assert (ds.images == ds.images[..., :1]).all()
     assert np.abs(ds.images[..., 0] / 255 - bunch.images / 16).max() < 0.002
-    assert ds.groups is None and ds.published_split is None
+    assert ds.published_split is None
     assert ds.files[3] == "digits/3" and len(set(ds.files)) == 1797
     assert ds.provenance["licence"] == "CC BY 4.0"
     # Bilinear: the middle of each block of 3 × 3 is the pixel itself.
     large = load_digits(24).images
     assert np.array_equal(large[:, 1::3, 1::3], ds.images)
+
+
+def test_digits_come_by_inferred_writer():
+    """Most runs begin with the digits in order, three times."""
+    groups, labels = load_digits().groups, datasets.load_digits().target
+    first = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]])
+    assert tuple(first) == WRITER_STARTS and len(set(groups)) == 14
+    in_order = [
+        i
+        for i in first
+        if (labels[i : i + 30] % 10).tolist() == [*range(10)] * 3
+    ]
+    assert len(in_order) == 12
+    assert np.unique(groups, return_counts=True)[1].min() >= 114
 
 
 def arrays(n_classes=10):

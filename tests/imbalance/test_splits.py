@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 
+from helpers.data.catalog import WRITER_STARTS
 from helpers.imbalance import scaled_counts, splits
 
 
@@ -327,3 +329,28 @@ def test_what_cannot_be_rebuilt_is_refused():
         rebuild(SIX, [5] * 7, [0], 10, 5)
     with pytest.raises(ValueError, match="'c' has 50 images: 60 for test"):
         rebuild(SIX, ASKED, [0], 60, 5)
+
+
+def test_long_tail_folds_of_the_digits_by_writer():
+    """Each writer is tested once; only training sets are cut, all alike."""
+    bunch = load_digits()
+    labels = bunch.target
+    writers = np.repeat(np.arange(14), np.diff([*WRITER_STARTS, len(labels)]))
+    made = {
+        rho: splits.long_tail_folds(labels, writers, rho, 7, seed=0)
+        for rho in (10, 50)
+    }
+    assert np.array_equal(
+        np.sort(np.concatenate([split.test for split in made[10]])),
+        np.arange(len(labels)),
+    )
+    for flat, steep in zip(made[10], made[50], strict=True):
+        counts = np.bincount(labels[steep.train])
+        assert counts[-1] == 100
+        assert counts[0] == counts[-1] // 50
+        assert set(steep.train) < set(flat.train)
+        sets = [set(writers[getattr(steep, k)]) for k in splits.SETS]
+        assert not (
+            sets[0] & sets[1] or sets[0] & sets[2] or sets[1] & sets[2]
+        )
+        assert steep.name == "long tail"

@@ -1,0 +1,112 @@
+"""Checks of the exercises: correct, not yet and why, or not attempted.
+
+A check prints one line and never raises, so that a notebook whose exercises
+are not attempted runs to its end.
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+
+def exercise(
+    name: str,
+    answer: object,
+    expected: object,
+    because: Iterable[tuple[object, str]] = (),
+    *,
+    tolerance: float = 1e-3,
+) -> None:
+    """Print whether an answer is right.
+
+    Parameters
+    ----------
+    name : the exercise's number, "3"
+    answer : a number, text, True or False, list, array or set; or a function.
+        ``...``, or a function that returns it or None, is not attempted
+    expected : the right value; for a function, a list of pairs: a tuple of
+        arguments and the right result
+    because : pairs of a wrong value and what it says about the mistake; for a
+        function, its wrong result for the first arguments
+    tolerance : how far a number may lie off: so much, or so much of its size
+
+    >>> exercise("1", 0.3, 0.5, [(0.3, "that is the recall")])
+    Exercise 1: not yet, because that is the recall.
+    >>> exercise("1", 0.5, 0.5)
+    Exercise 1: correct.
+    >>> exercise("1", ..., 0.5)
+    Exercise 1: not attempted.
+    """
+    if callable(answer):
+        verdict = _of_function(answer, expected, because, tolerance)
+    else:
+        verdict = _of_value(answer, expected, because, tolerance)
+    print(f"Exercise {name}: {verdict}.")
+
+
+def _of_function(function: Callable, cases, because, tolerance) -> str:
+    for place, (arguments, expected) in enumerate(cases):
+        call = f"f({', '.join(map(_shown, arguments))})"
+        try:
+            result = function(*arguments)
+        except Exception as error:  # the reader's code may do anything
+            return f"not yet, because {call} raised {error!r}"
+        hints = () if place else because
+        verdict = _of_value(result, expected, hints, tolerance, call)
+        if verdict != "correct":
+            return verdict
+    return "correct"
+
+
+def _of_value(answer, expected, because, tolerance, what="it") -> str:
+    if answer is None or answer is ...:
+        return "not attempted"
+    if isinstance(answer, np.generic):
+        answer = answer.item()
+    if _same(answer, expected, tolerance):
+        return "correct"
+    for wrong, text in because:
+        if _same(answer, wrong, tolerance):
+            return f"not yet, because {text}"
+    return f"not yet, because {what} {_what_is_off(answer, expected)}"
+
+
+def _same(answer, expected, tolerance: float) -> bool:
+    if isinstance(expected, str | bool | set | frozenset):
+        return type(answer) is type(expected) and answer == expected
+    try:
+        right = np.asarray(expected, dtype=float)
+        given = np.asarray(answer, dtype=float)
+    except (TypeError, ValueError):
+        # Neither numbers nor one of the above: texts in a list, say.
+        return np.array_equal(np.asarray(answer), np.asarray(expected))
+    return given.shape == right.shape and np.allclose(
+        given, right, rtol=tolerance, atol=tolerance, equal_nan=True
+    )
+
+
+def _what_is_off(answer, expected) -> str:
+    """How an answer differs, without telling the right one."""
+    if isinstance(expected, str | bool | set | frozenset):
+        kind = {str: "a text", bool: "True or False"}.get(
+            type(expected), "a set"
+        )
+        same = type(answer) is type(expected)
+        return f"is {_shown(answer)}" + ("" if same else f", not {kind}")
+    try:
+        right = np.asarray(expected, dtype=float)
+        given = np.asarray(answer, dtype=float)
+    except (TypeError, ValueError):
+        return f"is {_shown(answer)}"
+    if given.shape != right.shape:
+        shape = f"shape {right.shape}" if right.ndim else "a single number"
+        return f"has shape {given.shape}; expected {shape}"
+    if not given.ndim:
+        side = "large" if given > right else "small"
+        return f"is {_shown(answer)}: too {side}"
+    worst = np.nanargmax(np.abs(given - right))
+    return f"is {given.flat[worst]:.4g} at place {worst}: that is wrong"
+
+
+def _shown(value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value!r:.60}"
