@@ -20,10 +20,11 @@ CAUSES = ("distractor", "border", "overlap", "other")
 class Comparison:
     """Circles and cells of one photograph, paired.
 
-    found: the circles, with columns hit, distance (pixels between paired
-    centres), grown (found minus true radius, pixels), both NaN without a
-    pair, and cause ("" for a hit, else one of ``CAUSES``). cells: the true
-    ones, with hit and cause beside their other columns.
+    found: the circles, with columns hit, cell (the row of the paired true
+    cell, -1 without), distance (pixels between paired centres), grown (found
+    minus true radius, pixels), both NaN without a pair, and cause ("" for a
+    hit, else one of ``CAUSES``). cells: the true ones, with hit and cause
+    beside their other columns.
     """
 
     found: pd.DataFrame
@@ -60,8 +61,9 @@ def compare(
     i, j = linear_sum_assignment(np.where(allowed, gaps, 1e9))
     i, j = i[allowed[i, j]], j[allowed[i, j]]
 
-    found = found.assign(hit=False, distance=np.nan, grown=np.nan)
+    found = found.assign(hit=False, cell=-1, distance=np.nan, grown=np.nan)
     found.loc[i, "hit"] = True
+    found.loc[i, "cell"] = j
     found.loc[i, "distance"] = gaps[i, j]
     found.loc[i, "grown"] = size[i] - radius[j]
     cells = cells.assign(hit=cells.index.isin(j))

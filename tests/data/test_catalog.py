@@ -233,6 +233,15 @@ def test_drawn_cells_are_those_of_the_paper():
     assert ds.images.shape[1:] == (16, 16, 3) and ds.groups is not None
 
 
+def test_only_synthetic_cells_can_be_detected():
+    how = {"image_size": 16, "scale": 0.05, "cells": "detected"}
+    ds, counts = load_three("synthetic_smears", **how)
+    assert counts["used"].tolist() == ds.counts().tolist()
+    assert ds.provenance["missed"] > 0
+    with pytest.raises(ValueError, match="cells: detected cells need"):
+        load_three("chula-rbc-12", **how)
+
+
 def test_real_cells_get_the_papers_names_order_and_ratio(given):
     whole = cells(NAMES, [100, 40, 30, 25])
     given(whole)

@@ -29,6 +29,7 @@ def test_scores_by_hand():
     found = circles((33, 54, 12), (150, 20, 10))
     result = compare(found, CELLS, SHAPE)
     assert result.found["hit"].tolist() == [True, False]
+    assert result.found["cell"].tolist() == [0, -1]
     assert result.found.loc[0, ["distance", "grown"]].tolist() == [5, 2]
     expected = {"cells": 4, "circles": 2, "precision": 1 / 2, "recall": 1 / 4}
     expected |= {"f1": 2 / 6, "centre_error_px": 5, "radius_error_px": 2}

@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 
 from helpers.data.dataset import ImageDataset, from_arrays
-from helpers.data.segmentation import cut_square
+from helpers.data.segmentation import cut_square, segment
 from helpers.data.synthetic import check_settings, step, window
+from helpers.evaluation import detection
 
 NAME = "synthetic_smears"
 COUNTS = {"Codocyte": 345, "Hypochromia": 356, "Normal": 2691}
@@ -152,32 +153,45 @@ def draw_smears(
 
 
 def load_smears(
-    image_size: int = CROP, scale: float = 1.0, seed: int = 0
+    image_size: int = CROP,
+    scale: float = 1.0,
+    seed: int = 0,
+    detected: bool = False,
 ) -> ImageDataset:
     """Cut the cells out, one image a cell, grouped by smear.
 
     A square of ``CROP`` pixels around the true centre, black beyond the
-    photograph, is resized to image_size. ``facts`` has the smear, x, y and
-    radius of each cell. Raises ValueError for an image_size below 8, and as
-    ``draw_smears`` does.
+    photograph, is resized to image_size. Or the cells are ``detected``, cut
+    and padded by Algorithm 1 (``segment``); each has the label of the true
+    cell that ``detection.compare`` pairs it with, circles without one are
+    left out, and provenance counts these and the cells that are missed.
+
+    ``facts`` has the smear, x, y and radius of each cell. Raises ValueError
+    for an image_size below 8, and as ``draw_smears`` does.
     """
     if not isinstance(image_size, int) or image_size < 8:
         raise ValueError(
             f"image_size: expected 8 pixels or more, got {image_size!r}"
         )
     smears = draw_smears(scale, seed)
-    size = (image_size, image_size)
-    how = cv2.INTER_AREA if image_size < CROP else cv2.INTER_CUBIC
-    images = [
-        cv2.resize(cut_square(s.image, x, y, CROP), size, interpolation=how)
-        for s in smears
-        for x, y in s.cells[["x", "y"]].to_numpy()
-    ]
-    cells = pd.concat([s.cells.assign(smear=s.name) for s in smears])
+    cut = _detected if detected else _labelled
+    images, tables = zip(*(cut(s, image_size) for s in smears), strict=True)
+    cells = pd.concat(
+        [t.assign(smear=s.name) for t, s in zip(tables, smears, strict=True)]
+    )
     files = cells["smear"] + "/" + (cells.index + 1).astype(str)
+    known = {}
+    if detected:
+        n_true = sum(len(s.cells) for s in smears)
+        used = cells["label"].notna().to_numpy()
+        known = {"cells": "detected by Algorithm 1"}
+        known |= {"circles": len(used), "without_label": int((~used).sum())}
+        known |= {"missed": n_true - int(used.sum())}
+        cells, files = cells[used], files[used]
+        images = [np.concatenate(images)[used]]
     return from_arrays(
         NAME,
-        np.stack(images),
+        np.concatenate(images),
         cells["label"].map(CLASS_NAMES.index),
         CLASS_NAMES,
         groups=cells["smear"].to_numpy(str),
@@ -189,7 +203,29 @@ def load_smears(
         crop=CROP,
         scale=scale,
         seed=seed,
+        **known,
     )
+
+
+def _labelled(smear: Smear, side: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Cut each true cell: images (n, side, side, 3), and its row."""
+    how = cv2.INTER_AREA if side < CROP else cv2.INTER_CUBIC
+    squares = [
+        cut_square(smear.image, x, y, CROP)
+        for x, y in smear.cells[["x", "y"]].to_numpy()
+    ]
+    images = [cv2.resize(s, (side, side), interpolation=how) for s in squares]
+    return np.stack(images), smear.cells
+
+
+def _detected(smear: Smear, side: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Cut each circle; the label of one without a true cell is missing."""
+    steps = segment(smear.image, side=side)
+    found = detection.compare(
+        steps.found, smear.cells, smear.image.shape
+    ).found
+    label = smear.cells["label"].reindex(found["cell"]).to_numpy()
+    return steps.cells, found[["x", "y", "radius"]].assign(label=label)
 
 
 def _plan(scale: float, seed: int) -> list[dict[str, int]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.data.segmentation import cut_square
+from helpers.data.segmentation import cut_square, segment
 from helpers.data.synthetic import smears
 from helpers.data.synthetic.smears import (
     CLASS_NAMES,
@@ -168,3 +168,24 @@ def test_cells_of_the_set(few):
         other = load_smears(size, 0.05, seed=2)
         assert other.images.shape == (n, size, size, 3)
         assert other.images.mean() == pytest.approx(ds.images.mean(), abs=1)
+
+
+def test_detected_cells_have_the_label_of_the_cell_they_lie_on(few):
+    ds = load_smears(32, 0.05, seed=2, detected=True)
+    true = pd.concat([s.cells.assign(smear=s.name) for s in few])
+    known = ds.provenance
+    assert len(ds) == known["circles"] - known["without_label"]
+    assert len(true) - len(ds) == known["missed"] < 0.1 * len(true)
+    assert ds.images.shape[1:] == (32, 32, 3) and len(set(ds.files)) == len(ds)
+    rows = ds.facts.assign(label=np.array(CLASS_NAMES)[ds.labels])
+    assert np.array_equal(ds.groups, rows["smear"])
+    for row in rows[::20].itertuples():
+        own = true[true["smear"] == row.smear]
+        gaps = np.hypot(own["x"] - row.x, own["y"] - row.y)
+        nearest = own.iloc[gaps.argmin()]
+        assert gaps.min() <= nearest.radius / 2
+        assert nearest.label == row.label
+    # Padded where the circle is smaller than a typical cell.
+    smear = few[0]
+    steps = segment(smear.image, side=32)
+    assert np.array_equal(ds.images[0], steps.cells[0])
