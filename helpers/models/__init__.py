@@ -32,6 +32,8 @@ from helpers.models.heads import (
 from helpers.models.resnet import (
     resnet18,
     resnet18_cifar,
+    resnet20,
+    resnet32,
     resnet34,
     small_resnet,
 )

@@ -1,11 +1,12 @@
 """Residual networks for 32 and 224 pixels, and a small one for digits.
 
 Source: He, Zhang, Ren and Sun, *Deep Residual Learning for Image
-Recognition*, CVPR 2016, arXiv:1512.03385: basic blocks (Fig. 5, left) with
-1 x 1 projections where the shape changes (option B).  BatchNorm as in the
-CEFL paper's framework: a moving average keeps 0.9 of itself a step, epsilon
-is 1e-5.  Strided convolutions pad one pixel on *each* side, as that framework
-does and Keras' "same" does not.
+Recognition*, CVPR 2016, arXiv:1512.03385: basic blocks (Fig. 5, left); where
+the shape changes, the shortcut is a 1 x 1 projection (option B), or takes
+every second pixel and pads the channels with zeros (option A).  BatchNorm as
+in the CEFL paper's framework: a moving average keeps 0.9 of itself a step,
+epsilon is 1e-5.  Strided convolutions pad one pixel on *each* side, as that
+framework does and Keras' "same" does not.
 """
 
 from functools import partial
@@ -28,6 +29,7 @@ def residual_network(
     stages: tuple[tuple[int, int, int], ...],
     pixels: tuple = (127.5, 127.5),
     large: bool = False,
+    projection: bool = True,
 ) -> keras.Model:
     """Build a residual network of basic blocks, untrained.
 
@@ -44,6 +46,7 @@ def residual_network(
     pixels : mean and standard deviation, 0-255, one number or one a channel,
         by which images are normalised inside the network
     large : a stem of 7 x 7, stride 2, and pooling, stride 2
+    projection : option B of the shortcuts, else A
 
     Returns
     -------
@@ -81,7 +84,12 @@ def residual_network(
             y = layers.ReLU()(normalised(x, channels, 3, stride))
             y = normalised(y, channels, 3, 1)
             if stride > 1 or x.shape[-1] != channels:
-                x = normalised(x, channels, 1, stride)
+                if projection:
+                    x = normalised(x, channels, 1, stride)
+                else:
+                    more = channels - x.shape[-1]
+                    sides = [(0, 0)] * 3 + [(more // 2, more - more // 2)]
+                    x = keras.ops.pad(x[:, ::stride, ::stride], sides)
             x = layers.ReLU()(layers.Add()([y, x]))
     x = layers.GlobalAveragePooling2D()(x)
     uniform = keras.initializers.VarianceScaling(
@@ -106,7 +114,19 @@ resnet18_cifar = partial(
     residual_network, stages=STAGES_18, pixels=CIFAR_PIXELS
 )
 """With the stem for small images, one 3 x 3 and no pooling, as is usual for
-CIFAR today; He et al.'s own networks for CIFAR, section 4.2, are narrower."""
+CIFAR today."""
+
+resnet20, resnet32 = (
+    partial(
+        residual_network,
+        stages=((16, n, 1), (32, n, 2), (64, n, 2)),
+        pixels=CIFAR_PIXELS,
+        projection=False,
+    )
+    for n in (3, 5)
+)
+"""He et al., section 4.2, for CIFAR: 6n + 2 layers, 0.27 and 0.46 million
+weights; ResNet-32 is the usual one on long-tailed CIFAR."""
 
 small_resnet = partial(residual_network, stages=((16, 1, 2), (32, 1, 2)))
 """Six layers with weights, for digits of 8 x 8 pixels; unpublished."""

@@ -47,7 +47,8 @@ class Recipe:
     Attributes
     ----------
     dense, dropout : of a Dense-Dropout-Dense head
-    drops : epochs after which the learning rate is divided by ten
+    drops : epochs after which the learning rate is multiplied by ``drop_to``
+    warm_up : epochs in which it grows: in the k-th of w it is k / w of itself
     optimizer : "adam" (Kingma and Ba, arXiv:1412.6980), without decay, or
         "sgd", see `CoupledSGD`
     momentum, l2 : of SGD; the first is Adam's beta 1, too
@@ -68,6 +69,8 @@ class Recipe:
     batch_size: int = 32
     epochs: int = 20
     drops: tuple[int, ...] = ()
+    drop_to: float = 0.1
+    warm_up: int = 0
     optimizer: str = "adam"
     momentum: float = 0.9
     l2: float = 0.0
@@ -95,7 +98,7 @@ class Recipe:
         return {key: getattr(self, key) for key in keys}
 
     def shortened(self, epochs: int | None) -> "Recipe":
-        """The same over so many epochs, its drops at the same shares.
+        """The same over so many epochs, drops and warm-up at their shares.
 
         None leaves it as it is.  The first epoch is never one of a drop.
         """
@@ -103,7 +106,8 @@ class Recipe:
             return self
         shares = [drop / self.epochs for drop in self.drops]
         drops = tuple(max(1, round(share * epochs)) for share in shares)
-        return replace(self, epochs=epochs, drops=drops)
+        warm_up = round(self.warm_up / self.epochs * epochs)
+        return replace(self, epochs=epochs, drops=drops, warm_up=warm_up)
 
     def timed(self, method: Method) -> Method:
         """The method, its late class weights from the first drop on.
@@ -122,10 +126,14 @@ class Recipe:
     def new_optimizer(self, steps: int) -> keras.optimizers.Optimizer:
         """The optimizer with its schedule, ``steps`` batches an epoch."""
         schedule = self.learning_rate
-        if self.drops:
+        ends = [*range(1, self.warm_up + 1)]
+        rates = [schedule * end / self.warm_up for end in ends]
+        ends += self.drops
+        if ends:
             # Keras counts steps from 0 and keeps a rate with its boundary.
-            ends = [drop * steps - 1 for drop in self.drops]
-            rates = [schedule / 10**k for k in range(len(ends) + 1)]
+            ends = [end * steps - 1 for end in ends]
+            drops = range(len(self.drops) + 1)
+            rates += [schedule * self.drop_to**k for k in drops]
             schedules = keras.optimizers.schedules
             schedule = schedules.PiecewiseConstantDecay(ends, rates)
         if self.optimizer == "adam":
@@ -162,6 +170,17 @@ _MUSHROOMS = replace(
 )
 RECIPES = {
     "cifar": _CIFAR,
+    "long tail": replace(
+        _CIFAR,
+        networks=("ResNet-32",),
+        epochs=200,
+        learning_rate=0.1,
+        drops=(160, 180),
+        drop_to=0.01,
+        warm_up=5,
+        l2=2e-4,
+        source="Cao et al. 2019 (arXiv:1906.07413), section 4.1",
+    ),
     "crops": replace(_MUSHROOMS, epochs=60, drops=(30, 50)),
     "mushrooms": _MUSHROOMS,
     "digits": replace(
@@ -183,7 +202,10 @@ RECIPES = {
         "not say what the networks start from",
     ),
 }
-"""The papers' recipes by data set, and ours for the embedded digits."""
+"""The papers' recipes by data set, and ours for the embedded digits.
+
+"long tail" is the field's on CIFAR-10-LT.
+"""
 
 
 def recipe_name(dataset: str, protocol: str | None = None) -> str:

@@ -36,6 +36,7 @@ VERSION = 2
 NETWORKS = {"resnet50": "ResNet-50", "resnet101": "ResNet-101"}
 NETWORKS |= {"small_resnet": None, "resnet18_cifar": None}
 NETWORKS |= {"resnet18": None, "resnet34": None}
+NETWORKS |= {"resnet20": None, "resnet32": None}
 """Residual networks; the backbone of those that have ImageNet weights."""
 
 # Of `Program`: bytes of inputs laid out at once, and steps without a return
@@ -70,7 +71,20 @@ def network_of(
         identity = models.weights_identity(backbone, weights)
     if backbone:
         return models.trainable(backbone, weights), weights, identity
-    return getattr(models, name), weights, identity
+    return _Untrained(name), weights, identity
+
+
+@dataclass(frozen=True)
+class _Untrained:
+    """A residual network by name, whose weights follow from a run's seed."""
+
+    name: str
+
+    def __call__(self, n_classes, shape, seed):
+        return getattr(models, self.name)(n_classes, shape, seed)
+
+    def identity(self, seed):
+        return self.name, seed
 
 
 @dataclass(frozen=True)

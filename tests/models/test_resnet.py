@@ -8,6 +8,8 @@ from helpers.models.resnet import (
     residual_network,
     resnet18,
     resnet18_cifar,
+    resnet20,
+    resnet32,
     resnet34,
     small_resnet,
 )
@@ -28,6 +30,8 @@ def convolutions(model):
         (resnet18, 1000, 224, 11_689_512, (56, 28, 14, 7)),
         (resnet34, 1000, 224, 21_797_672, (56, 28, 14, 7)),
         (small_resnet, 10, 8, 20_282, (4, 2)),
+        (resnet20, 10, 32, 269_722, (32, 16, 8)),
+        (resnet32, 10, 32, 464_154, (32, 16, 8)),
     ],
 )
 def test_sizes_are_the_standard_ones(build, n_classes, side, size, sides):
@@ -55,6 +59,20 @@ def test_strided_convolutions_pad_both_sides():
     sums = keras.ops.convert_to_numpy(sums)[0, :, :, 0]
     np.testing.assert_array_equal(sums[0], [4, 6, 6, 6])
     np.testing.assert_array_equal(sums[1:], [[6, 9, 9, 9]] * 3)
+
+
+def test_a_shortcut_without_weights_pads_channels():
+    """Every second pixel, with zeros before and behind its channels."""
+    model = residual_network(
+        3, (4, 4, 1), stages=((2, 1, 1), (4, 1, 2)), projection=False
+    )
+    pads = [x for x in model.operations if type(x).__name__ == "Pad"]
+    assert len(pads) == 1 and len(convolutions(model)) == 5
+    whole = keras.Model(model.input, [pads[0].input, pads[0].output])
+    taken, padded = whole.predict(np.ones((1, 4, 4, 1)), verbose=0)
+    assert taken.shape == (1, 2, 2, 2) and padded.shape == (1, 2, 2, 4)
+    np.testing.assert_array_equal(padded[..., 1:3], taken)
+    assert not padded[..., [0, 3]].any()
 
 
 def test_pixels_are_normalised_inside():

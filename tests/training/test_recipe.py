@@ -114,6 +114,16 @@ def test_recipes_are_the_papers(
     assert learning_rates(one, 3) == pytest.approx([rates] * 3)
 
 
+def test_the_recipe_of_long_tails_warms_up_and_drops_to_a_hundredth():
+    """Epochs 1 to 5 at 0.02 to 0.1, and two drops: Cao et al., their code."""
+    expected = [0.02, 0.04, 0.06, 0.08, *[0.1] * 156, *[1e-3] * 20]
+    expected += [1e-5] * 20
+    rates = learning_rates(RECIPES["long tail"], 3)
+    assert rates == pytest.approx(np.repeat(expected, 3), rel=1e-4)
+    short = RECIPES["long tail"].shortened(30)
+    assert (short.warm_up, short.drops) == (1, (24, 27))
+
+
 @pytest.mark.parametrize(
     ("dataset", "protocol", "name"),
     [
