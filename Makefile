@@ -14,12 +14,13 @@ CHECKED := $(wildcard notebooks/00_*.ipynb notebooks/01_*.ipynb \
 	notebooks/02_*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run full test lab notebooks bench lint clean
+.PHONY: help setup run full test test-book lab notebooks bench lint clean
 
 help:
 	@echo "make run        set up, then run all notebooks (quick, CPU)"
 	@echo "make full       the same with the full profile, on a GPU"
-	@echo "make test       unit tests, notebook smoke runs, nbval"
+	@echo "make test       unit tests, notebooks (smoke) by papermill, nbval"
+	@echo "make test-book  committed outputs against a quick run's"
 	@echo "make lab        JupyterLab on 00_start_here"
 	@echo "make notebooks  re-execute the committed notebooks in place"
 	@echo "make bench      speed against plain Keras"
@@ -54,6 +55,10 @@ full: $(VENV)/.installed-gpu
 
 test: setup
 	@$(PY) -m pytest --nbval-lax --nbval-current-env tests $(CHECKED)
+
+# As long as make run; not part of make test.
+test-book: setup
+	@$(PY) -m pytest tests/book.py
 
 lab: setup
 	@$(PY) -m jupyter lab notebooks/00_start_here.ipynb

@@ -3,9 +3,11 @@
 import ast
 import copy
 import re
+import statistics
 
 import nbformat
 import pytest
+from exercises import read_exercises
 
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.runner import blemishes, clean, read_notebooks
@@ -13,6 +15,8 @@ from helpers.runner import blemishes, clean, read_notebooks
 BOOK = read_notebooks(NOTEBOOKS_DIR)
 PLACES = {"PROFILE": "quick", "DATA_DIR": None, "RUN_DIR": None}
 LAST = ["What we saw", "Exercises", "Further reading"]
+
+EXERCISES = 0  # in each notebook at least, but for A2: it runs the reader's
 
 
 @pytest.fixture(
@@ -99,12 +103,28 @@ def test_setup_comes_first_and_imports_few_modules(code):
     )
 
 
-def test_lengths_are_reported(path, code):
+def test_lengths_are_reported(path, nb, code):
     """They are aims, not caps; ``pytest -rP`` shows them."""
-    lines = [len(re.findall(r"\S.*", cell.source)) for cell in code]
+    lines = sorted(len(re.findall(r"\S.*", cell.source)) for cell in code)
+    texts = [c.source for c in nb.cells if c.cell_type == "markdown"]
+    words = len(" ".join(texts).split())
     print(
-        f"{path.stem}: {len(code)} code cells, of {max(lines)} lines at most"
+        f"{path.stem}: {len(code)} code cells, median of"
+        f" {statistics.median(lines):g} lines, 90th percentile"
+        f" {lines[int(0.9 * (len(lines) - 1))]}; {words} words;"
+        f" {words / 200 + sum(lines) / 20:.0f} minutes to read"
     )
+
+
+def test_exercises_have_checks_and_collapsed_solutions(path, nb):
+    exercises = read_exercises(nb)
+    names = [exercise.name for exercise in exercises]
+    assert sorted(set(names)) == names
+    for exercise in exercises:
+        ast.parse(exercise.wrong)
+        ast.parse(exercise.solution)
+        assert exercise.wrong.strip() and "check." not in exercise.solution
+    assert path.stem == "A2_all_methods" or len(exercises) >= EXERCISES
 
 
 def test_every_figure_is_shown(code):

@@ -1,0 +1,81 @@
+"""Every notebook by plain papermill, with all its exercises answered."""
+
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import nbformat
+import pandas as pd
+import pytest
+from exercises import answered, append_answers
+from image_files import draw
+
+from helpers.paths import NOTEBOOKS_DIR
+from helpers.runner import blemishes, clean, read_notebooks
+
+NOTEBOOKS = read_notebooks(NOTEBOOKS_DIR)
+COUNTS = {"two": (15, 40), "equal": (20, 20, 20)}
+
+pytestmark = pytest.mark.notebook
+
+
+def papermill(notebook, place, name, **parameters):
+    """Execute in the smoke profile, from ``place``; all it may write is there.
+
+    Returns the executed notebook's path.
+    """
+    nb = nbformat.read(notebook.path, as_version=4)
+    append_answers(nb)
+    nbformat.write(nb, place / f"{name}.ipynb")
+    command = [sys.executable, "-m", "papermill", "--no-progress-bar"]
+    command += [f"{name}.ipynb", f"{name}_out.ipynb"]
+    given = {"PROFILE": "smoke", "RUN_DIR": f"run_{name}"} | parameters
+    for parameter, value in given.items():
+        command += ["-p", parameter, value]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return place / f"{name}_out.ipynb"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, request):
+    """The runs that are asked for, two at a time: a future by name."""
+    place = tmp_path_factory.mktemp("papermill")
+    todo = {}
+    for name, counts in COUNTS.items():
+        for c, count in enumerate(counts):
+            for k in range(count):
+                draw(place / name / f"class {c}/{k:02d}.png", 100 * c + k, 32)
+        own = {"DATASET": name, "DATA_DIR": str(place)}
+        todo[name] = (NOTEBOOKS[-1], own)
+    # The long ones first.
+    todo |= {n.name: (n, {}) for n in reversed(NOTEBOOKS)}
+    specs = [getattr(i, "callspec", None) for i in request.session.items]
+    asked = {spec.id for spec in specs if spec}
+    with ThreadPoolExecutor(2) as pool:
+        yield {
+            name: pool.submit(papermill, notebook, place, name, **given)
+            for name, (notebook, given) in todo.items()
+            if name in asked
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda n: n.name)
+def test_notebook_runs_and_its_exercises_are_checked(notebook, runs):
+    path = runs[notebook.name].result()
+    nb = clean(nbformat.read(path, as_version=4))
+    for expected, said in answered(nb):
+        assert re.match(expected, said), said
+    assert list(blemishes(nb)) == []
+    assert notebook in read_notebooks(NOTEBOOKS_DIR)  # as it was
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_all_methods_take_two_classes_and_equal_ones(runs, name):
+    """Head, medium and tail are columns only where there are thirds."""
+    place = runs[name].result().parent
+    means = pd.read_csv(place / f"run_{name}/results/A2_{name}_means.csv")
+    scores = {"macro_f1", "balanced_accuracy", "accuracy"}
+    assert set(means) == {"split", "method", *scores}
