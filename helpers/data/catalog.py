@@ -152,26 +152,25 @@ def load_three(
     name: "synthetic_smears", "chula-rbc-12" (human cells), or an image folder
     with the classes Codocyte, Hypochromia and Normal. scale: share of the
     paper's cells, in (0, 1]. seed: of the smears, or of the cells taken.
-    cells: "labelled", or of synthetic smears "detected" (``load_smears``).
+    cells: "labelled", or of synthetic smears as ``load_smears`` has them.
 
     Returns the data set, its classes in the paper's order, and a table with
     a row a class: published, there (before any was left out) and used.
 
     Raises ValueError for another scale, where a class is missing, and for
-    detected cells of other data, whose labels have no radius.
+    other cells than labelled ones of data whose labels have no radius.
     """
     if not 0 < scale <= 1:
         raise ValueError(f"scale={scale} must lie in (0, 1]")
     classes = smears.CLASS_NAMES
     published = [smears.COUNTS[c] for c in classes]
-    detected = cells == "detected"
-    if detected and name != smears.NAME:
+    if cells != "labelled" and name != smears.NAME:
         raise ValueError(
-            f"cells: detected cells need the true ones of {smears.NAME}; of "
-            f"{name} take labelled ones"
+            f"cells: {cells} cells need the true circles of {smears.NAME}; "
+            f"of {name} take labelled ones"
         )
     if name == smears.NAME:
-        ds = smears.load_smears(image_size, scale, seed, detected)
+        ds = smears.load_smears(image_size, scale, seed, cells)
         there = ds.counts()
     else:
         ds = load(name, data_dir, image_size)

@@ -13,14 +13,14 @@ from smear to smear.
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from helpers.data.dataset import ImageDataset, from_arrays
-from helpers.data.segmentation import cut_square, segment
+from helpers.data.segmentation import CIRCLE, cut_square, segment
 from helpers.data.synthetic import check_settings, step, window
 from helpers.evaluation import detection
 
@@ -156,15 +156,16 @@ def load_smears(
     image_size: int = CROP,
     scale: float = 1.0,
     seed: int = 0,
-    detected: bool = False,
+    cells: str = "labelled",
 ) -> ImageDataset:
     """Cut the cells out, one image a cell, grouped by smear.
 
-    A square of ``CROP`` pixels around the true centre, black beyond the
-    photograph, is resized to image_size. Or the cells are ``detected``, cut
-    and padded by Algorithm 1 (``segment``); each has the label of the true
-    cell that ``detection.compare`` pairs it with, circles without one are
-    left out, and provenance counts these and the cells that are missed.
+    cells: "labelled", squares of ``CROP`` pixels around the true centres,
+    black beyond the photograph, resized to image_size; "labelled circles",
+    the true circles cut and padded as Algorithm 1 does; or "detected", the
+    circles that Algorithm 1 finds (``segment``). These have the label of the
+    true cell that ``detection.compare`` pairs them with; those without one
+    are left out, and provenance counts them and the cells that are missed.
 
     ``facts`` has the smear, x, y and radius of each cell. Raises ValueError
     for an image_size below 8, and as ``draw_smears`` does.
@@ -174,17 +175,18 @@ def load_smears(
             f"image_size: expected 8 pixels or more, got {image_size!r}"
         )
     smears = draw_smears(scale, seed)
-    cut = _detected if detected else _labelled
-    images, tables = zip(*(cut(s, image_size) for s in smears), strict=True)
+    how = cells
+    images, tables = zip(
+        *(_CUT[how](s, image_size) for s in smears), strict=True
+    )
     cells = pd.concat(
         [t.assign(smear=s.name) for t, s in zip(tables, smears, strict=True)]
     )
     files = cells["smear"] + "/" + (cells.index + 1).astype(str)
-    known = {}
-    if detected:
+    known = {} if how == "labelled" else {"cells": how}
+    if how == "detected":
         n_true = sum(len(s.cells) for s in smears)
         used = cells["label"].notna().to_numpy()
-        known = {"cells": "detected by Algorithm 1"}
         known |= {"circles": len(used), "without_label": int((~used).sum())}
         known |= {"missed": n_true - int(used.sum())}
         cells, files = cells[used], files[used]
@@ -225,7 +227,21 @@ def _detected(smear: Smear, side: int) -> tuple[np.ndarray, pd.DataFrame]:
         steps.found, smear.cells, smear.image.shape
     ).found
     label = smear.cells["label"].reindex(found["cell"]).to_numpy()
-    return steps.cells, found[["x", "y", "radius"]].assign(label=label)
+    return steps.cells, found[CIRCLE].assign(label=label)
+
+
+def _circled(smear: Smear, side: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Cut and pad each true circle as ``segment`` does."""
+    steps = segment(smear.image, side=side)
+    circles = smear.cells[CIRCLE] * steps.ratio
+    return replace(steps, circles=circles).cells, smear.cells
+
+
+_CUT = {
+    "labelled": _labelled,
+    "labelled circles": _circled,
+    "detected": _detected,
+}
 
 
 def _plan(scale: float, seed: int) -> list[dict[str, int]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.data.segmentation import cut_square, segment
+from helpers.data.segmentation import cut_square, pad, segment
 from helpers.data.synthetic import smears
 from helpers.data.synthetic.smears import (
     CLASS_NAMES,
@@ -171,7 +171,7 @@ def test_cells_of_the_set(few):
 
 
 def test_detected_cells_have_the_label_of_the_cell_they_lie_on(few):
-    ds = load_smears(32, 0.05, seed=2, detected=True)
+    ds = load_smears(32, 0.05, seed=2, cells="detected")
     true = pd.concat([s.cells.assign(smear=s.name) for s in few])
     known = ds.provenance
     assert len(ds) == known["circles"] - known["without_label"]
@@ -189,3 +189,9 @@ def test_detected_cells_have_the_label_of_the_cell_they_lie_on(few):
     smear = few[0]
     steps = segment(smear.image, side=32)
     assert np.array_equal(ds.images[0], steps.cells[0])
+    # The true circles are cut in the same way.
+    circled = load_smears(32, 0.05, seed=2, cells="labelled circles")
+    assert len(circled) == len(true)
+    x, y, radius = smear.cells.loc[0, ["x", "y", "radius"]] * steps.ratio
+    square = cut_square(steps.enlarged, x, y, int(np.ceil(2 * radius)))
+    assert np.array_equal(circled.images[0], pad(square, 32))
