@@ -23,6 +23,7 @@ from helpers.evaluation.metrics import (
     mean_grade_error_from,
     pareto,
     per_class,
+    precision_from,
     quadratic_kappa_from,
     recall_from,
     score_rows,

@@ -21,7 +21,7 @@ from helpers.figures.style import (
 BASELINE = "cross_entropy"
 _BLUE = "#5B7F95"
 _MARKS = {
-    "measured": {"marker": "o", "label": "measured, 95% interval"},
+    "measured": {"marker": "o", "label": "measured, 95 % interval"},
     "published": {"marker": "D", "label": "published", "mfc": "white"},
 }
 
