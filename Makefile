@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export JUPYTER_PREFER_ENV_PATH := 1
 
 CHECKED := $(wildcard notebooks/00_*.ipynb notebooks/01_*.ipynb \
-	notebooks/02_*.ipynb)
+	notebooks/02_*.ipynb notebooks/11_*.ipynb)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run full test test-book lab notebooks bench lint clean

@@ -17,8 +17,10 @@ VALUES = ["number", "low", "high"]
 def read_claims(name: str) -> pd.DataFrame:
     """The claims of ``data/published/NAME.csv``, in our words, by their key.
 
-    Columns: what it says; its number; interval over (what is resampled,
-    "exact" for a count); needs (without what it cannot be decided, or "").
+    Columns of ``severity_claims``: what it says; its number; interval over
+    (what is resampled, "exact" for a count); needs (without what it cannot be
+    decided, or ""). Of ``audit_claims``, which printed numbers decide: paper;
+    what it says; where; what would have to be true.
     """
     path = PUBLISHED_DIR / f"{name}.csv"
     return pd.read_csv(path, keep_default_na=False, index_col="claim")

@@ -79,3 +79,10 @@ def test_possible_hits_by_hand(recall, n, hits):
 def test_no_images_are_refused():
     with pytest.raises(ValueError, match="at least 1"):
         possible_hits(0.5, 0)
+
+
+def test_what_printed_numbers_decide_is_told_by_paper():
+    table = read_claims("audit_claims")
+    assert table.index.is_unique and len(table) == 40
+    assert set(table["paper"]) == {"acne", "CEFL", "loss balance", "red cells"}
+    assert (table != "").all(axis=None)
