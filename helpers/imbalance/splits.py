@@ -219,22 +219,34 @@ class Rebuilt(NamedTuple):
     classes: np.ndarray  # (C,) the data set's class for each of the paper's
     counts: np.ndarray  # (C,) training images
     names: np.ndarray  # (C,) "C1" …; of the smallest, "S1", and second, "S2"
-    runs: tuple[Split, ...]  # one a seed, indices into rows
+    runs: tuple[Split, ...]  # one a seed and fold, indices into rows
 
 
 def rebuild(
-    labels, counts, name, seeds, test, validation, classes=None, *, class_names
+    labels,
+    counts,
+    name,
+    seeds,
+    test,
+    validation,
+    classes=None,
+    *,
+    groups=None,
+    n_folds=0,
+    class_names,
 ) -> Rebuilt:
     """Cut a data set down to a paper's training counts.
 
-    ``test`` and ``validation`` images of each class are set apart first, the
-    same for all seeds. Of the others each seed takes its training set, of the
-    counts as `scaled_counts` scales them.
+    With ``n_folds`` each seed makes `folds` by group, so that every image is
+    tested once. Without, ``test`` and ``validation`` images of each class are
+    set apart, the same for all seeds. What is left for training is cut to
+    the counts, as `scaled_counts` scales them, the same in every run.
 
     labels: (N,) integers of the data set; counts: (C,), the paper's; name: of
     the splits; classes: (C,) the data set's class for each of the paper's, by
-    default the largest for the largest, and so on. Raises ValueError where
-    the data set has too few classes, or too few images of one.
+    default the largest for the largest, and so on; groups: (N,) or None.
+    Raises ValueError where the data set has too few classes, or too few
+    images of one; with ``n_folds`` also what `folds` raises.
     """
     counts = np.asarray(counts)
     n_classes = len(counts)
@@ -251,25 +263,40 @@ def rebuild(
     labels = pd.Index(classes).get_indexer(labels)
     rows = np.flatnonzero(labels >= 0)
     labels = labels[rows]
+    if n_folds:
+        groups = None if groups is None else np.asarray(groups)[rows]
+        made = [
+            s for seed in seeds for s in folds(labels, groups, n_folds, seed)
+        ]
+    else:
+        named = [class_names[c] for c in classes]
+        apart = _set_apart(labels, n_classes, test, validation, named)
+        made = [Split(name, *apart, seed) for seed in seeds]
+    available = [
+        class_counts(labels[split.train], n_classes) for split in made
+    ]
+    scaled = scaled_counts(counts, np.min(available, axis=0))
+    runs = []
+    for split in made:
+        some = subsample(labels[split.train], scaled, split.seed)
+        runs.append(replace(split, name=name, train=split.train[some]))
+    names = np.array([f"C{c + 1}" for c in range(n_classes)])
+    names[np.argsort(counts, kind="stable")[:2]] = ["S1", "S2"]
+    return Rebuilt(rows, labels, classes, scaled, names, tuple(runs))
+
+
+def _set_apart(labels, n_classes, test, validation, class_names):
+    """Training, validation and test set of so many images of each class."""
     n = class_counts(labels, n_classes)
     if n.min() < test + validation + 2:
-        scarce = class_names[classes[n.argmin()]]
         raise ValueError(
-            f"class '{scarce}' has {n.min()} images: {test} for test, "
-            f"{validation} for validation and two to train on are needed; "
-            "set fewer apart, or leave the class out"
+            f"class '{class_names[n.argmin()]}' has {n.min()} images: {test} "
+            f"for test, {validation} for validation and two to train on are "
+            "needed; set fewer apart, or leave the class out"
         )
     rest, tested = hold_out(labels, n_classes, test, seed=0)
     kept, held = hold_out(labels[rest], n_classes, validation, seed=0)
-    pool, val = rest[kept], rest[held]
-    scaled = scaled_counts(counts, class_counts(labels[pool], n_classes))
-    names = np.array([f"C{c + 1}" for c in range(n_classes)])
-    names[np.argsort(counts, kind="stable")[:2]] = ["S1", "S2"]
-    runs = tuple(
-        Split(name, pool[subsample(labels[pool], scaled, s)], val, tested, s)
-        for s in seeds
-    )
-    return Rebuilt(rows, labels, classes, scaled, names, runs)
+    return rest[kept], rest[held], tested
 
 
 def leakage(split: Split, groups) -> pd.DataFrame:

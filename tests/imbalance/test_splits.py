@@ -324,6 +324,23 @@ def test_there_may_be_no_validation_set():
     assert np.bincount(made.labels[run.test]).tolist() == [100, 100]
 
 
+def test_rebuilt_folds_test_every_image_once_by_group():
+    groups = np.arange(len(SIX)) // 12
+    asked = {"groups": groups, "n_folds": 3, "class_names": "abcdef"}
+    made = splits.rebuild(SIX, ASKED, "part", [0, 1], None, None, **asked)
+    groups = groups[made.rows]
+    for seed in (0, 1):
+        own = [run for run in made.runs if run.seed == seed]
+        tested = np.concatenate([run.test for run in own])
+        assert np.array_equal(np.sort(tested), np.arange(len(made.rows)))
+    for run in made.runs:
+        assert run.name == "part"
+        counts = np.bincount(made.labels[run.train])
+        assert counts.tolist() == made.counts.tolist()
+        one, two, three = (set(groups[s]) for s in run.sets().values())
+        assert not (one & two or one & three or two & three)
+
+
 def test_what_cannot_be_rebuilt_is_refused():
     with pytest.raises(ValueError, match="6 classes, 7 are needed"):
         rebuild(SIX, [5] * 7, [0], 10, 5)
