@@ -97,7 +97,6 @@ def scores_over(
     log_x: bool = False,
     log_y=(),
     zero: bool = False,
-    std: bool = False,
 ) -> Figure:
     """Scores with their seeds or their intervals, lines joining the means.
 
@@ -110,8 +109,7 @@ def scores_over(
         stands above it, to the column NAME, whose ends are NAME_low and
         NAME_high; or to the column and another x than `x`
     log_y : the panels whose y axis is logarithmic; zeros are left out there
-    zero, std : whether a dashed line marks zero; whether bars are the mean ±
-        one standard deviation of the seeds
+    zero : whether a dashed line marks zero
     """
     panels = {"": (table, x)}
     if panel:
@@ -137,7 +135,7 @@ def scores_over(
             rank -= (len(looks) - 1) / 2
             apart = places * 1.05**rank if log_x else places + rank * step
             rows = own.assign(place=apart)[own[line] == label]
-            _with_ends(ax, rows.dropna(subset="value"), look, std)
+            _with_ends(ax, rows.dropna(subset="value"), look)
         _x_axis(ax, own[own_x], log_x)
         if not numeric:
             names = own[own_x].unique()
@@ -148,13 +146,10 @@ def scores_over(
     return fig
 
 
-def _with_ends(ax, rows, look, std) -> None:
+def _with_ends(ax, rows, look) -> None:
     """One line of `scores_over`: its means, and its seeds or intervals."""
     groups = rows.groupby("place")
     means = groups.mean(numeric_only=True)
-    if std:
-        wide = groups["value"].std(ddof=1)
-        means = means.assign(low=means.value - wide, high=means.value + wide)
     colour = look["color"]
     if len(rows):
         ax.plot(means["value"], ms=6, **look)

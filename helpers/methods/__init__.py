@@ -25,5 +25,4 @@ from helpers.methods.registry import (
     focal,
     logit_adjusted,
     logit_adjusted_post_hoc,
-    loss_balance_totals,
 )

@@ -324,7 +324,7 @@ class LabelCountBalance(_BalancedInBatch):
     `helpers.imbalance.balanced_weights`; a batch of one sample, or of one
     class, gives cross-entropy.
 
-    Source: reading (a) of Huang, Song and Lu (2019),
+    Source: our reading by counts of Huang, Song and Lu (2019),
     doi:10.11992/tis.201808004.  For logits (0, 0) in each sample and labels
     0, 0, 0, 1 the losses are (2/3) log 2 = 0.4621, three times, and
     2 log 2 = 1.3863.
@@ -349,7 +349,7 @@ class LossTotalBalance(_BalancedInBatch):
     not counted in C_b; a batch of one class, and one without any loss, is
     left as it is.
 
-    Source: reading (b) of Huang, Song and Lu (2019),
+    Source: our reading by totals of Huang, Song and Lu (2019),
     doi:10.11992/tis.201808004; the cap is ours.
 
     cap : float, positive, the largest weight (at 1e30 there is none).  A

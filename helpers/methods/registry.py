@@ -136,24 +136,6 @@ def logit_adjusted_post_hoc(tau: float) -> Method:
     )
 
 
-def loss_balance_totals(cap: float | None = None) -> Method:
-    """Loss balance by totals, no class weight above the cap."""
-    name, label = "loss_balance_totals", "Loss balance, totals"
-    source = f"{_HUANG}, abstract, reading (b)"
-    if cap is None:
-        return Method(
-            name, label, "#8F4175", source, lambda counts: LossTotalBalance()
-        )
-    return Method(
-        f"{name}_c{cap:g}",
-        f"{label} (cap {cap:g})",
-        "#00005B",
-        f"{source}; the cap is ours",
-        lambda counts: LossTotalBalance(cap),
-        {"cap": cap},
-    )
-
-
 def _deferred(method, name, label, colour):
     """Deferred re-weighting (DRW): class weights for the last fifth only.
 
@@ -279,11 +261,24 @@ _ROWS = (
         "loss_balance_counts",
         "Loss balance, counts",
         "#347541",
-        f"{_HUANG}, abstract, reading (a)",
+        f"{_HUANG}, abstract, read as counts",
         lambda counts: LabelCountBalance(),
     ),
-    loss_balance_totals(),
-    loss_balance_totals(10),
+    Method(
+        "loss_balance_totals",
+        "Loss balance, totals",
+        "#8F4175",
+        f"{_HUANG}, abstract, read as totals",
+        lambda counts: LossTotalBalance(),
+    ),
+    Method(
+        "loss_balance_totals_c10",
+        "Loss balance, totals (cap 10)",
+        "#00005B",
+        f"{_HUANG}, abstract, read as totals; the cap is ours",
+        lambda counts: LossTotalBalance(10),
+        {"cap": 10},
+    ),
 )
 
 METHODS = {method.name: method for method in _ROWS}

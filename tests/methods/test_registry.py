@@ -12,7 +12,6 @@ from helpers.methods.registry import (
     focal,
     logit_adjusted,
     logit_adjusted_post_hoc,
-    loss_balance_totals,
 )
 
 COUNTS = np.array([500, 40, 7, 90, 1])
@@ -162,12 +161,9 @@ def test_post_hoc_undoes_what_the_loss_adds():
 def test_other_numbers_make_other_methods():
     assert focal(3, 0.25).name == "focal_a0.25_g3"
     assert focal(2).name in PAPER_LOSSES
-    capped = loss_balance_totals(1e7)
-    assert (capped.name, capped.family) == (
-        "loss_balance_totals_c1e+07",
-        "loss_balance_totals",
-    )
-    assert capped.loss(COUNTS).cap == 1e7
+    capped = METHODS["loss_balance_totals_c10"]
+    assert capped.family == "loss_balance_totals"
+    assert capped.loss(COUNTS).cap == 10
     weights = METHODS["class_balanced_b0.9999"].loss(COUNTS).class_weights
     assert weights.sum() == pytest.approx(5)
     assert weights.argmax() == 4
