@@ -27,7 +27,6 @@ from helpers.figures.tables import (
     confusion_matrices,
     dot_plot,
     gradient_share,
-    heat_maps,
     interval_plot,
     scores_by_class,
 )

@@ -179,63 +179,27 @@ def confusion_matrices(confusions, names, title: str) -> Figure:
         shares[label] = table.div(table.sum(axis=1), axis=0).fillna(0)
         digits = 0 if np.all(table == table.round()) else 1
         texts[label] = table.map(f"{{:.{digits}f}}".format)
-    look = {"square": True, "cmap": "Blues", "vmin": 0, "vmax": 1}
-    label = "Share of the true class"
-    fig, axes = _annotated(shares, texts, title, label, **look)
-    for ax in axes:
-        ax.set_xlabel("Predicted class")
-        ax.set_xticklabels(names, rotation=45, ha="right")
-    axes[0].set_ylabel("True class")
-    fig.axes[-1].yaxis.set_major_formatter(PercentFormatter(1))
-    return fig
-
-
-def heat_maps(
-    panels: dict[str, pd.DataFrame],
-    title: str = "",
-    label: str = "Difference",
-    *,
-    texts: dict[str, pd.DataFrame] | None = None,
-    digits: int = 3,
-    limit: float | None = None,
-) -> Figure:
-    """Differences in grids of settings, coloured about no difference.
-
-    panels : what stands above a panel, to differences, the panels' rows
-        being the same; a NaN leaves a cell empty
-    label : of the colours
-    texts : what stands in each cell, perhaps in two lines; by default the
-        value with so many digits
-    limit : the difference, up or down, at which the colours end; by default
-        the largest, which makes small differences look large
-    """
-    if texts is None:
-        written = f"{{:+z.{digits}f}}".format
-        texts = {name: own.map(written) for name, own in panels.items()}
-    far = limit or max(np.nanmax(v.abs()) for v in panels.values()) or 1
-    look = {"cmap": "PuOr_r", "vmin": -far, "vmax": far}
-    return _annotated(panels, texts, title, label, **look)[0]
-
-
-def _annotated(panels, texts, title, label, square=False, **look):
-    """Heat maps with a text in each cell, and one bar of their colours."""
-    first = next(iter(panels.values()))
-    lines = [t.split("\n") for own in texts.values() for t in np.ravel(own)]
-    wide = max(0.62, 0.095 * max(len(row) for text in lines for row in text))
-    high = wide if square else 0.12 + 0.17 * max(map(len, lines))
-    width = wide * max(table.shape[1] for table in panels.values())
-    size = width + 0.3 + 2.2 / len(panels), len(first) * high + 1.1
-    fig, axes = _in_a_row(panels, title, size)
-    look |= {"square": square, "fmt": "", "annot_kws": {"fontsize": 9}}
-    for ax, (name, values) in zip(axes, panels.items(), strict=True):
-        annot = texts[name].map(lambda text: text.replace("-", MINUS))
-        sns.heatmap(values, annot=annot, cbar=False, ax=ax, **look)
+    longest = max(len(t) for own in texts.values() for t in np.ravel(own))
+    side = max(0.62, 0.095 * longest)
+    size = len(names) * side + 0.3 + 2.2 / len(shares), len(names) * side + 1.1
+    fig, axes = _in_a_row(shares, title, size)
+    look = {"square": True, "cmap": "Blues", "vmin": 0, "vmax": 1, "fmt": ""}
+    look |= {"annot_kws": {"fontsize": 9}, "cbar": False}
+    for ax, (label, values) in zip(axes, shares.items(), strict=True):
+        sns.heatmap(values, annot=texts[label], ax=ax, **look)
         ax.tick_params(rotation=0)
         ax.grid(False)
         ax.label_outer()
-    bar = fig.colorbar(axes[0].collections[0], ax=axes, pad=0.02, label=label)
+        ax.set_xlabel("Predicted class")
+        ax.set_xticklabels(names, rotation=45, ha="right")
+    axes[0].set_ylabel("True class")
+    mesh = axes[0].collections[0]
+    bar = fig.colorbar(
+        mesh, ax=axes, pad=0.02, label="Share of the true class"
+    )
     bar.outline.set_visible(False)
-    return fig, axes
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
+    return fig
 
 
 def _in_a_row(panels, title, size):

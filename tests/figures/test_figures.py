@@ -92,12 +92,6 @@ DEPTHS = grid(
     method=[A, B, "over_sampling"],
     seed=range(5),
 )
-GRID = pd.DataFrame(
-    [[0.012, -0.003, -0.0], [-0.04, 0.007, np.nan]],
-    index=pd.Index(["0.75", "1"], name="α"),
-    columns=pd.Index(["0.5", "1", "2"], name="γ"),
-)
-INTERVALS = GRID.map(lambda v: f"{v:+.3f}\n[{v - 0.01:+.3f}, -0.001]")
 CONFUSION = np.array([[8, 2, 0], [3, 1, 0], [0, 0, 0]])
 CIRCLES = pd.DataFrame({"x": [10.0, 20], "y": [5.0, 15], "radius": [4.0, 6]})
 FOUND = {"found": CIRCLES, "false": CIRCLES[:1], "missed": CIRCLES[:0]}
@@ -173,11 +167,6 @@ DRAWN = {
     "confusion_matrices": given(
         {"A": CONFUSION, "B": CONFUSION / 4}, ["mild", "moderate", "dire"], "T"
     ),
-    "heat_maps": given({"": GRID}, "Grid"),
-    "heat_maps, with intervals": given(
-        {"": GRID}, "Focal − cross-entropy", texts={"": INTERVALS}
-    ),
-    "heat_maps, two": given({"a": GRID, "b": GRID}, digits=1, limit=6),
     "sample_sheet": given(
         SQUARE,
         np.repeat(np.arange(5), [8, 6, 3, 2, 1]),
@@ -464,22 +453,6 @@ def test_confusions_write_counts_and_colour_shares():
     shares = first.collections[0].get_array()
     expected = [[0.8, 0.2, 0], [0.75, 0.25, 0], [0, 0, 0]]
     np.testing.assert_allclose(shares, expected)
-
-
-def test_heat_maps_write_and_colour_every_number():
-    ax = drawn("heat_maps").axes[0]
-    expected = ["+0.012", f"{MINUS}0.003", "+0.000", f"{MINUS}0.040", "+0.007"]
-    assert texts_of(ax.texts) == expected
-    (mesh,) = ax.collections
-    np.testing.assert_array_equal(mesh.get_array().filled(np.nan), GRID)
-    assert mesh.get_clim() == (-0.04, 0.04)
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("γ", "α")
-    assert texts_of(ax.get_yticklabels()) == ["0.75", "1"]
-    ax = drawn("heat_maps, with intervals").axes[0]
-    assert ax.texts[0].get_text() == f"+0.012\n[+0.002, {MINUS}0.001]"
-    ax = drawn("heat_maps, two").axes[1]
-    assert ax.collections[0].get_clim() == (-6, 6)
-    assert ax.texts[0].get_text() == "+0.0"
 
 
 def test_images_are_shown_as_they_are():
