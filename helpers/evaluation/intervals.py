@@ -88,7 +88,6 @@ def differences(
     n_classes: int | None = None,
     *,
     pairs: Sequence[tuple[Hashable, Hashable]] | None = None,
-    strata=None,
     over_seeds: bool = False,
     **how,
 ) -> pd.DataFrame:
@@ -105,13 +104,11 @@ def differences(
         from the same initial weights
     reference : the method that all others are compared with
     pairs : compare these instead, (method, reference) each
-    strata : (S,), what the seeds' networks were trained on apart from the
-        seed; default, the same for all
 
     Returns a row a pair (and class): method, reference, delta, low, high,
-    half_width (of the t interval over the seeds, about the means of their
-    strata; NaN where no stratum has two), clear, above and below (in how many
-    seeds the method scores higher, and lower).
+    half_width (of the t interval over the seeds; NaN where there is one),
+    clear, above and below (in how many seeds the method scores higher, and
+    lower).
 
     Raises ValueError where two methods have not equally many seeds.
     """
@@ -126,7 +123,7 @@ def differences(
         np.array([of[a] - of[b] for a, b in pairs])
         for of in (by_seed, resampled)
     )
-    columns = _ends(gaps, resampled, units, over_seeds, strata)
+    columns = _ends(gaps, resampled, units, over_seeds)
     delta, half = columns["mean"], columns["half_width"]
     sd = resampled.std(axis=1)
     # Two methods that never differ have no deviation, and no difference.
@@ -143,22 +140,17 @@ def differences(
     return table.rename(columns={"mean": "delta"})
 
 
-def half_width(values, strata=None):
+def half_width(values):
     """Half the 95 % t interval of the mean of n values: (..., n) -> (...).
 
-    strata : (n,); values of one stratum alone vary about one mean. NaN where
-        no stratum has two values.
+    NaN where there is one value.
     """
     values = np.asarray(values, dtype=float)
     n = values.shape[-1]
-    strata = np.zeros(n) if strata is None else np.asarray(strata)
-    each = [values[..., strata == kind] for kind in np.unique(strata)]
-    free = n - len(each)
-    if not free:
+    if n < 2:
         return np.full(values.shape[:-1], np.nan)[()]
-    squares = sum(own.var(axis=-1) * own.shape[-1] for own in each)
-    factor = stats.t.ppf((1 + LEVEL) / 2, free)
-    return factor * np.sqrt(squares / free / n)
+    factor = stats.t.ppf((1 + LEVEL) / 2, n - 1)
+    return factor * values.std(axis=-1, ddof=1) / np.sqrt(n)
 
 
 class Interval(NamedTuple):
@@ -219,10 +211,10 @@ class TestSet:
         return Interval(*row[["delta", "low", "high", "half_width"]])
 
 
-def _ends(by_seed, resampled, units, over_seeds, strata=None) -> dict:
+def _ends(by_seed, resampled, units, over_seeds) -> dict:
     """Columns: means of the seeds, (P, ...), with their intervals."""
     mean = np.array([own.mean(axis=0) for own in by_seed])
-    half = np.array([half_width(own.T, strata) for own in by_seed])
+    half = np.array([half_width(own.T) for own in by_seed])
     tail = (1 - LEVEL) / 2
     ends = np.quantile(resampled, [tail, 1 - tail], axis=1)
     # None where a class cannot vary at all.

@@ -197,18 +197,6 @@ def test_half_width_is_the_t_interval_of_the_seeds():
     assert np.isnan(ev.t_interval([1.0])[1:]).all()
 
 
-def test_half_width_leaves_out_what_strata_explain():
-    # By hand: sums of squares 2 and 8 about their means, 4 - 2 degrees.
-    expected = stats.t.ppf(0.975, 2) * np.sqrt(10 / 2 / 4)
-    assert half_width([1, 3, 10, 14], [*"aabb"]) == pytest.approx(expected)
-    row = differences(LABELS, HITS, "b", strata=[*"abc"]).loc[0]
-    assert np.isnan(row["half_width"])
-    assert not row["clear"]
-    row = differences(LABELS, HITS, "b", strata=[*"aab"]).loc[0]
-    gaps = HITS["a"].mean(axis=1) - HITS["b"].mean(axis=1)
-    assert row["half_width"] == half_width(gaps, [*"aab"])
-
-
 def test_a_difference_within_its_half_width_is_not_clear():
     """One run of three wins by far: the images say yes, the seeds no."""
     a = np.ones((3, len(LABELS)), bool)
@@ -222,7 +210,7 @@ def test_a_difference_within_its_half_width_is_not_clear():
 
 def test_clear_is_stricter_than_one_interval(monkeypatch):
     """20 methods of one skill: single intervals err now and then."""
-    monkeypatch.setattr(intervals, "half_width", lambda gaps, strata: 0.0)
+    monkeypatch.setattr(intervals, "half_width", lambda gaps: 0.0)
     single, clear, studies = 0, 0, 60
     for study in range(studies):
         rng = np.random.default_rng(study)
