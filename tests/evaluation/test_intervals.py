@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from helpers import evaluation as ev
 from helpers.evaluation import intervals
-from helpers.evaluation.intervals import bootstrap, differences, half_width
+from helpers.evaluation.intervals import bootstrap, differences
 
 
 def random_case(seed, n=60, n_classes=4, n_seeds=3):
