@@ -22,4 +22,3 @@ from helpers.data.red_cells import (
 )
 from helpers.data.segmentation import Search, segment
 from helpers.data.synthetic.acne import CLASS_NAMES as ACNE_CLASSES
-from helpers.data.synthetic.acne import draw_lesion

@@ -71,22 +71,6 @@ def draw_acne(folder: Path, scale: float = 1.0) -> Path:
     return version
 
 
-def draw_lesion(class_name: str, seed: int = 0) -> np.ndarray:
-    """Draw one image of a lesion type; another seed, another scene.
-
-    Returns uint8 (150, 150, 3), RGB. Raises ValueError for a class that is
-    none of ``CLASS_NAMES``.
-    """
-    if class_name not in CLASS_NAMES:
-        raise ValueError(
-            f"class_name={class_name!r} is unknown; use one of "
-            + ", ".join(CLASS_NAMES)
-        )
-    rng = _rng(seed, class_name, 0)
-    scene, _ = _scene(class_name, rng, rng.random())
-    return np.asarray(_view(scene, rng, 0))
-
-
 def _rng(seed: int, class_name: str, *more: int):
     """A generator of its own for each source, whatever else is drawn."""
     return np.random.default_rng((seed, CLASS_NAMES.index(class_name), *more))

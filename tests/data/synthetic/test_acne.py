@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.spatial.distance import pdist, squareform
 
 from helpers.data.synthetic import acne, skin
-from helpers.data.synthetic.acne import CLASS_NAMES, draw_acne, draw_lesion
+from helpers.data.synthetic.acne import CLASS_NAMES, draw_acne
 
 SCALE = 0.05
 
@@ -122,15 +122,6 @@ def test_lesions_look_as_named():
         assert red - green > 10 and red - blue > 5, name
     assert min(pus.pop("Pustules")) > 0.05 and not any(map(any, pus.values()))
     assert area["Cyst"] > 1.5 * area["Papules"]
-
-
-def test_a_lesion_for_teaching():
-    image = draw_lesion("Pustules", seed=3)
-    assert image.shape == (150, 150, 3) and image.dtype == np.uint8
-    assert np.array_equal(image, draw_lesion("Pustules", 3))
-    assert not np.array_equal(image, draw_lesion("Pustules", 4))
-    with pytest.raises(ValueError, match="Pimple"):
-        draw_lesion("Pimple")
 
 
 def test_a_whole_folder_is_kept_and_lost_files_come_back(folder):
