@@ -21,7 +21,6 @@ from helpers.evaluation.metrics import (
     macro_f1_from,
     macro_grade_error_from,
     mean_grade_error_from,
-    pareto,
     per_class,
     precision_from,
     quadratic_kappa_from,

@@ -142,26 +142,6 @@ def score_rows(y_true, predictions, class_names, seeds) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "metric", "class", "value"])
 
 
-def pareto(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """Is ``after`` a Pareto improvement: no class loses, one at least gains?
-
-    Both are tables as `per_class` makes them, or as published. Returns a row
-    a metric: how many classes gain, stay the same (to 1e-9) or lose, which
-    ones lose, and ``improvement`` (bool).
-    """
-    metrics = [m for m in ("f1", "precision", "recall") if m in before]
-    change = after[metrics].reindex(before.index) - before[metrics]
-    if change.isna().any(axis=None):
-        missing = ", ".join(change.index[change.isna().any(axis=1)])
-        raise ValueError(f"pareto: nothing to compare for {missing}")
-    gain, lose = change > 1e-9, change < -1e-9
-    table = pd.DataFrame({"gain": gain.sum(), "same": (~gain & ~lose).sum()})
-    table["lose"] = lose.sum()
-    table["losers"] = [", ".join(change.index[lose[m]]) for m in metrics]
-    table["improvement"] = gain.any() & ~lose.any()
-    return table.rename_axis("metric").reset_index()
-
-
 def _steps(confusions):
     """How many grades lie between the true and the predicted: (C, C)."""
     grade = np.arange(confusions.shape[-1])

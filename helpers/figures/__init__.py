@@ -28,5 +28,4 @@ from helpers.figures.tables import (
     dot_plot,
     gradient_share,
     interval_plot,
-    scores_by_class,
 )

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from helpers.figures.style import (
@@ -20,10 +19,6 @@ from helpers.figures.style import (
 
 BASELINE = "cross_entropy"
 _BLUE = "#5B7F95"
-_MARKS = {
-    "measured": {"marker": "o", "label": "measured, 95 % interval"},
-    "published": {"marker": "D", "label": "published", "mfc": "white"},
-}
 
 
 def bar_chart(values, names, title: str, xlabel: str, texts=None) -> Figure:
@@ -130,40 +125,6 @@ def dot_plot(panels, title: str, xlabel: str = "Accuracy") -> Figure:
         ax.set_xlabel(xlabel)
         rows_from_the_top(ax, labels)
         ax.locator_params(axis="x", nbins=4)
-    return fig
-
-
-def scores_by_class(table, title: str, xlabel: str = "F1") -> Figure:
-    """Scores of each class by method, measured and published.
-
-    ``table`` has the columns class, method, origin ("measured" or
-    "published"), value, low and high; the last two, the interval, are NaN
-    for published numbers. Classes keep the order of the table.
-    """
-    classes = table["class"].unique()
-    kinds = [
-        (origin, method)
-        for origin in _MARKS
-        for method in table["method"].unique()
-        if origin in set(table["origin"])
-    ]
-    fig = new_chart(8, 1.4 + (0.2 + 0.11 * len(kinds)) * len(classes))
-    ax = fig.subplots()
-    lines, marks = {}, {}
-    for rank, (origin, method) in enumerate(kinds):
-        rows = table[(table.origin == origin) & (table.method == method)]
-        rows = rows.set_index("class").reindex(classes)
-        y = np.arange(len(classes)) + 0.18 * (rank - (len(kinds) - 1) / 2)
-        label, colour = method_look(method)
-        ax.hlines(y, rows["low"], rows["high"], color=colour, lw=1.3)
-        ax.plot(rows["value"], y, color=colour, ls="none", **_MARKS[origin])
-        lines[method] = Line2D([], [], color=colour, lw=4, label=label)
-        marks[origin] = Line2D([], [], color=INK, ls="none", **_MARKS[origin])
-    rows_from_the_top(ax, classes)
-    for line in range(1, len(classes)):
-        ax.axhline(line - 0.5, color="#E6E6E6", lw=1, zorder=0)
-    ax.set(title=title, xlabel=xlabel)
-    legend_below(fig, [*lines.values(), *marks.values()])
     return fig
 
 

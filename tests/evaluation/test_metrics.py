@@ -81,19 +81,6 @@ def test_bad_predictions_are_refused(y_true, y_pred, message):
         ev.confusion_matrix(np.array(y_true), np.array(y_pred), 2)
 
 
-def test_pareto_says_which_classes_lose():
-    names = pd.Index(["x", "y"], name="class")
-    before = pd.DataFrame({"f1": [0.5, 0.6], "recall": [0.5, 0.5]}, names)
-    after = pd.DataFrame({"f1": [0.5, 0.7], "recall": [0.9, 0.4]}, names)
-    table = ev.pareto(before, after[::-1]).set_index("metric")
-    assert table.loc["f1"].tolist() == [1, 1, 0, "", True]
-    assert table.loc["recall"].tolist() == [1, 0, 1, "y", False]
-    # A change of nothing is no improvement.
-    assert not ev.pareto(before, before)["improvement"].any()
-    with pytest.raises(ValueError, match="nothing to compare for y"):
-        ev.pareto(before, after.loc[["x"]])
-
-
 RNG = np.random.default_rng(0)
 GRADES = RNG.choice(4, 200, p=(0.6, 0.2, 0.15, 0.05))
 GRADED = np.clip(GRADES + RNG.integers(-1, 2, (3, 200)), 0, 3)

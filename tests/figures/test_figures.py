@@ -62,10 +62,6 @@ BY_SPLIT = grid(**EPOCHS, part=("train", "test"), split=("ρ = 10", "ρ = 50"))
 BY_SPLIT = BY_SPLIT.query("split != 'ρ = 10' or part == 'test'")
 SCORES = pd.DataFrame({"method": LOSSES, "mean": np.linspace(0.7, 0.8, 15)})
 SCORES = with_ends(SCORES, "mean")
-CHANGE = with_ends(
-    grid(**{"class": CLASSES}, method=(A, B), origin=["measured", "published"])
-)
-CHANGE.loc[CHANGE["origin"] == "published", ["low", "high"]] = np.nan
 EFFECTS = pd.DataFrame(
     [["Macro-F1", 0.012, -0.01, 0.03], ["F1 of a", -0.02, np.nan, np.nan]],
     columns=["label", "delta", "low", "high"],
@@ -163,7 +159,6 @@ DRAWN = {
     ),
     "interval_plot, of nothing": given(EFFECTS[:0], "T", "Difference"),
     "dot_plot": given({"ρ = 10": SCORES, "b": SCORES.assign(low=np.nan)}, "T"),
-    "scores_by_class": given(CHANGE, "F1 of each class"),
     "confusion_matrices": given(
         {"A": CONFUSION, "B": CONFUSION / 4}, ["mild", "moderate", "dire"], "T"
     ),
@@ -432,18 +427,6 @@ def test_dots_draw_scores_intervals_and_the_baseline():
         assert not ax.get_lines()
         dots = ax.collections[1].get_offsets()[:, 0]
         np.testing.assert_allclose(dots, some["mean"])
-
-
-def test_scores_by_class_place_values_and_intervals():
-    (ax,) = drawn("scores_by_class").axes
-    dots = lines_of(ax, marker="o") + lines_of(ax, marker="D")
-    values = np.concatenate([dot.get_xdata() for dot in dots])
-    np.testing.assert_allclose(np.sort(values), CHANGE["value"])
-    filled = [to_hex(d.get_mfc()) for d in lines_of(ax, marker="o")]
-    assert filled == [colour_of(m) for m in (A, B)]
-    measured = CHANGE[CHANGE["origin"] == "measured"].sort_values("method")
-    ends = measured[["low", "high"]]
-    np.testing.assert_allclose(segments_of(ax, 0)[: len(ends)], ends)
 
 
 def test_confusions_write_counts_and_colour_shares():
