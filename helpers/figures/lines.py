@@ -40,7 +40,6 @@ def curves(
     markers: bool = False,
     stacked: bool = False,
     log_x: bool = False,
-    log_y=(),
     mark: float | dict[str, float] | None = None,
     **layout,
 ) -> Figure:
@@ -52,7 +51,6 @@ def curves(
     colours : of lines that are no methods, by their names
     markers, stacked : whether points are marked; whether lines are shares
         that are laid upon each other
-    log_y : the panels, by their names, with a logarithmic y axis
     mark : x of a dotted line from top to bottom, the same or a panel each
     layout : columns and sharey of `new_panels`
     """
@@ -74,8 +72,6 @@ def curves(
         if mark is not None:
             at = mark[panel] if isinstance(mark, dict) else mark
             ax.axvline(at, color=QUIET, ls=":", lw=1.2)
-        if panel in log_y:
-            ax.set_yscale("log")
         _x_axis(ax, own.index, log_x)
         ax.set_xlabel(xlabel)
         if ax.get_subplotspec().is_first_col():

@@ -111,7 +111,7 @@ DRAWN = {
     "gradient_share": given({"none": COUNTS, "eq. (1)": np.ones(5)}, CLASSES),
     "histories": given(HISTORY, "Training history"),
     "histories, long labels": given(BY_SPLIT, "History", "split", "Accuracy"),
-    "curves": given(PANELS, P, "Losses", "p", log_y=["Ratio"], mark=0.5),
+    "curves": given(PANELS, P, "Losses", "p", mark=0.5),
     "curves, four panels": given(dict.fromkeys("abcd", {"head": range(20)})),
     "curves, of tables": given(
         {f"set {k}": pd.DataFrame({"f1": P}) + k for k in range(8)},
@@ -307,7 +307,6 @@ def test_curves_draw_their_numbers_in_their_methods_colours():
             assert line.get_label() == label
             if name in METHODS:
                 assert to_hex(line.get_color()) == colour_of(name)
-    assert (left.get_yscale(), right.get_yscale()) == ("linear", "log")
 
 
 def test_curves_that_lie_close_differ_in_more_than_their_shade():
