@@ -85,22 +85,18 @@ def begin(
     notebook: str,
     profile: str,
     run_dir: str | Path | None = None,
-    threads: int | None = None,
 ) -> Workspace:
     """Open a notebook's session: print versions, device and profile.
 
     It comes before anything imports Keras, whose start is quiet then.
     ``run_dir`` is the run's folder; None stands for ``runs/interactive``.
-    ``threads`` is how many cores one of TensorFlow's operations may use,
-    None for all; with 1, small networks are best trained side by side. What
-    is printed holds neither a path nor a time, so that stored outputs repeat.
+    What is printed holds neither a path nor a time, so that stored outputs
+    repeat.
 
     Raises ``ValueError`` for an unknown profile.
     """
     check_profile(profile)
     pd.set_option("display.max_colwidth", None)
-    if threads:
-        os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     with _quiet_start():
         versions = _versions()
         place = _device(versions)

@@ -136,29 +136,16 @@ def test_begin_prints_three_repeatable_lines(tmp_path, monkeypatch, capfd):
 
 
 def test_begin_is_silent_in_a_fresh_process(tmp_path):
-    """And an operation keeps to its thread: large products load one core.
-
-    Where Python is interactive, TensorFlow's import makes it talk.
-    """
-    code = f"""import sys, logging, time; sys.ps1 = '>'
+    """Where Python is interactive, TensorFlow's import makes it talk."""
+    code = f"""import sys, logging; sys.ps1 = '>'
 from helpers import session
-session.begin('09', 'smoke', {str(tmp_path)!r}, 1)
-print(logging.getLogger('tensorflow').level == logging.ERROR)
-import keras
-a = keras.ops.ones((1000, 1000)) @ keras.ops.ones((1000, 1000))
-wall, busy = time.perf_counter(), time.process_time()
-for _ in range(12): a = 1e-4 * (a @ a)
-assert float(a[0, 0])
-busy = time.process_time() - busy
-print(busy / (time.perf_counter() - wall))"""
+session.begin('09', 'smoke', {str(tmp_path)!r})
+print(logging.getLogger('tensorflow').level == logging.ERROR)"""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
-    *_, silent, cores = done.stdout.splitlines()
-    assert silent == "True"
-    if keras.backend.backend() == "tensorflow":
-        assert float(cores) < 1.2
+    assert done.stdout.splitlines()[-1] == "True"
 
 
 def test_a_failing_start_shows_what_was_held_back(capfd, monkeypatch):

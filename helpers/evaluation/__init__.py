@@ -6,7 +6,6 @@ tests, and the scores of a detector.
 
 from helpers.evaluation.intervals import (
     Interval,
-    TestSet,
     bootstrap,
     differences,
     half_width,
@@ -19,8 +18,6 @@ from helpers.evaluation.metrics import (
     confusion_matrix,
     f1_from,
     macro_f1_from,
-    macro_grade_error_from,
-    mean_grade_error_from,
     per_class,
     precision_from,
     quadratic_kappa_from,

@@ -7,7 +7,6 @@ t interval over the seeds.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -179,36 +178,6 @@ def mean_interval(values, groups) -> Interval:
     mean, low, high, _ = t_interval(of_group)
     half = half_width(table.mean(axis=1))
     return Interval(mean, *_widened(mean, low, high, half), half)
-
-
-_PERSONS = {"within_classes": False, "over_seeds": True}
-
-
-@dataclass(frozen=True)
-class TestSet:
-    """A test set of persons, on which one score after another is asked.
-
-    Intervals are over persons and seeds. Persons are drawn whole and *not*
-    within classes: one photographed on several visits has several grades.
-    ``groups`` says whom each image shows, None: each its own.
-    """
-
-    __test__ = False  # nothing for pytest to collect
-
-    y_true: np.ndarray
-    groups: np.ndarray | None = None
-
-    def score(self, predicted: np.ndarray, metric) -> Interval:
-        """A score of predicted classes, int (S, N), a row a seed."""
-        at = self.y_true, {"": predicted}, self.groups
-        row = bootstrap(*at, metric=metric, **_PERSONS).iloc[0]
-        return Interval(*row[["mean", "low", "high", "half_width"]])
-
-    def gain(self, before, after, metric) -> Interval:
-        """How much ``after`` scores above ``before``, seed by seed."""
-        at = self.y_true, {"before": before, "after": after}, "before"
-        row = differences(*at, self.groups, metric=metric, **_PERSONS).iloc[0]
-        return Interval(*row[["delta", "low", "high", "half_width"]])
 
 
 def _ends(by_seed, resampled, units, over_seeds) -> dict:

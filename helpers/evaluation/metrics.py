@@ -83,24 +83,6 @@ def quadratic_kappa_from(confusions: np.ndarray) -> np.ndarray:
     return _ratio(by_chance - missed, by_chance)
 
 
-def mean_grade_error_from(confusions: np.ndarray) -> np.ndarray:
-    """Mean of |predicted - true grade|, in grades: (..., C, C) -> (...)."""
-    missed = (_steps(confusions) * confusions).sum(axis=(-2, -1))
-    return _ratio(missed, confusions.sum(axis=(-2, -1)))
-
-
-def macro_grade_error_from(confusions: np.ndarray) -> np.ndarray:
-    """Mean over the true grades of their mean |predicted - true grade|.
-
-    Each grade that is present counts as one: Baccianella, Esuli &
-    Sebastiani, *Evaluation measures for ordinal regression*, ISDA 2009,
-    doi:10.1109/ISDA.2009.230. In grades; (..., C, C) -> (...).
-    """
-    images = confusions.sum(axis=-1)
-    of_grade = _ratio((_steps(confusions) * confusions).sum(-1), images)
-    return _ratio(of_grade.sum(axis=-1), (images > 0).sum(axis=-1))
-
-
 def per_class(y_true, y_pred, class_names) -> pd.DataFrame:
     """Precision, recall, F1 and support of each class, from (N,) and (N,)."""
     table = confusion_matrix(y_true, y_pred, len(class_names))

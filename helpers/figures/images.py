@@ -86,19 +86,19 @@ def circles_on(image, title: str, circles) -> Figure:
     return fig
 
 
-def map_sheet(images, maps, titles, lesions) -> Figure:
+def map_sheet(images, maps, titles, lesions, label: str) -> Figure:
     """Images in a row and, below, maps laid over them, a row a kind.
 
     images, titles : uint8 (N, H, H, 3), and what stands above each
-    maps : what stands beside a row, to float (N, h, w), each scaled from its
-        own lowest to its own highest value; a flat one stays dark
+    maps : what stands beside a row, to float (N, h, w), all on one scale
     lesions : a table an image, with x, y and radius as shares of its side,
         drawn as circles in the first row
+    label : of the bar of the maps' colours
     """
     side = images.shape[1]
     extent = (0, side, side, 0)
     rows = len(maps) + 1
-    size = 1.35 * len(images) + 1.3, 1.35 * rows + 0.5
+    size = 1.35 * len(images) + 2, 1.35 * rows + 0.5
     fig, axes = new_sheet(*size, rows, len(images))
     for n, ax in enumerate(axes[0]):
         ax.imshow(images[n], extent=extent)
@@ -107,13 +107,14 @@ def map_sheet(images, maps, titles, lesions) -> Figure:
         rings = lesions[n].assign(radius=2 * lesions[n]["radius"]) * side
         _draw_circles(ax, rings, "#0B3DFF", linewidth=0.7)
     _beside(axes[0, 0], "true\nlesions")
-    look = {"cmap": "inferno", "alpha": 0.6}
+    each = np.concatenate([np.ravel(own) for own in maps.values()])
+    look = {"cmap": "inferno", "vmin": each.min(), "vmax": each.max()}
     for line, (name, own) in zip(axes[1:], maps.items(), strict=True):
         for ax, image, values in zip(line, images, own, strict=True):
             ax.imshow(image.mean(axis=2), extent=extent, **_GREYS)
-            ends = {"vmin": np.min(values), "vmax": np.max(values)}
-            ax.imshow(values, extent=extent, **ends, **look)
+            shown = ax.imshow(values, extent=extent, alpha=0.6, **look)
         _beside(line[0], name)
+    fig.colorbar(shown, ax=axes[1:], label=label)
     return fig
 
 

@@ -89,9 +89,7 @@ def scores_over(
     ylabel: str = "",
     *,
     panel: str | None = None,
-    scores: dict | None = None,
     log_x: bool = False,
-    log_y=(),
     zero: bool = False,
 ) -> Figure:
     """Scores with their seeds or their intervals, lines joining the means.
@@ -101,30 +99,18 @@ def scores_over(
         small dots, with a marker at their mean
     x, line : columns of numbers or names, and of methods or other labels
     panel : the column with a panel for each of its values
-    scores : instead of value, a panel for each of several columns: what
-        stands above it, to the column NAME, whose ends are NAME_low and
-        NAME_high; or to the column and another x than `x`
-    log_y : the panels whose y axis is logarithmic; zeros are left out there
     zero : whether a dashed line marks zero
     """
-    panels = {"": (table, x)}
+    panels = {"": table}
     if panel:
-        panels = {name: (t, x) for name, t in table.groupby(panel, sort=False)}
-    for above, score in (scores or {}).items():
-        panels.pop("", None)
-        name, own_x, *_ = *np.atleast_1d(score), x
-        ends = {end: table.get(f"{name}_{end}") for end in ("low", "high")}
-        panels[above] = table.assign(value=table[name], **ends), own_x
+        panels = dict(list(table.groupby(panel, sort=False)))
     looks = _looks(dict.fromkeys(table[line]), markers=True)
-    fig, axes = new_panels(panels, title, sharey=not scores)
-    for ax, (name, (own, own_x)) in zip(axes, panels.items(), strict=True):
-        if name in log_y:
-            own = own[own["value"] > 0]
-            ax.set_yscale("log")
+    fig, axes = new_panels(panels, title, sharey=True)
+    for ax, own in zip(axes, panels.values(), strict=True):
         if zero:
             ax.axhline(0, color=QUIET, ls="--", lw=1.2)
-        numeric = pd.api.types.is_numeric_dtype(own[own_x])
-        places = own[own_x] if numeric else pd.factorize(own[own_x])[0]
+        numeric = pd.api.types.is_numeric_dtype(own[x])
+        places = own[x] if numeric else pd.factorize(own[x])[0]
         step = 0.01 * np.ptp(places) if numeric else 0.1
         for rank, (label, look) in enumerate(looks.items()):
             # Apart, so that equal values stay in view.
@@ -132,11 +118,11 @@ def scores_over(
             apart = places * 1.05**rank if log_x else places + rank * step
             rows = own.assign(place=apart)[own[line] == label]
             _with_ends(ax, rows.dropna(subset="value"), look)
-        _x_axis(ax, own[own_x], log_x)
+        _x_axis(ax, own[x], log_x)
         if not numeric:
-            names = own[own_x].unique()
+            names = own[x].unique()
             ax.set_xticks(range(len(names)), names)
-        ax.set_xlabel(xlabel if own_x == x else own_x)
+        ax.set_xlabel(xlabel)
     axes[0].set_ylabel(ylabel)
     legend_below(fig)
     return fig

@@ -1,6 +1,6 @@
 """Networks: backbones by name with their weights and preprocessing, heads.
 
-Also ResNets, augmentation, frozen features and saliency maps.
+Also ResNets, augmentation and frozen features.
 """
 
 from helpers.models.augmentation import ACNE_AUGMENTATION, augmentation_layers
@@ -16,17 +16,9 @@ from helpers.models.backbones import (
     weights_identity,
 )
 from helpers.models.heads import (
-    POOLINGS,
-    SpatialGate,
-    attach,
     build_classifier,
-    grad_cam,
     head_initializers,
     head_layers,
-    head_on_maps,
-    places_found,
-    randomised,
-    small_base,
     unfreeze,
 )
 from helpers.models.resnet import (

@@ -3,13 +3,7 @@
 `results` keeps and shows a notebook's own tables.
 """
 
-from helpers.papers.claims import (
-    decided,
-    fits_rounding,
-    possible_hits,
-    read_claims,
-    readable_verdicts,
-)
+from helpers.papers.claims import fits_rounding, possible_hits, read_claims
 from helpers.papers.conclude import in_words, signed
 from helpers.papers.results import (
     compare,

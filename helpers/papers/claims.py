@@ -1,65 +1,20 @@
-"""Claims decided by the interval of a number; what rounded numbers allow.
-
-A claim's number is above zero if the claim holds. Which number that is
-stands in ``data/published``, written down before anything was trained.
-"""
-
-from collections.abc import Mapping, Sequence
+"""Claims of a source, and what rounded numbers allow."""
 
 import numpy as np
 import pandas as pd
 
 from helpers.paths import PUBLISHED_DIR
 
-VALUES = ["number", "low", "high"]
-
 
 def read_claims(name: str) -> pd.DataFrame:
     """The claims of ``data/published/NAME.csv``, in our words, by their key.
 
-    Columns of ``severity_claims``: what it says; its number; interval over
-    (what is resampled, "exact" for a count); needs (without what it cannot be
-    decided, or ""). Of ``audit_claims``, which printed numbers decide: paper;
-    what it says; where; what would have to be true.
+    Columns of ``severity_claims``: part (of the source); what it says; its
+    number, above zero if the claim holds. Of ``audit_claims``, which printed
+    numbers decide: paper; what it says; where; what would have to be true.
     """
     path = PUBLISHED_DIR / f"{name}.csv"
     return pd.read_csv(path, keep_default_na=False, index_col="claim")
-
-
-def decided(
-    claims: pd.DataFrame, numbers: Mapping[str, Sequence[float]]
-) -> pd.DataFrame:
-    """The verdicts of the claims that have a number, a row a claim.
-
-    *Supported here* where the whole interval is above zero, *not supported
-    here* everywhere else: an interval across zero is no support, and one
-    below zero speaks against. *Cannot tell* where the number is missing for
-    lack of what the claim needs. ``claims`` come from `read_claims`,
-    ``numbers`` are value, low and high, first of what there may be, by
-    claim; NaN for what could not be measured. Raises ``ValueError`` for a
-    number of no claim.
-    """
-    if unknown := [key for key in numbers if key not in claims.index]:
-        raise ValueError(f"numbers: {unknown} are none of {[*claims.index]}")
-    table = claims[claims.index.isin(list(numbers))]
-    rows = [[*numbers[key]][:3] for key in table.index]
-    table = table.join(pd.DataFrame(rows, table.index, VALUES, dtype=float))
-    above = (table[["low", "high"]] > 0).all(axis=1)
-    table["verdict"] = np.where(above, "supported here", "not supported here")
-    missing = table["number"].isna() & (table["needs"] != "")
-    table.loc[missing, "verdict"] = "cannot tell without " + table["needs"]
-    return table[[*claims.columns[:2], *VALUES, "interval over", "verdict"]]
-
-
-def readable_verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """What `decided` returns, each number and its interval as one text."""
-    numbers = [
-        "–" if np.isnan(value) else f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
-        for value, low, high in table[VALUES].to_numpy()
-    ]
-    short = table.drop(columns=VALUES)
-    short.insert(2, "number [95 % interval]", numbers)
-    return short
 
 
 def possible_hits(recall: float, n: int, decimals: int = 2) -> np.ndarray:

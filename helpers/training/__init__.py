@@ -17,7 +17,6 @@ from helpers.training.recipe import (
     recipe_name,
 )
 from helpers.training.sequential import (
-    Program,
     WholeNetwork,
     network_of,
     train_one_by_one,

@@ -17,7 +17,7 @@ import pandas as pd
 
 from helpers import models
 from helpers.imbalance import Split
-from helpers.methods import CrossEntropy, WeightedCrossEntropy, check_labels
+from helpers.methods import CrossEntropy, WeightedCrossEntropy
 from helpers.paths import kept
 from helpers.session import device
 from helpers.training.comparison import (
@@ -38,10 +38,6 @@ NETWORKS |= {"small_resnet": None, "resnet18_cifar": None}
 NETWORKS |= {"resnet18": None, "resnet34": None}
 NETWORKS |= {"resnet20": None, "resnet32": None}
 """Residual networks; the backbone of those that have ImageNet weights."""
-
-# Of `Program`: bytes of inputs laid out at once, and steps without a return
-# to Python, which costs a tiny network a third more.
-_BLOCK, _STEPS = 2**28, 16
 
 
 def network_of(
@@ -294,77 +290,3 @@ def predicted_logits(
         for batch in rows
     ]
     return np.concatenate(logits)[: len(images)]
-
-
-class Program:
-    """A small network, compiled once and trained as often as asked.
-
-    Adam at a constant learning rate, plain cross-entropy; the last epoch
-    counts, so that nothing is chosen.  Several programs may train at once,
-    each in a thread, where no initial weight comes from Keras' global seed.
-
-    network : from a seed, which draws the initial weights, to a model from
-        inputs to logits
-    """
-
-    def __init__(self, network: Callable[[int], keras.Model]):
-        self.model = network(0)
-        self.initial = functools.cache(lambda k: network(k).get_weights())
-        self.model.compile(
-            optimizer=keras.optimizers.Adam(),
-            loss=CrossEntropy(),
-            jit_compile=False,
-            steps_per_execution=_STEPS,
-        )
-        self.fresh = _optimizer_state(self.model)
-
-    def train(
-        self,
-        inputs: np.ndarray,
-        labels: np.ndarray,
-        run: Split,
-        recipe: Recipe,
-        start: list[np.ndarray] | None = None,
-        flips: bool = True,
-    ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Logits of all inputs, float32 (N, C), and the trained weights.
-
-        Parameters
-        ----------
-        inputs : (N, ...) images 0-255, or maps (N, h, w, F)
-        labels : int (N,), 0 ... C - 1
-        run : its rows and seed give the batches, see `epoch_batches`
-        recipe : whose learning rate, epochs and batch size count
-        start : as of ``Model.get_weights``; None: drawn by the run's seed
-        flips : whether each input is flipped left-right and up-down at
-            random, anew every time; a grade does not mind
-        """
-        check_labels(labels)
-        self.model.set_weights(
-            self.initial(run.seed) if start is None else start
-        )
-        _assign(self.model.optimizer, self.fresh)
-        self.model.optimizer.learning_rate = recipe.learning_rate
-        generator, size = np.random.default_rng(run.seed), recipe.batch_size
-        rows = epoch_batches(labels, [run], recipe.epochs, size)[:, 0]
-        # Laid out at once, as far as memory allows.
-        steps = max(1, _BLOCK // (size * inputs[:1].nbytes))
-        for block in np.split(rows, range(steps, len(rows), steps)):
-            block = block.ravel()
-            x = inputs[block]
-            for axis in (1, 2) if flips else ():
-                flipped = generator.random(len(block)) < 0.5
-                x[flipped] = np.flip(x[flipped], axis)
-            self.model.fit(
-                x, labels[block], batch_size=size, shuffle=False, verbose=0
-            )
-        return predicted_logits(
-            self.model, inputs, 32
-        ), self.model.get_weights()
-
-    def logits(
-        self, weights: list[np.ndarray], inputs: np.ndarray
-    ) -> np.ndarray:
-        """Logits (N, C) of other inputs, from a training's weights."""
-        self.model.set_weights(weights)
-        return predicted_logits(self.model, inputs, 32)

@@ -261,17 +261,6 @@ def test_over_seeds_adds_the_half_widths_as_squares():
         assert score[name] == pytest.approx(gain[name])
 
 
-def test_a_test_set_is_asked_over_persons_and_seeds():
-    fives, names = np.arange(100) // 5, ["low", "high", "half_width"]
-    persons = ev.TestSet(TRUTH, fives)
-    row = bootstrap(TRUTH, {"a": A}, fives, **BOTH).loc[0]
-    expected = (*row[["mean", *names]],)
-    assert persons.score(A, ev.accuracy_from) == expected
-    row = differences(TRUTH, {"a": A, "b": B}, "a", fives, **BOTH).loc[0]
-    expected = (*row[["delta", *names]],)
-    assert persons.gain(A, B, ev.accuracy_from) == expected
-
-
 def test_one_seed_leaves_the_groups():
     row = differences(TRUTH, {"a": A[0], "b": B[0]}, "a", **BOTH).loc[0]
     assert np.isnan(row["half_width"])

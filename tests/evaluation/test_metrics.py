@@ -110,19 +110,3 @@ def test_kappa_is_scikit_learns(predicted, n):
 )
 def test_kappa_at_its_ends(table, kappa):
     assert ev.quadratic_kappa_from(table) == pytest.approx(kappa)
-
-
-def test_grade_errors_are_mean_absolute_errors():
-    tables = ev.confusion_matrix(GRADES, GRADED, 4)
-    error = metrics.mean_absolute_error
-    expected = [error(GRADES, run) for run in GRADED]
-    np.testing.assert_allclose(ev.mean_grade_error_from(tables), expected)
-    rows = [np.flatnonzero(grade == GRADES) for grade in range(4)]
-    expected = [
-        np.mean([error(GRADES[r], run[r]) for r in rows]) for run in GRADED
-    ]
-    np.testing.assert_allclose(ev.macro_grade_error_from(tables), expected)
-    # A grade that is absent does not count.
-    table = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 3]])
-    assert ev.macro_grade_error_from(table) == pytest.approx((0.5 + 0.5) / 2)
-    assert ev.mean_grade_error_from(table) == pytest.approx(3 / 6)

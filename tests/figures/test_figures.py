@@ -69,13 +69,6 @@ EFFECTS = pd.DataFrame(
 NETWORKS = grid(network=[f"ResNet-{n}" for n in (18, 34, 50)], method=FOUR)
 NETWORKS = NETWORKS.pivot(index="network", columns="method")["value"][FOUR]
 NETWORKS.iloc[1, 3] = np.nan
-SIZES = with_ends(grid(lesion_size=(0.5, 1.0, 2.0), side=(14, 28, 56)))
-SIZES.columns = ["lesion_size", "side", "kappa", "kappa_low", "kappa_high"]
-SIZES["Diameter (pixels)"] = SIZES["side"] * SIZES["lesion_size"] / 10
-OVER_SIZES = {"κ": "kappa", "κ again": ("kappa", "Diameter (pixels)")}
-KINDS = ["head alone, frozen base", "all of it, from trained weights"]
-RATES = grid(kind=KINDS, rate=(1e-5, 1e-4, 1e-3, 1e-2), seed=range(3))
-RATES["moved"] = np.where(RATES["kind"] == KINDS[0], 0, 20 * RATES["rate"])
 RHO = [37.0, 2, 8]
 GAINS = [
     grid(panel=["Published"], label=["A", "B"], rho=RHO),
@@ -137,17 +130,6 @@ DRAWN = {
     "scores_over": given(
         DEPTHS, "network", "method", "Title", panel="dataset"
     ),
-    "scores_over, sizes": given(
-        *(SIZES, "side", "lesion_size", "Title", "Side (pixels)"),
-        scores=OVER_SIZES,
-        log_x=True,
-    ),
-    "scores_over, rates": given(
-        *(RATES, "rate", "kind"),
-        scores={"Score": "value", "Moved": "moved"},
-        log_x=True,
-        log_y=["Moved"],
-    ),
     "scores_over, gains": given(
         *(pd.concat(GAINS), "rho", "label", "Title", "ρ"),
         panel="panel",
@@ -173,7 +155,7 @@ DRAWN = {
         [IMAGES[0], IMAGES[0, :, :, 0]], ["colours", "greys"], width=9.6
     ),
     "circles_on": given(IMAGES[0], "one", FOUND),
-    "map_sheet": given(SQUARE[:5], MAPS, TITLES, [SPOTS] * 5),
+    "map_sheet": given(SQUARE[:5], MAPS, TITLES, [SPOTS] * 5, "Gate"),
 }
 
 
@@ -376,20 +358,6 @@ def test_scores_join_the_means_of_seeds():
     assert texts_of(ax.get_xticklabels()) == BLOCKS
 
 
-def test_scores_of_several_columns_have_their_ends_and_their_x():
-    left, right = drawn("scores_over, sizes").axes
-    ends = SIZES[["kappa_low", "kappa_high"]]
-    np.testing.assert_allclose(segments_of(left, 1), ends)
-    across = np.concatenate([line.get_xdata() for line in right.get_lines()])
-    apart = 1.05 ** np.repeat([-1, 0, 1], 3)
-    np.testing.assert_allclose(across, SIZES["Diameter (pixels)"] * apart)
-    assert right.get_xlabel() == "Diameter (pixels)"
-    # What does not move has no place on a logarithmic axis.
-    _, right = drawn("scores_over, rates").axes
-    moved = np.concatenate([line.get_ydata() for line in right.get_lines()])
-    assert moved.min() == pytest.approx(2e-4)
-
-
 def test_gains_go_by_ratio_around_zero():
     published, measured = drawn("scores_over, gains").axes
     zero, line = measured.get_lines()
@@ -488,11 +456,12 @@ def test_circles_have_their_places_and_sizes():
     assert (len(false), len(missed)) == (1, 0)
 
 
-def test_maps_are_scaled_each_and_rings_stand_at_lesions():
+def test_maps_share_a_scale_and_rings_stand_at_lesions():
     axes = drawn("map_sheet").axes
     (rings,) = circles_of(axes[0])
     assert rings == [[3, 8, 7, 12], [8, 13, 12, 17]]
     assert not circles_of(axes[5])
-    overlay = axes[5].images[1]
-    values = overlay.get_array()
-    assert overlay.get_clim() == (values.min(), values.max())
+    each = np.concatenate([np.ravel(own) for own in MAPS.values()])
+    for ax in axes[5:-1]:
+        assert ax.images[1].get_clim() == (each.min(), each.max())
+    assert axes[-1].get_ylabel() == "Gate"

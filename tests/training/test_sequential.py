@@ -11,11 +11,8 @@ from helpers.data.catalog import load_digits
 from helpers.imbalance.counts import subsample
 from helpers.imbalance.splits import Split
 from helpers.models.resnet import residual_network
-from helpers.training import sequential
-from helpers.training.comparison import two_at_a_time
-from helpers.training.recipe import FINE_TUNING, RECIPES, Recipe
+from helpers.training.recipe import FINE_TUNING, RECIPES
 from helpers.training.sequential import (
-    Program,
     WholeNetwork,
     network_of,
     train_one_by_one,
@@ -234,77 +231,3 @@ def test_a_training_in_a_used_program_is_that_of_a_new_one(
         found = fine_tune(*changed, keep_dir=tmp_path)
         assert capsys.readouterr().out.count(", kept") == kept
         assert set(found.history.split) == {changed[2][0].name}
-
-
-# A channel a class, brighter in one quarter: a flip moves it, no more.
-LABELS = np.arange(60) % 3
-MAPS = np.random.default_rng(0).normal(0, 0.3, (60, 4, 4, 3)).astype("float32")
-MAPS[np.arange(60), 0, 1, LABELS] += 6
-
-
-def split(seed=0):
-    rows = np.arange(60)
-    return Split("random", rows[:40], rows[:0], rows[40:], seed)
-
-
-def tiny(seed):
-    keras.utils.set_random_seed(seed)
-    frozen = keras.layers.Conv2D(8, 1, activation="relu", name="base")
-    frozen.trainable = False
-    pool, dense = keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(3)
-    return keras.Sequential([keras.Input((4, 4, 3)), frozen, pool, dense])
-
-
-def trained(program, learning_rate, seed=0, epochs=3, **options):
-    recipe = Recipe(learning_rate=learning_rate, epochs=epochs)
-    return program.train(MAPS, LABELS, split(seed), recipe, **options)
-
-
-def test_a_program_learns_and_at_learning_rate_0_does_not():
-    before, program = MAPS.copy(), Program(tiny)
-    logits, weights = trained(program, 0.03, epochs=30)
-    assert (logits.argmax(-1) == LABELS)[40:].mean() > 0.9
-    other = program.logits(weights, MAPS[10:25])
-    np.testing.assert_allclose(other, logits[10:25], atol=1e-4)
-    _, still = trained(program, 0.0)
-    for a, b in zip(still, program.initial(0), strict=True):
-        np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(MAPS, before)
-
-
-def test_a_training_knows_nothing_of_the_one_before(monkeypatch):
-    """Nor of whether its inputs are laid out in one block."""
-    alone, weights = trained(Program(tiny), 0.01, 1, flips=False)
-    used = Program(tiny)
-    trained(used, 0.1)
-    monkeypatch.setattr(sequential, "_BLOCK", 32 * MAPS[:1].nbytes)
-    after, same = trained(used, 0.01, 1, flips=False)
-    np.testing.assert_allclose(alone, after, atol=1e-4)
-    for a, b in zip(weights, same, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-def test_a_start_is_taken_and_a_frozen_layer_stays():
-    start = [0.5 * w for w in tiny(7).get_weights()]
-    _, weights = trained(Program(tiny), 0.1, start=start)
-    assert np.abs(weights[-2] - start[-2]).max() > 0
-    for before, after in zip(start[:-2], weights[:-2], strict=True):
-        np.testing.assert_array_equal(before, after)
-
-
-def test_programs_side_by_side_learn_what_they_learn_alone():
-    def seeded(seed):
-        draw = keras.initializers.GlorotUniform(seed)
-        dense = keras.layers.Dense(3, kernel_initializer=draw)
-        pool = keras.layers.GlobalMaxPooling2D()
-        return keras.Sequential([keras.Input((4, 4, 3)), pool, dense])
-
-    def logits(learning_rate):
-        return trained(Program(seeded), learning_rate)[0]
-
-    rates = (0.01, 0.03, 0.1)
-    beside = two_at_a_time(logits, rates)
-    for alone, other in zip(map(logits, rates), beside, strict=True):
-        np.testing.assert_allclose(alone, other, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ZeroDivisionError):
-        two_at_a_time(lambda k: 1 / k, [1, 0, 2])

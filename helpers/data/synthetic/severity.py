@@ -33,8 +33,8 @@ FEWEST, MOST = (0, 6, 21, 51), (5, 20, 50, 90)
 SIDE = skin.SIDE
 """Side in pixels at which images are drawn; none can be larger."""
 RADIUS = 5.5 / SIDE
-"""Of a lesion at lesion_size 1, about, as share of the image's side."""
-# Lesions keep apart and off the border by so much, whatever their size.
+"""Of a lesion, about, as share of the image's side."""
+# Lesions keep apart and off the border by so much.
 _GAP, _MARGIN = 13 / SIDE, 8 / SIDE
 
 # Streams of random numbers; a change in one leaves the others as they are.
@@ -54,7 +54,6 @@ def load_severity(
     image_size: int = 64,
     scale: float = 1.0,
     seed: int = 0,
-    lesion_size: float = 1.0,
     light: str = "usual",
 ) -> ImageDataset:
     """Draw the set: 600 images of 4 grades at scale 1, grouped by person.
@@ -62,9 +61,8 @@ def load_severity(
     image_size: side in pixels, 8 to 224; smaller images are those of 224
     ``reduced``. scale: share of each grade, in (0, 1], five images at least;
     a smaller set is a part of a larger one. seed: another one draws other
-    persons. lesion_size: factor on all diameters, in (0, 3]; all else stays.
-    light: "usual" or "shifted": other tones and light on the same skin with
-    the same lesions.
+    persons. light: "usual" or "shifted": other tones and light on the same
+    skin with the same lesions.
 
     ``facts`` has person, tone (0-1), skin_tone (I-II, III-IV, V-VI), moles,
     freckles (of which some lie beyond the border), hairs (whether there are
@@ -78,14 +76,12 @@ def load_severity(
         raise ValueError(
             f"image_size: expected 8 to {SIDE} pixels, got {image_size!r}"
         )
-    if not 0 < lesion_size <= 3:
-        raise ValueError(f"lesion_size={lesion_size} must lie in (0, 3]")
     if light not in LIGHTS:
         raise ValueError(f"light={light!r} is none of {', '.join(LIGHTS)}")
     plan = _plan(scale, seed)
     with ThreadPoolExecutor(2) as pool:
         each = pool.map(
-            lambda visits: _draw_person(visits[1], seed, lesion_size, light),
+            lambda visits: _draw_person(visits[1], seed, light),
             plan.groupby("person"),
         )
         images, facts = zip(*sum(each, []), strict=True)
@@ -103,7 +99,6 @@ def load_severity(
         licence="MIT",
         scale=scale,
         seed=seed,
-        lesion_size=lesion_size,
         light=light,
     )
 
@@ -138,12 +133,10 @@ def lesions(dataset: ImageDataset) -> pd.DataFrame:
             f"dataset: {dataset.name!r} was not drawn by load_severity, so "
             "nobody knows where its lesions are"
         )
-    scale, seed, lesion_size = (
-        dataset.provenance[key] for key in ("scale", "seed", "lesion_size")
-    )
+    scale, seed = (dataset.provenance[key] for key in ("scale", "seed"))
     plan = _plan(scale, seed).set_index("file").loc[dataset.files]
     tables = [
-        _layout(seed, *visit, lesion_size).assign(image=row)
+        _layout(seed, *visit).assign(image=row)
         for row, visit in enumerate(plan.itertuples(index=False))
     ]
     columns = ["image", "x", "y", "radius", "kind"]
@@ -190,7 +183,7 @@ def _plan(scale: float, seed: int) -> pd.DataFrame:
     return plan[kept].reset_index(drop=True)
 
 
-def _layout(seed, person, visit, label, lesion_size) -> pd.DataFrame:
+def _layout(seed, person, visit, label) -> pd.DataFrame:
     """The lesions of one image: x, y, radius (shares of a side), kind."""
     rng = np.random.default_rng((seed, _LAYOUT, person, visit))
     count = int(rng.integers(FEWEST[label], MOST[label] + 1))
@@ -202,14 +195,14 @@ def _layout(seed, person, visit, label, lesion_size) -> pd.DataFrame:
             places[laid] = place
             laid += 1
     usual = RADIUS * np.exp(rng.normal(0, 0.18))
-    radius = lesion_size * usual * rng.uniform(0.7, 1.35, count)
+    radius = usual * rng.uniform(0.7, 1.35, count)
     ripe = rng.random(count) < rng.uniform(0.1, 0.7)
     kind = np.where(ripe, "pustule", "papule")
     x, y = places.T
     return pd.DataFrame({"x": x, "y": y, "radius": radius, "kind": kind})
 
 
-def _draw_person(visits: pd.DataFrame, seed, lesion_size, light) -> list:
+def _draw_person(visits: pd.DataFrame, seed, light) -> list:
     """Images, uint8 (SIDE, SIDE, 3), and facts of a person's visits."""
     person = int(visits["person"].iloc[0])
     tones, lamps, (dim, full), slants = LIGHTS[light]
@@ -230,7 +223,7 @@ def _draw_person(visits: pd.DataFrame, seed, lesion_size, light) -> list:
     same |= {"freckles": n_freckles, "hairs": hairy}
     drawn = []
     for visit, label in visits[["visit", "label"]].to_numpy():
-        table = _layout(seed, person, visit, label, lesion_size)
+        table = _layout(seed, person, visit, label)
         rng = np.random.default_rng((seed, _VISIT, person, visit))
         # The person's lamp, its brightness a little changed.
         share = 0.7 * bright + 0.3 * rng.random()

@@ -36,7 +36,9 @@ def few():
 @pytest.fixture(scope="module")
 def bare():
     """The same skin under lesions too small to see."""
-    return load_severity(SIDE, FEW, lesion_size=0.01)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(severity, "RADIUS", 0.01 * severity.RADIUS)
+        return load_severity(SIDE, FEW)
 
 
 def grade(count):
@@ -58,7 +60,7 @@ def test_the_full_plan_has_the_stated_counts_and_ranges():
     shown = plan[plan["person"].isin(visits.index[visits > 2])]
     assert (shown.groupby("person")["label"].nunique() > 1).mean() > 0.7
     each = plan[["person", "visit", "label"]].to_numpy()
-    counts = np.array([len(severity._layout(0, *row, 1.0)) for row in each])
+    counts = np.array([len(severity._layout(0, *row)) for row in each])
     assert np.array_equal(grade(counts), plan["label"])
     assert counts.min() == 0 and 80 < counts.max() <= 90
 
@@ -104,24 +106,6 @@ def test_smaller_images_are_means_of_areas(few):
     assert np.array_equal(reduced(few.images, SIDE), few.images)
     with pytest.raises(ValueError, match="image_size=64: the images have"):
         reduced(small.images, 64)
-
-
-def test_lesion_size_changes_radii_and_nothing_else(few, bare):
-    half = load_severity(SIDE, FEW, lesion_size=0.5)
-    ours, theirs = lesions(few), lesions(half)
-    kept = ["image", "x", "y", "kind"]
-    pd.testing.assert_frame_equal(ours[kept], theirs[kept])
-    assert np.allclose(theirs["radius"], 0.5 * ours["radius"])
-    pd.testing.assert_frame_equal(few.facts, half.facts)
-    clear = few.facts["n_lesions"] == 0
-    assert clear.any()
-    assert np.array_equal(half.images[clear], few.images[clear])
-    # Larger lesions change more of the skin than smaller ones.
-    small, large = (
-        (np.abs(ds.images - bare.images.astype(float)) > 12)[~clear].mean()
-        for ds in (half, few)
-    )
-    assert 2 * small < large
 
 
 def test_shifted_light_is_outside_the_usual_range(few):
@@ -214,7 +198,6 @@ def test_neither_colour_nor_distractors_give_the_grade_away():
     [
         *(("image_size", size) for size in (7, 225, 64.0)),
         *(("scale", 1.1), ("seed", -1), ("light", "dim")),
-        *(("lesion_size", 0), ("lesion_size", 3.5)),
     ],
 )
 def test_wrong_settings_are_named(setting, value):
