@@ -8,7 +8,6 @@ from helpers.data.audit import (
     duplicates,
     near_duplicates,
     thumbnails,
-    used_files,
 )
 from helpers.data.catalog import OWN, load, load_three
 from helpers.data.dataset import ImageDataset

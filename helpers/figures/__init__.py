@@ -9,7 +9,6 @@ from helpers.figures.images import (
     image_grid,
     map_sheet,
     sample_sheet,
-    some_classes,
 )
 from helpers.figures.lines import curves, histories, scores_over
 from helpers.figures.style import (
@@ -22,7 +21,6 @@ from helpers.figures.style import (
     save,
 )
 from helpers.figures.tables import (
-    bar_chart,
     class_counts,
     confusion_matrices,
     dot_plot,

@@ -17,7 +17,7 @@ _CIRCLES = {
 }
 
 
-def some_classes(n_classes: int, most: int = 20) -> np.ndarray:
+def _some_classes(n_classes: int, most: int = 20) -> np.ndarray:
     """Return the classes to show: all, or at most ``most`` at even steps."""
     return _even_steps(n_classes, min(n_classes, most))
 
@@ -32,7 +32,7 @@ def sample_sheet(
     evenly over those of the class, since neighbours are often copies of one
     source. ``captions`` are texts under each of the N images, or None.
     """
-    classes = some_classes(len(class_names))
+    classes = _some_classes(len(class_names))
     side = 1.15
     height = side if captions is None else side + 0.2
     size = per_class * side + 0.9, len(classes) * height

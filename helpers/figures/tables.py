@@ -21,28 +21,17 @@ BASELINE = "cross_entropy"
 _BLUE = "#5B7F95"
 
 
-def bar_chart(values, names, title: str, xlabel: str, texts=None) -> Figure:
-    """Horizontal bars of values (N,) from the top, each with its number.
-
-    ``texts``, (N,), are written behind the bars; by default the values with
-    three decimals.
-    """
+def class_counts(counts, names, title: str = "Images per class") -> Figure:
+    """Horizontal bars of the images (C,) of each class, with their share."""
     fig = new_chart(7, 1.0 + 0.36 * len(names))
     ax = fig.subplots()
-    bars = ax.barh(range(len(names)), values, color=_BLUE, height=0.7)
-    texts = [f"{value:.3f}" for value in values] if texts is None else texts
+    bars = ax.barh(range(len(names)), counts, color=_BLUE, height=0.7)
+    texts = [f"{n:,} ({n / np.sum(counts):.1%})" for n in counts]
     for text in ax.bar_label(bars, texts, padding=4, fontsize=9):
         text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
     rows_from_the_top(ax, names)
-    ax.set(title=title, xlabel=xlabel, xlim=(0, np.max(values) * 1.2))
-    return fig
-
-
-def class_counts(counts, names, title: str = "Images per class") -> Figure:
-    """Bars of the number of images (C,) of each class, with their share."""
-    texts = [f"{n:,} ({n / np.sum(counts):.1%})" for n in counts]
-    fig = bar_chart(counts, names, title, "Images", texts)
-    fig.axes[0].locator_params(axis="x", integer=True)
+    ax.set(title=title, xlabel="Images", xlim=(0, np.max(counts) * 1.2))
+    ax.locator_params(axis="x", integer=True)
     return fig
 
 
