@@ -234,7 +234,7 @@ _ROWS = (
     _deferred(_PLAIN, "cross_entropy_drw", "DRW", "#3737A4"),
     Method(
         "over_sampling",
-        "Over-sampling",
+        "Oversampling",
         "#5BA4FF",
         _BUDA,
         _cross_entropy,
@@ -242,7 +242,7 @@ _ROWS = (
     ),
     Method(
         "under_sampling",
-        "Under-sampling",
+        "Undersampling",
         "#A4C8FF",
         _BUDA,
         _cross_entropy,
