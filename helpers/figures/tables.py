@@ -66,12 +66,16 @@ def gradient_share(
     return fig
 
 
+_MANY = 20  # rows of a forest plot
+
+
 def interval_plot(table, title: str, xlabel: str) -> Figure:
     """A forest plot of differences, with a line at no difference.
 
     ``table`` has the columns label, delta, low and high, one row a line of
     the plot, from the top; low and high are NaN where there is no interval.
-    The numbers stand on the right.
+    The numbers stand on the right. Among many rows, one far from the others
+    would squeeze them: the axis ends before it, and an arrow stands there.
     """
     fig = new_chart(8, 1.1 + 0.36 * len(table))
     ax = fig.subplots()
@@ -79,6 +83,14 @@ def interval_plot(table, title: str, xlabel: str) -> Figure:
     ax.axvline(0, color=QUIET, ls="--", lw=1.2)
     ax.hlines(rows, table["low"], table["high"], color=_BLUE, lw=2)
     ax.plot(table["delta"], rows, "o", color=INK, ms=6)
+    reach = table[["delta", "low", "high"]].abs().max(axis=1)
+    most = 1.6 * reach.quantile(0.9)
+    if len(table) >= _MANY and (reach > most).any():
+        ax.set_xlim(-most, most)
+        for row, delta in enumerate(table["delta"]):
+            if abs(delta) > most:
+                arrow = "<" if delta < 0 else ">"
+                ax.plot(0.97 * np.copysign(most, delta), row, arrow, color=INK)
     rows_from_the_top(ax, table["label"])
     ax.set(title=title, xlabel=xlabel)
     texts = [f"{delta:+.3f}" for delta in table["delta"]]

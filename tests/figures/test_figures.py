@@ -376,6 +376,19 @@ def test_intervals_are_written_out():
     assert f"{MINUS}0.020" in texts
 
 
+def test_one_far_row_of_many_does_not_squeeze_the_others():
+    near = pd.DataFrame({"label": "near", "delta": 0.01}, range(24))
+    near = near.assign(low=-0.02, high=0.04)
+    far = pd.DataFrame([{"label": "far", "delta": -0.9}])
+    table = pd.concat([near, far.assign(low=-1, high=-0.8)])
+    ax = figures.interval_plot(table, "T", "Difference").axes[0]
+    assert ax.get_xlim() == pytest.approx((-0.064, 0.064))
+    arrow = ax.get_lines()[-1]
+    assert arrow.get_marker() == "<" and arrow.get_ydata() == [24]
+    few = figures.interval_plot(table[-5:], "T", "Difference").axes[0]
+    assert few.get_xlim()[0] < -1
+
+
 def test_dots_draw_scores_intervals_and_the_baseline():
     ax = drawn("dot_plot").axes[0]
     bars, dots = ax.collections
