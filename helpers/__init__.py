@@ -5,7 +5,7 @@ imbalance : class counts and weights, resampling, splits and their leakage
 evaluation : metrics, intervals over independent groups, detection scores
 data : data sets by name, the audit, segmentation, synthetic images
 methods : losses, decision rules, the one registry of methods
-models : backbones and their weights, heads, frozen features, saliency
+models : backbones and their weights, heads, frozen features
 training : many networks in one compiled program, or one after another
 figures : one style, one colour a method, charts by kind
 papers : published tables beside measured ones
