@@ -17,4 +17,4 @@ from helpers.imbalance.counts import (
     scaled_counts,
     subsample,
 )
-from helpers.imbalance.splits import Split, folds, long_tail_folds, rebuild
+from helpers.imbalance.splits import Split, cut_to, folds, long_tail_folds

@@ -6,7 +6,6 @@ where copies are uneven, and it leaves classes out of folds of few groups.
 """
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,7 @@ from sklearn.metrics.cluster import contingency_matrix
 
 from helpers.imbalance.counts import (
     class_counts,
-    hold_out,
-    long_tail,
-    scaled_counts,
+    power_law_counts,
     subsample,
 )
 
@@ -187,116 +184,35 @@ def long_tail_folds(
     are named "long tail"; ``Trained.tested`` pools the folds of a seed.
 
     largest: count of the last class; default, what every fold's training set
-    has of its smallest class. The rest, and what is raised, as in `folds` and
-    `long_tail`.
+    has of its smallest class. The rest, and what is raised, as in `folds`,
+    `power_law_counts` and `subsample`.
     """
     labels = np.asarray(labels)
     n_classes = int(labels.max()) + 1
-    named = {"class_names": class_names}
-    made = folds(labels, groups, n_folds, seed, validation, **named)
+    made = folds(
+        labels, groups, n_folds, seed, validation, class_names=class_names
+    )
     if largest is None:
         largest = min(
             int(class_counts(labels[split.train], n_classes).min())
             for split in made
         )
-    return [
-        replace(
-            split,
-            name="long tail",
-            train=split.train[
-                long_tail(labels[split.train], n_classes, rho, seed, largest)
-            ],
-        )
-        for split in made
-    ]
+    counts = power_law_counts(largest, n_classes, rho)
+    return cut_to(made, labels, counts, "long tail")
 
 
-class Rebuilt(NamedTuple):
-    """Some classes of a data set, with training sets in given proportions."""
+def cut_to(splits, labels, counts, name: str) -> list[Split]:
+    """Cut the training set of each split to the same counts, and only that.
 
-    rows: np.ndarray  # (N,) sorted: the images of these classes
-    labels: np.ndarray  # (N,) 0 … C-1, in the paper's order
-    classes: np.ndarray  # (C,) the data set's class for each of the paper's
-    counts: np.ndarray  # (C,) training images
-    names: np.ndarray  # (C,) "C1" …; of the smallest, "S1", and second, "S2"
-    runs: tuple[Split, ...]  # one a seed and fold, indices into rows
-
-
-def rebuild(
-    labels,
-    counts,
-    name,
-    seeds,
-    test,
-    validation,
-    classes=None,
-    *,
-    groups=None,
-    n_folds=0,
-    class_names,
-) -> Rebuilt:
-    """Cut a data set down to a paper's training counts.
-
-    With ``n_folds`` each seed makes `folds` by group, so that every image is
-    tested once. Without, ``test`` and ``validation`` images of each class are
-    set apart, the same for all seeds. What is left for training is cut to
-    the counts, as `scaled_counts` scales them, the same in every run.
-
-    labels: (N,) integers of the data set; counts: (C,), the paper's; name: of
-    the splits; classes: (C,) the data set's class for each of the paper's, by
-    default the largest for the largest, and so on; groups: (N,) or None.
-    Raises ValueError where the data set has too few classes, or too few
-    images of one; with ``n_folds`` also what `folds` raises.
+    labels: (N,) integers in 0 … C-1; counts: (C,); name: of the new splits.
+    Which images stay is drawn by the split's seed, as in `subsample`, which
+    also says what is raised.
     """
-    counts = np.asarray(counts)
-    n_classes = len(counts)
-    if classes is None:
-        if len(class_names) < n_classes:
-            raise ValueError(
-                f"labels: {len(class_names)} classes, {n_classes} are needed "
-                "for these counts; take a data set with more"
-            )
-        largest = np.argsort(-np.bincount(labels), kind="stable")[:n_classes]
-        classes = np.empty(n_classes, np.int64)
-        classes[np.argsort(-counts, kind="stable")] = largest
-    classes = np.asarray(classes)
-    labels = pd.Index(classes).get_indexer(labels)
-    rows = np.flatnonzero(labels >= 0)
-    labels = labels[rows]
-    if n_folds:
-        groups = None if groups is None else np.asarray(groups)[rows]
-        made = [
-            s for seed in seeds for s in folds(labels, groups, n_folds, seed)
-        ]
-    else:
-        named = [class_names[c] for c in classes]
-        apart = _set_apart(labels, n_classes, test, validation, named)
-        made = [Split(name, *apart, seed) for seed in seeds]
-    available = [
-        class_counts(labels[split.train], n_classes) for split in made
-    ]
-    scaled = scaled_counts(counts, np.min(available, axis=0))
-    runs = []
-    for split in made:
-        some = subsample(labels[split.train], scaled, split.seed)
-        runs.append(replace(split, name=name, train=split.train[some]))
-    names = np.array([f"C{c + 1}" for c in range(n_classes)])
-    names[np.argsort(counts, kind="stable")[:2]] = ["S1", "S2"]
-    return Rebuilt(rows, labels, classes, scaled, names, tuple(runs))
-
-
-def _set_apart(labels, n_classes, test, validation, class_names):
-    """Training, validation and test set of so many images of each class."""
-    n = class_counts(labels, n_classes)
-    if n.min() < test + validation + 2:
-        raise ValueError(
-            f"class '{class_names[n.argmin()]}' has {n.min()} images: {test} "
-            f"for test, {validation} for validation and two to train on are "
-            "needed; set fewer apart, or leave the class out"
-        )
-    rest, tested = hold_out(labels, n_classes, test, seed=0)
-    kept, held = hold_out(labels[rest], n_classes, validation, seed=0)
-    return rest[kept], rest[held], tested
+    labels, cut = np.asarray(labels), []
+    for split in splits:
+        kept = subsample(labels[split.train], counts, split.seed)
+        cut.append(replace(split, name=name, train=split.train[kept]))
+    return cut
 
 
 def leakage(split: Split, groups) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 
 from helpers.data.catalog import WRITER_STARTS
-from helpers.imbalance import scaled_counts, splits
+from helpers.imbalance import splits
 
 
 @pytest.fixture
@@ -272,80 +272,18 @@ def test_leakage_and_class_shares():
     assert table.loc["x", "train_share"] == 0.5
 
 
-ASKED = np.array([7, 335, 14, 100, 700])
-# Six classes, shuffled; class 5 is the largest and class 0 the smallest.
-SIZES = np.array([40, 70, 50, 80, 60, 90])
-SIX = np.random.default_rng(0).permutation(np.repeat(np.arange(6), SIZES))
-
-
-def rebuild(labels, counts, *more):
-    return splits.rebuild(labels, counts, "part", *more, class_names="abcdef")
-
-
-def test_rebuilt_sets_have_their_counts():
-    made = rebuild(SIX, ASKED, [0, 1, 2], 10, 5)
-    # The largest class takes the largest count, and so on.
-    assert made.classes.tolist() == [2, 3, 4, 1, 5]
-    np.testing.assert_array_equal(made.classes[made.labels], SIX[made.rows])
-    expected = scaled_counts(ASKED, SIZES[made.classes] - 15)
-    assert made.counts.tolist() == expected.tolist()
-    for run in made.runs:
-        counts = [expected.tolist(), [5] * 5, [10] * 5]
-        for index, n in zip(run.sets().values(), counts, strict=True):
-            assert np.bincount(made.labels[index]).tolist() == n
-        together = np.concatenate([*run.sets().values()])
-        assert len(np.unique(together)) == len(together)
-    # Only the training set is drawn by the seed.
-    first, second, _ = made.runs
-    np.testing.assert_array_equal(first.test, second.test)
-    np.testing.assert_array_equal(first.val, second.val)
-    assert set(first.train) != set(second.train)
-    assert [(r.name, r.seed) for r in made.runs] == [
-        ("part", seed) for seed in (0, 1, 2)
-    ]
-    # The two smallest have names of their own.
-    assert made.names.tolist() == ["S1", "C2", "S2", "C4", "C5"]
-
-
-def test_classes_to_rebuild_from_can_be_chosen():
-    made = rebuild(SIX, [4, 20], [0], 10, 5, [5, 0])
-    assert np.bincount(SIX[made.rows]).tolist() == [40, 0, 0, 0, 0, 90]
-    assert (SIX[made.rows[made.labels == 0]] == 5).all()
-    assert made.counts.tolist() == [4, 20]
-
-
-def test_there_may_be_no_validation_set():
-    """As in the paper: a class of 107 images has 7 besides its 100."""
-    labels = np.repeat([0, 1], [107, 435])
-    made = rebuild(labels, [7, 335], [0], 100, 0, [0, 1])
-    assert made.counts.tolist() == [7, 335]
-    (run,) = made.runs
-    assert len(run.val) == 0
-    assert np.bincount(made.labels[run.test]).tolist() == [100, 100]
-
-
-def test_rebuilt_folds_test_every_image_once_by_group():
-    groups = np.arange(len(SIX)) // 12
-    asked = {"groups": groups, "n_folds": 3, "class_names": "abcdef"}
-    made = splits.rebuild(SIX, ASKED, "part", [0, 1], None, None, **asked)
-    groups = groups[made.rows]
-    for seed in (0, 1):
-        own = [run for run in made.runs if run.seed == seed]
-        tested = np.concatenate([run.test for run in own])
-        assert np.array_equal(np.sort(tested), np.arange(len(made.rows)))
-    for run in made.runs:
-        assert run.name == "part"
-        counts = np.bincount(made.labels[run.train])
-        assert counts.tolist() == made.counts.tolist()
-        one, two, three = (set(groups[s]) for s in run.sets().values())
-        assert not (one & two or one & three or two & three)
-
-
-def test_what_cannot_be_rebuilt_is_refused():
-    with pytest.raises(ValueError, match="6 classes, 7 are needed"):
-        rebuild(SIX, [5] * 7, [0], 10, 5)
-    with pytest.raises(ValueError, match="'c' has 50 images: 60 for test"):
-        rebuild(SIX, ASKED, [0], 60, 5)
+def test_training_sets_alone_are_cut():
+    labels = np.repeat([0, 1, 2], [40, 50, 60])
+    groups = np.arange(len(labels)) // 5
+    whole = splits.folds(labels, groups, 3, 0) + splits.folds(
+        labels, groups, 3, 1
+    )
+    cut = splits.cut_to(whole, labels, [2, 9, 4], "part")
+    for before, after in zip(whole, cut, strict=True):
+        assert np.bincount(labels[after.train]).tolist() == [2, 9, 4]
+        assert set(after.train) < set(before.train)
+        assert after.val is before.val and after.test is before.test
+        assert (after.name, after.seed) == ("part", before.seed)
 
 
 def test_long_tail_folds_of_the_digits_by_writer():
