@@ -19,6 +19,7 @@ ABSOLUTE, RELATIVE = 0.02, 0.05
 NUMBER = re.compile(r"[-−+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
 IGNORED = re.compile(
     r"^(Versions|Device):|\b(m?s|seconds?|minutes?|hours?|MB|memory)\b"
+    "|processor time"
 )
 
 
