@@ -79,7 +79,8 @@ def _same(answer, expected, tolerance: float) -> bool:
         given = np.asarray(answer, dtype=float)
     except (TypeError, ValueError):
         # Neither numbers nor one of the above: texts in a list, say.
-        return np.array_equal(np.asarray(answer), np.asarray(expected))
+        pair = (np.asarray(v, dtype=object) for v in (answer, expected))
+        return np.array_equal(*pair)
     return given.shape == right.shape and np.allclose(
         given, right, rtol=tolerance, atol=tolerance, equal_nan=True
     )
@@ -101,11 +102,12 @@ def _what_is_off(answer, expected) -> str:
     if given.shape != right.shape:
         shape = f"shape {right.shape}" if right.ndim else "a single number"
         return f"has shape {given.shape}; expected {shape}"
-    if not given.ndim:
+    if not given.ndim and not np.isnan(given):
         side = "large" if given > right else "small"
         return f"is {_shown(answer)}: too {side}"
-    worst = np.nanargmax(np.abs(given - right))
-    return f"is {given.flat[worst]:.4g} at place {worst}: that is wrong"
+    off = np.nan_to_num(np.abs(given - right), nan=np.inf)
+    place = f" at place {off.argmax()}" if given.ndim else ""
+    return f"is {given.flat[off.argmax()]:.4g}{place}: that is wrong"
 
 
 def _shown(value) -> str:

@@ -41,6 +41,13 @@ HINTS = [(0.3, "that is the recall")]
         ([1, 2], {1, 2}, "not yet, because it is [1, 2], not a set"),
         (["a", "b"], ["a", "b"], "correct"),
         ([1, 2.0], np.array([1, 2]), "correct"),
+        (np.nan, 0.5, "not yet, because it is nan: that is wrong"),
+        (
+            [np.nan, np.nan],
+            [1, 2],
+            "not yet, because it is nan at place 0: that is wrong",
+        ),
+        ([1, [2, 3]], [1, 2], "not yet, because it is [1, [2, 3]]"),
         ([1, 3], [1, 2], "not yet, because it is 3 at place 1: that is wrong"),
         (
             [1],

@@ -12,19 +12,16 @@ def in_words(
     table: pd.DataFrame,
     metric: str,
     labels: Mapping[str, str] | None = None,
-    low: str = "low",
-    high: str = "high",
 ) -> list[str]:
     """Say in words what differences and their intervals allow to conclude.
 
     Parameters
     ----------
     table : rows of `helpers.evaluation.differences`: method, reference,
-        delta and the ends of an interval; a column ``class`` or ``split``
+        delta, low and high; a column ``class`` or ``split``
         is named where the table has one
     metric : what was measured, such as "macro-F1"
     labels : a name for each method; default, the registry's, else its key
-    low, high : the columns of the interval's ends
 
     Returns
     -------
@@ -40,7 +37,7 @@ def in_words(
         names = [_label(row[k], labels) for k in ("method", "reference")]
         where = [str(row[k]) for k in ("split", "class") if k in row]
         gap = " − ".join(names) + "".join(f", {place}" for place in where)
-        ends = row[low], row[high]
+        ends = row["low"], row["high"]
         between = f"[{signed(ends[0])}, {signed(ends[1])}]"
         if np.isnan(ends).any():
             between, verdict = "", "too few groups for an interval"

@@ -23,8 +23,10 @@ def test_verdict_follows_the_interval(low, high, end):
     assert said == f"B: class-weighted − A = +0.020 {end}"
 
 
-def test_names_and_other_columns():
-    table = pd.DataFrame([ROW | {"split": "random", "a": 0.01, "b": 0.04}])
+def test_names_and_the_split():
+    table = pd.DataFrame(
+        [ROW | {"split": "random", "low": 0.01, "high": 0.04}]
+    )
     names = {"weighted_cross_entropy": "weighted"}
-    (said,) = in_words(table, "F1", names, low="a", high="b")
+    (said,) = in_words(table, "F1", names)
     assert said.startswith("weighted − A, random = +0.020 [+0.010, +0.040]")
