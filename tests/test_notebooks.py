@@ -76,6 +76,6 @@ def test_notebook_runs_and_its_exercises_are_checked(notebook, runs):
 def test_all_methods_take_two_classes_and_equal_ones(runs, name):
     """Head, medium and tail are columns only where there are thirds."""
     place = runs[name].result().parent
-    means = pd.read_csv(place / f"run_{name}/results/A2_{name}_means.csv")
+    means = pd.read_csv(place / f"run_{name}/results/10_{name}_means.csv")
     scores = {"macro_f1", "balanced_accuracy", "accuracy"}
     assert set(means) == {"split", "method", *scores}
