@@ -30,6 +30,8 @@ RUNS_DIR = ROOT / "runs"
 PUBLISHED_DIR = ROOT / "data" / "published"
 MEASURED_DIR = ROOT / "data" / "measured"
 STUDIES_DIR = ROOT / "data" / "studies"
+STAGING = ".staging"
+"""In a run's folder, where its notebooks write until they are done."""
 
 
 def data_folder(given: Path | str | None = None) -> Path:

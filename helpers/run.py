@@ -9,13 +9,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from helpers.papers import overview
+import pandas as pd
+
 from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR
 from helpers.runner.batch import DONE, KEPT, Report, run, run_in_place
 from helpers.runner.kernel import Interrupted
 from helpers.runner.notebooks import Refused, parse_settings
 from helpers.runner.study import run_study
 from helpers.session import PROFILES, any_text, say
+
+SCORECARD = "11_scorecard"
+"""The notebook, and its results, of which a run shows a table at its end."""
 
 
 def main(
@@ -77,17 +81,18 @@ def main(
 
 
 def summary(report: Report) -> str:
-    """Text for the end of a run: statuses, folder, papers vs measured."""
+    """Text for the end of a run: statuses, folder, notebook 11's table."""
     lines = ["", "seconds  notebook"]
     for name, status in report.status.items():
         lines.append(f"{report.seconds[name]:7.1f}  {name}: {status}")
     lines.append(f"{sum(report.seconds.values()):7.1f}  in all")
     lines.append(f"\nnotebooks, figures and results in {report.folder}")
-    for name, status in report.status.items():
-        step, _, notebook = name.rpartition("/")
-        where, number = report.folder / step / "results", notebook[:2]
-        if status in (DONE, KEPT) and (text := overview(where, number)):
-            lines.append(f"\n{text}")
+    table = report.folder / "results" / f"{SCORECARD}_counts.csv"
+    if report.status.get(SCORECARD) in (DONE, KEPT) and table.is_file():
+        lines.append(f"\n{pd.read_csv(table).to_string(index=False)}")
+        lines.append(
+            f"more in notebooks/{SCORECARD}.ipynb, results/{SCORECARD}*"
+        )
     for path in report.published:
         lines.append(f"published {path.name} in {path.parent}")
     if report.exit_code:

@@ -17,7 +17,7 @@ from typing import TextIO, get_args, get_origin
 
 import pandas as pd
 
-from helpers.paths import RUNS_DIR, atomic_write, folder
+from helpers.paths import RUNS_DIR, STAGING, atomic_write, folder
 
 PROFILES = ("smoke", "quick", "full")
 
@@ -41,6 +41,16 @@ class Workspace:
     def results(self) -> Path:
         """The run's folder of result tables."""
         return self.run_dir / "results"
+
+    @property
+    def run_results(self) -> Path:
+        """Where the notebooks that ran before this one left their tables.
+
+        The runner lets each notebook write in a folder of its own first.
+        """
+        staging = self.run_dir.parent
+        own = staging.name != STAGING
+        return self.results if own else staging.parent / "results"
 
     def provenance(
         self,

@@ -21,15 +21,15 @@ def write_notebook() -> Callable[..., Path]:
     """Write a small notebook into a folder.
 
     Its first cells are a title and the parameters; ``sources`` are its
-    other code cells, ``datasets`` the data sets that it takes.
+    other code cells, ``workbook`` the metadata that the runner reads.
     """
 
     def write(
         folder: Path,
         name: str,
         *sources: str,
-        datasets: tuple[str, ...] = (),
         parameters: str = PARAMETERS,
+        **workbook: list[str],
     ) -> Path:
         new = nbformat.v4
         cells = [
@@ -42,8 +42,7 @@ def write_notebook() -> Callable[..., Path]:
             cells.append(new.new_code_cell(source, id=f"cell-{number}"))
         nb = new.new_notebook(cells=cells)
         nb.metadata.kernelspec = KERNEL
-        if datasets:
-            nb.metadata.workbook = {"datasets": list(datasets)}
+        nb.metadata.workbook = workbook
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.ipynb"
         nbformat.write(nb, path)

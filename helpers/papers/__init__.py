@@ -8,7 +8,6 @@ from helpers.papers.conclude import in_words, signed
 from helpers.papers.results import (
     compare,
     conditions,
-    overview,
     published,
     same_conditions,
 )

@@ -18,9 +18,6 @@ COLUMNS = (
 KEYS = ("method", "class", "metric")
 MIN_SEEDS = 5
 
-OWN_FOLDER = "an image folder"
-"""The origin that is recorded for a reader's own images."""
-
 
 def tidy(
     rows: pd.DataFrame | Iterable[Mapping[str, object]],
@@ -200,34 +197,3 @@ def same_conditions(
     same = table["paper"].astype(str) == table["here"].astype(str)
     table["same"] = same & (table["paper"] != "not named")
     return table.rename_axis("condition")
-
-
-def overview(folder: Path, number: str, rows: int = 16) -> str:
-    """A notebook's comparison with a paper as text for a terminal.
-
-    From a run's folder of result tables and the notebook's number, "03":
-    which data and network were used, and at most so many rows of the scores
-    over all classes and F1 of each class. "" where there is no measured row,
-    and for a reader's own images, to which no printed number belongs.
-    """
-    path = folder / f"{number}_comparison.csv"
-    if not path.is_file():
-        return ""
-    table = pd.read_csv(path, keep_default_na=False)
-    table = table[table["status"] != "not measured"]
-    facts: dict[str, str] = {}
-    for file in sorted(folder.glob(f"{number}_*provenance.csv")):
-        pairs = pd.read_csv(file, dtype=str, keep_default_na=False)
-        facts |= dict(pairs.iloc[:, :2].to_numpy())
-    own = facts.get("origin") == OWN_FOLDER
-    if table.empty or own and (table["status"] == "not comparable").all():
-        return ""
-    chosen = table[(table["class"] == "") | (table["metric"] == "f1")]
-    text = readable(chosen.head(rows)).replace({"class": {"": "all"}})
-    names = ("name", "backbone", "network", "weights")
-    used = ", ".join(facts[key] for key in names if key in facts)
-    lines = [f"Paper vs measured, {path.name} ({used}):", ""]
-    lines.append(text.to_string(index=False))
-    if more := len(table) - len(text):
-        lines.append(f"and {more} more rows in {path.name}")
-    return "\n".join(lines)

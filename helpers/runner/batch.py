@@ -69,6 +69,7 @@ def run(
     settings, alone = settings or {}, again is not None
     there = notebooks.read_notebooks(notebooks_dir)
     selected = notebooks.select(there, only)
+    selected.sort(key=lambda n: bool(n.after))  # what reads results, last
     notebooks.check_settings(settings, selected)
     if run_dir is None:
         profile = profile or "quick"
@@ -122,7 +123,7 @@ def _step(folder: RunFolder, notebook: Notebook, head: str, came: list) -> str:
     log(folder, f"{head}running ({lack})")
     staged = folder.stage(notebook.name)
     output = staged / "notebooks" / notebook.path.name
-    facts = folders.made_of(notebook, folder.settings)
+    facts = folder.made_of(notebook)
     parameters = {**facts["parameters"], "RUN_DIR": str(staged)}
     failure = execute(notebook.path, parameters, output)
     if came:

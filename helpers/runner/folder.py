@@ -85,7 +85,7 @@ class RunFolder:
             self._save()
             yield
         finally:
-            shutil.rmtree(self.path / ".staging", ignore_errors=True)
+            shutil.rmtree(self.path / paths.STAGING, ignore_errors=True)
             lock.release()
 
     def _refuse(self, reason: str) -> NoReturn:
@@ -96,12 +96,19 @@ class RunFolder:
         text = json.dumps(state, indent=1) + "\n"
         paths.atomic_write(self.path / STATE, text)
 
+    def made_of(self, notebook: Notebook) -> dict[str, object]:
+        """All that a notebook's results depend on here, for JSON."""
+        results = self.path / "results"
+        read = [f for n in notebook.after for f in results.glob(f"{n}_*.csv")]
+        facts = made_of(notebook, self.settings)
+        return facts | {"results of other notebooks": digest(sorted(read))}
+
     def lack(self, notebook: Notebook) -> str | None:
         """Why a notebook's results will not do; None where they will."""
         record = self.records.get(notebook.name, {"files": ["none"]})
         if not all((self.path / file).is_file() for file in record["files"]):
             return "missing"
-        new = made_of(notebook, self.settings)
+        new = self.made_of(notebook)
         changed = [k for k in new if record["made_of"].get(k) != new[k]]
         return f"stale: {', '.join(changed)} changed" if changed else None
 
@@ -111,7 +118,7 @@ class RunFolder:
         self._save()
         for file in [*old, f"failed/{name}.ipynb"]:
             (self.path / file).unlink(missing_ok=True)
-        staged = self.path / ".staging" / name
+        staged = self.path / paths.STAGING / name
         shutil.rmtree(staged, ignore_errors=True)  # of a runner that died
         for folder in PUBLISHED:
             (staged / folder).mkdir(parents=True)

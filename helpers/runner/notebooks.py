@@ -50,7 +50,8 @@ class Notebook:
 
     ``name`` is the file's without suffix and starts with ``number``. Its
     metadata may name the ``datasets`` that it takes, "*" for a reader's own
-    folder: ``{"workbook": {"datasets": ["digits", "*"]}}``.
+    folder: ``{"workbook": {"datasets": ["digits", "*"]}}``; and the numbers
+    of the notebooks whose results it reads, and ``after`` which it runs.
     """
 
     path: Path
@@ -58,6 +59,7 @@ class Notebook:
     number: str
     parameters: dict[str, object]
     datasets: tuple[str, ...]
+    after: tuple[str, ...]
     cells: str
 
 
@@ -89,6 +91,7 @@ def read_notebooks(folder: Path) -> list[Notebook]:
             number=number,
             parameters=parameters,
             datasets=tuple(asked.get("datasets", [])),
+            after=tuple(asked.get("after", [])),
             cells=json.dumps([[c.cell_type, c.source] for c in nb.cells]),
         )
     if not there:

@@ -17,11 +17,9 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-from image_files import fill
 
-from helpers import data, paths
+from helpers import paths
 from helpers.data import download
-from helpers.papers import results
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.run import main, summary
 from helpers.runner import (
@@ -55,6 +53,11 @@ made = Path(RUN_DIR, "results")
 made.mkdir(exist_ok=True)
 (made / "{0}.csv").write_text("{0}")
 print(PROFILE, SEEDS)"""
+READ = """from pathlib import Path
+from helpers.session import Workspace
+there = Workspace("01", PROFILE, Path(RUN_DIR))
+texts = [path.read_text() for path in there.run_results.glob("02_*.csv")]
+(there.results / "copy.csv").write_text("".join(texts))"""
 FAIL = """def broken():
     raise KeyError("no such thing")
 broken()"""
@@ -351,6 +354,24 @@ def test_resume_runs_only_what_has_to(
     assert resumed() == "dk"
 
 
+def test_what_reads_results_runs_last_and_again_when_they_change(
+    write, runner, no_kernel
+):
+    write("01_a", READ, after=["02"])
+    write("02_b", WRITE.format("02_one"))
+    report = runner("smoke")
+    assert [*report.status] == ["02_b", "01_a"]
+    copy = report.folder / "results" / "copy.csv"
+    assert copy.read_text() == "02_one"
+    more = {"run_dir": report.folder, "resume": True}
+    assert [*runner(**more).status.values()] == ["kept", "kept"]
+    write("02_b", WRITE.format("02_two"))
+    assert [*runner(**more).status.values()] == ["done", "done"]
+    assert copy.read_text() == "02_two"
+    # Alone, it takes what is there.
+    assert [*runner("smoke", ["01"]).status.values()] == ["done"]
+
+
 def test_publication_cut_short_is_redone(
     write, runner, no_kernel, monkeypatch
 ):
@@ -491,48 +512,15 @@ def test_two_runs_at_once_get_folders_of_their_own(tmp_path):
 # The final print
 
 
-NAME = "03_comparison.csv"
-
-
-@pytest.mark.parametrize(
-    ("origin", "done", "measured", "shown"),
-    [
-        ("-", "done", 5, True),
-        ("-", "done", 0, False),
-        (results.OWN_FOLDER, "done", 5, False),
-        ("-", "failed in code cell 3", 5, False),
-    ],
-)
-def test_the_summary_shows_what_was_measured_and_on_what(
-    tmp_path, origin, done, measured, shown
-):
-    """Compactly; a comparison that says nothing is left out."""
+@pytest.mark.parametrize("done", ["done", "kept", "failed in code cell 3"])
+def test_the_summary_ends_with_the_table_of_notebook_11(tmp_path, done):
     (tmp_path / "results").mkdir()
-    facts = ["what,provenance", "name,mine", f"origin,{origin}"]
-    facts += ["weights,imagenet", "backbone,EfficientNet-Lite1"]
-    text = "\n".join(facts)
-    (tmp_path / "results" / "03_provenance.csv").write_text(text)
-    paper = results.published("acne_table2")
-    values = paper.loc[paper.index.repeat(5)].assign(seed=[*range(5)] * 16)
-    table = results.compare(paper, values.head(16 * measured), False)
-    table.to_csv(tmp_path / "results" / NAME, index=False)
-    text = summary(Report(tmp_path, {"03_x": done}, {"03_x": 1.0}))
-    heading = f"Paper vs measured, {NAME} (mine, EfficientNet-Lite1, imagenet)"
-    assert (heading in text) is shown
-    lines = text.splitlines()
-    rows = [line.split() for line in lines if "(Table 2)" in line]
-    kept = table[(table["class"] == "") | (table.metric == "f1")]
-    assert [row[2] for row in rows] == list(kept.metric) * shown
-    if shown:
-        assert {row[1] for row in rows} == {"all", *paper["class"]} - {""}
-        assert max(map(len, lines[-len(rows) - 1 :])) <= 110
-        assert lines[-1] == f"and {len(table) - len(rows)} more rows in {NAME}"
-
-
-def test_own_images_are_told_by_their_origin(tmp_path):
-    fill(tmp_path / "mine", "mild", "severe")
-    ds = data.load("mine", tmp_path, 32)
-    assert ds.provenance["origin"] == results.OWN_FOLDER
+    table = tmp_path / "results" / "11_scorecard_counts.csv"
+    report = Report(tmp_path, {"11_scorecard": done}, {"11_scorecard": 1.0})
+    nothing = summary(report)
+    table.write_text("paper,within\nacne,3\n")
+    more = summary(report).removeprefix(nothing).split()
+    assert more[:4] == ["paper", "within", "acne", "3"] * (done[0] != "f")
 
 
 # A terminal that cannot print everything
