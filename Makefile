@@ -14,7 +14,8 @@ CHECKED := $(wildcard notebooks/00_*.ipynb notebooks/01_*.ipynb \
 	notebooks/02_*.ipynb notebooks/11_*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run full test test-book lab notebooks bench lint clean
+.PHONY: help setup run full test test-book lab notebooks handout bench lint \
+	clean
 
 help:
 	@echo "make run        set up, then run all notebooks (quick, CPU)"
@@ -23,6 +24,7 @@ help:
 	@echo "make test-book  committed outputs against a quick run's"
 	@echo "make lab        JupyterLab on 00_start_here"
 	@echo "make notebooks  re-execute the committed notebooks in place"
+	@echo "make handout    notebooks without outputs and solutions, for a class"
 	@echo "make bench      speed against plain Keras"
 	@echo "make lint       ruff, notebooks included"
 	@echo "make clean      remove the environment and caches, not the runs"
@@ -65,6 +67,9 @@ lab: setup
 
 notebooks: setup
 	@$(PY) -m helpers.run --in-place $(ARGS)
+
+handout: setup
+	@$(PY) -m helpers.run --handout runs/handout $(ARGS)
 
 bench: setup
 	@$(PY) tests/benchmarks/run.py

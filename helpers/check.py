@@ -1,12 +1,27 @@
 """Checks of the exercises: correct, not yet and why, or not attempted.
 
 A check prints one line and never raises, so that a notebook whose exercises
-are not attempted runs to its end.
+are not attempted runs to its end. ``python -m helpers.check FOLDER`` prints
+what the checks said in all executed notebooks of a folder.
+
+To add an exercise, end a code cell with `exercise`, tag it ``exercise`` and
+put a wrong answer as code into its metadata (``"wrong": "answer = 0.3"``).
+The next cell holds the solution between ``<details><summary>Solution`` and
+``</details>``, with one block of Python. ``make test`` runs the stub, the
+wrong answer and the solution, and wants *not attempted*, *not yet* and
+*correct*; ``make handout`` leaves the last two out.
 """
 
+import json
+import re
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+
+CALL = re.compile(r'^check\.exercise\(\s*"(\w+)"', re.M)
 
 
 def exercise(
@@ -112,3 +127,36 @@ def _what_is_off(answer, expected) -> str:
 
 def _shown(value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else f"{value!r:.60}"
+
+
+def marks(folder: Path | str) -> pd.DataFrame:
+    """What the checks said in the executed notebooks of a folder.
+
+    A row a file and a column an exercise: "correct", "not yet", "not
+    attempted", "error" where the answer raised one, "not run" where the
+    notebook stopped before. The last column counts the correct ones.
+
+    Raises ``FileNotFoundError`` where no notebook holds an exercise.
+    """
+    rows = {}
+    for path in sorted(Path(folder).rglob("*.ipynb")):
+        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+            for name in CALL.findall("".join(cell["source"])):
+                outputs = cell.get("outputs", [])
+                raised = any(o["output_type"] == "error" for o in outputs)
+                text = "".join("".join(o.get("text", "")) for o in outputs)
+                verdict = rf"^Exercise {name}: (correct|not yet|not attempted)"
+                said = [*re.findall(verdict, text, re.M), "not run"]
+                file = str(path.relative_to(folder))
+                rows.setdefault(file, {})[name] = (
+                    "error" if raised else said[0]
+                )
+    if not rows:
+        raise FileNotFoundError(f"no notebook with exercises in {folder}")
+    table = pd.DataFrame.from_dict(rows, orient="index").fillna("")
+    table = table[sorted(table)]
+    return table.assign(correct=(table == "correct").sum(axis=1))
+
+
+if __name__ == "__main__":
+    print(marks(sys.argv[1]).to_string())

@@ -14,7 +14,11 @@ import pandas as pd
 from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR
 from helpers.runner.batch import DONE, KEPT, Report, run, run_in_place
 from helpers.runner.kernel import Interrupted
-from helpers.runner.notebooks import Refused, parse_settings
+from helpers.runner.notebooks import (
+    Refused,
+    parse_settings,
+    write_handouts,
+)
 from helpers.runner.study import run_study
 from helpers.session import PROFILES, any_text, say
 
@@ -52,11 +56,16 @@ def main(
     told = "execute the committed notebooks (quick), then replace them and"
     told += " their figures, all or none; with --only alone"
     add("--in-place", **flag, help=told)
+    told = "write the notebooks without outputs and solutions into DIR;"
+    told += " with --only alone"
+    add("--handout", type=Path, metavar="DIR", help=told)
     any_text()
     given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v}
+    for name in given.keys() & {"in_place", "handout"}:
+        if given.keys() - {name, "only"}:
+            option = name.replace("_", "-")
+            parser.error(f"--{option}: it goes with --only alone")
     study, in_place = given.pop("study", None), given.pop("in_place", False)
-    if in_place and (study or given.keys() - {"only"}):
-        parser.error("--in-place: it goes with --only alone")
     if study and "only" in given:
         parser.error("--only: a study says itself which notebooks it runs")
     if "publish" in given and not study:
@@ -65,6 +74,11 @@ def main(
     if "only" in given:
         given["only"] = [name.strip() for name in given["only"].split(",")]
     try:
+        if handout := given.pop("handout", None):
+            only = given.get("only")
+            written = write_handouts(handout, only, notebooks_dir)
+            say(f"{len(written)} notebooks without solutions in {handout}")
+            return 0
         if pairs := given.pop("set", None):
             given["settings"] = parse_settings(pairs)
         if study:

@@ -2,6 +2,7 @@
 
 `run` executes notebooks into a folder, `run_study` the steps of a measured
 study, and `run_in_place` puts executed notebooks in the committed ones' place.
+`write_handouts` writes them without outputs and solutions.
 """
 
 from helpers.runner.batch import Report, run, run_in_place
@@ -12,5 +13,6 @@ from helpers.runner.notebooks import (
     clean,
     parse_settings,
     read_notebooks,
+    write_handouts,
 )
 from helpers.runner.study import run_study

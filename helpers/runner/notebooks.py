@@ -38,6 +38,7 @@ ABSOLUTE_PATH = re.compile(
     rf"|\b[A-Z]:\\+(?:Users|Windows|Program)|{re.escape(str(paths.ROOT))}"
 )
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+SOLUTION = re.compile(r"\s*<details>\s*<summary>Solution.*?</details>", re.S)
 
 
 class Refused(ValueError):
@@ -210,6 +211,49 @@ def clean(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
             if output.output_type == "execute_result":
                 output.execution_count = count
     return nb
+
+
+def without_solutions(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A notebook to hand out: no outputs, no solutions, no wrong answers.
+
+    An exercise that raises does not end a run: the others are marked, too.
+    """
+    nb = clean(nb)
+    for cell in nb.cells:
+        cell.metadata.pop("wrong", None)
+        if cell.cell_type == "code":
+            cell.execution_count, cell.outputs = None, []
+            tags = cell.metadata.get("tags", [])
+            if "exercise" in tags:
+                cell.metadata.tags = [*tags, "raises-exception"]
+        else:
+            cell.source = SOLUTION.sub("", cell.source).strip()
+    nb.cells = [c for c in nb.cells if c.source or c.cell_type == "code"]
+    return nb
+
+
+def write_handouts(
+    folder: Path,
+    only: Sequence[str] | None = None,
+    notebooks_dir: Path = paths.NOTEBOOKS_DIR,
+) -> list[Path]:
+    """Write the selected notebooks `without_solutions` into a folder.
+
+    Returns their paths. Raises ``Refused``, before it writes anything, for
+    the folder of the notebooks and where a notebook holds somebody's work.
+    """
+    if folder.resolve() == notebooks_dir.resolve():
+        raise Refused(f"{folder} holds the notebooks; name another folder")
+    texts = {}
+    for notebook in select(read_notebooks(notebooks_dir), only):
+        path = folder / notebook.path.name
+        if path.exists() and any(
+            c.get("outputs") for c in nbformat.read(path, as_version=4).cells
+        ):
+            raise Refused(f"{path} has been run; move it, or name another DIR")
+        nb = without_solutions(nbformat.read(notebook.path, as_version=4))
+        texts[path] = nbformat.writes(nb).rstrip("\n") + "\n"
+    return [paths.atomic_write(path, text) for path, text in texts.items()]
 
 
 def blemishes(nb: nbformat.NotebookNode) -> Iterator[str]:
