@@ -9,8 +9,9 @@ from helpers.data.audit import (
     near_duplicates,
     thumbnails,
 )
-from helpers.data.catalog import OWN, load, load_three
+from helpers.data.catalog import load, load_three
 from helpers.data.dataset import ImageDataset
+from helpers.data.groups import NEAR, OWN, regroup
 from helpers.data.image_folder import load_folder
 from helpers.data.red_cells import (
     CHULA,

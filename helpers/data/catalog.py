@@ -16,16 +16,14 @@ from sklearn import datasets
 
 from helpers import paths
 from helpers.data.dataset import ImageDataset, from_arrays
+from helpers.data.groups import OWN, regroup
 from helpers.data.image_folder import load_folder
-from helpers.data.red_cells import CHULA, load_cells
+from helpers.data.red_cells import CHULA, GROUP_RULES, load_cells
 from helpers.data.synthetic import acne, severity, smears
 from helpers.imbalance import class_counts, scaled_counts, subsample
 
 SYNTHETIC = {"synthetic_acne": 1.0, "synthetic_acne_small": 0.12}
 """The folders of synthetic images and the scale at which each is made."""
-
-OWN = "own"
-"""Stands for the data set's own way to tell which images share a source."""
 
 IN_CHULA = {
     "Codocyte": "target cell",
@@ -72,7 +70,10 @@ def load(
     name: str,
     data_dir: Path | str | None = None,
     image_size: int | None = None,
-    group_rule: str | None = OWN,
+    groups: str | list[str] | None = OWN,
+    labels: str | list[str] | None = None,
+    file_column: str | None = None,
+    label_column: str | None = None,
 ) -> ImageDataset:
     """Load a data set by name.
 
@@ -85,52 +86,59 @@ def load(
     or ``data/``.
     image_size: side in pixels; default 150 for folders, 64 for cells and
     graded skin, 16 for digits, 32 for CIFAR, which has no other.
-    group_rule: "own" is "roboflow" for folders, "block" for real red cells,
-    the smear or the person for synthetic ones; folders and red cells have
-    others (``load_folder``, ``load_cells``).
+    groups: which images belong together, as in ``regroup``; "own" is the name
+    before ".rf." for folders, the block for real red cells, which also have
+    the rules of ``load_cells``, the smear or the person for synthetic ones.
+    labels, file_column, label_column: of an image folder, its table of
+    labels, as in ``load_folder``.
 
     Raises FileNotFoundError where there is no such data set, ValueError for
-    a rule or a size that it does not have, and what its loader raises.
+    groups, a size or a table that it does not have, and what its loader
+    raises.
     """
-    own = group_rule == OWN
     sizes = {} if image_size is None else {"image_size": image_size}
     if sizes and (not isinstance(image_size, int) or image_size < 1):
         raise ValueError(f"image_size: expected pixels, got {image_size!r}")
-    if name == CHULA:
-        rule = "block" if own else group_rule
-        return load_cells(data_dir, **sizes, group_rule=rule)
     in_memory = {
         severity.NAME: severity.load_severity,
         smears.NAME: smears.load_smears,
         "digits": load_digits,
     }
-    if name in (*in_memory, *CIFAR_CLASSES) and group_rule not in (OWN, None):
+    others = (*in_memory, *CIFAR_CLASSES, CHULA)
+    tables = labels, file_column, label_column
+    if name in others and tables != (None, None, None):
         raise ValueError(
-            f"group_rule: {name} has no sources to tell by {group_rule!r};"
-            " leave it out"
+            f"LABELS, FILE_COLUMN, LABEL_COLUMN: {name} has its own labels; "
+            "leave them out"
         )
-    if name in in_memory:
-        return in_memory[name](**sizes)
-    if name in CIFAR_CLASSES:
+    if name == CHULA:
+        rule = groups if groups in GROUP_RULES else "block"
+        ds = load_cells(data_dir, **sizes, group_rule=rule)
+    elif name in in_memory:
+        ds = in_memory[name](**sizes)
+    elif name in CIFAR_CLASSES:
         if image_size not in (None, 32):
             raise ValueError(
                 f"image_size: {name} has images of 32 pixels, {image_size} "
                 "was asked for; leave it out"
             )
-        return load_cifar(name, data_dir)
-    data_dir = paths.data_folder(data_dir)
-    if name in SYNTHETIC:
-        root = acne.draw_acne(paths.CACHE_DIR / name, scale=SYNTHETIC[name])
-    elif not (root := data_dir / name).is_dir():
-        raise FileNotFoundError(
-            f"no data set '{name}': there is no folder {data_dir / name}. "
-            "Put the image folder there, name its parent folder by "
-            "WORKBOOK_DATA or DATA_DIR, or use one that needs no download: "
-            f"{', '.join((*SYNTHETIC, *in_memory))}. data/README.md says "
-            "where to get each."
-        )
-    rule = "roboflow" if own else group_rule
-    return load_folder(root, name, **sizes, group_rule=rule)
+        ds = load_cifar(name, data_dir)
+    else:
+        root = paths.data_folder(data_dir) / name
+        if name in SYNTHETIC:
+            root = acne.draw_acne(
+                paths.CACHE_DIR / name, scale=SYNTHETIC[name]
+            )
+        elif not root.is_dir():
+            raise FileNotFoundError(
+                f"no data set '{name}': there is no folder {root}. Put the "
+                "image folder there, name its parent folder by WORKBOOK_DATA "
+                "or DATA_DIR, or use one that needs no download: "
+                f"{', '.join((*SYNTHETIC, *in_memory))}. data/README.md says "
+                "where to get each."
+            )
+        ds = load_folder(root, name, image_size or 150, *tables)
+    return regroup(ds, groups)
 
 
 def load_three(

@@ -1,14 +1,13 @@
-"""Images from a folder, a folder a class: each file used, or left out by name.
+"""Images from a folder: each file used, or left out by name.
 
 Layouts: ``ROOT/CLASS/*`` or, where at least two sets of a published split (or
 nothing else) lie in ROOT, ``ROOT/{train,valid|val,test}/CLASS/*``. Folders
 below a class folder are read as part of the class, links to folders are
-followed.
+followed. With a table of labels (``labels_table``) the images lie anywhere.
 """
 
 import difflib
 import hashlib
-import io
 import os
 import re
 import unicodedata
@@ -23,6 +22,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
+from helpers.data import labels_table
 from helpers.data.dataset import (
     ImageDataset,
     content_hash,
@@ -70,6 +70,7 @@ REASONS = {
     "cannot be opened": "the system refuses to open it; check its permissions",
     "too much text inside": "a sound image with more than 1 MB of text or "
     "colour profile; save it without",
+    **labels_table.REASONS,
 }
 """Why a file is left out, and what that means or what to do about it."""
 
@@ -93,38 +94,45 @@ def load_folder(
     root: Path | str,
     name: str | None = None,
     image_size: int = 150,
-    group_rule: str | None = "roboflow",
+    labels: str | list[str] | None = None,
+    file_column: str | None = None,
+    label_column: str | None = None,
 ) -> ImageDataset:
     """Read an image folder, each file once, and report every file in it.
 
-    image_size: side in pixels to which each image is stretched.
-    group_rule: how to tell the source of an image. "roboflow": by the class
-    and the file name before ".rf." (without one, the file is its own source).
-    Another string: a regular expression with one group, searched in the path
-    below the class folder; what the group matches is the source, in whichever
-    class. None: no sources.
+    image_size: side in pixels to which each image is stretched. labels,
+    file_column, label_column: a table of labels, as ``read_table`` takes
+    them. ``manifest.csv`` adds its columns to ``facts``.
 
-    Raises ValueError for fewer than two classes, a class with fewer than two
-    usable images, class folders that seem to be one class spelt in two ways,
-    a folder around the class folders, a group rule that does not fit a file,
-    or a ``manifest.csv`` that does not list a used file in a column "file".
+    The source of an image is its class and the file name before ".rf.", as
+    Roboflow marks copies; without one, the file is its own source.
+
+    Raises ValueError for fewer than two classes; for a class folder with
+    fewer than two usable images, that seems to be another one's spelt in
+    another way, or that holds the class folders; for a ``manifest.csv`` that
+    does not list a used file; and what ``read_table`` raises.
     """
     root = Path(root)
-    pattern = group_rule not in (None, "roboflow")
-    if pattern and (n := re.compile(group_rule).groups) != 1:
-        raise ValueError(
-            f"group_rule {group_rule!r}: expected a regular expression with "
-            f"one (group), it has {n}"
-        )
-    layout = _layout(root)
+    files = sorted(_files(root), key=Path.as_posix)
+    shown = [f.as_posix() for f in files if _may_be_image(f)]
+    table = labels_table.read_table(
+        root, shown, labels, file_column, label_column
+    )
+    by_table = table is not None and table.classes is not None
+    layout = {} if by_table else _layout(root)
     _check_folders(root, layout)
-    found, images = _read(root, layout, image_size, group_rule)
-    class_names = sorted({name for _, name in layout.values()})
-    _check_classes(root, class_names, found)
+    found, images = _read(root, files, layout, table, image_size)
     used = found[found["used"]].reset_index(drop=True)
+    class_names = sorted({name for _, name in layout.values()})
+    if by_table:
+        class_names = sorted(used["class"].unique())
+        _check_table(root, class_names, found, table.columns)
+    else:
+        _check_classes(root, class_names, found)
     split = used["split"].to_numpy(str)
     name = name or root.name
     origin, licence = ORIGINS.get(name, ("an image folder", "not stated"))
+    known = {"labels_from": table.columns} if by_table else {}
     return from_arrays(
         name,
         images,
@@ -135,12 +143,13 @@ def load_folder(
         sha256=content_hash(
             sorted(zip(used["file"], used["sha256"], strict=True))
         ),
-        groups=None if group_rule is None else used["source"].to_numpy(str),
-        published_split=split if split[0] else None,
-        facts=_facts(root, used["file"]),
-        group_rule=group_rule,
+        groups=used["source"].to_numpy(str),
+        published_split=split if (split != "").all() else None,
+        facts=None if table is None else _facts(root, table, used["file"]),
+        group_rule="roboflow",
         origin=origin,
         licence=licence,
+        **known,
     )
 
 
@@ -163,17 +172,22 @@ def _folders(root: Path) -> list[str]:
     return sorted(name for name in names if not is_hidden(name))
 
 
-def _layout(root: Path) -> _Layout:
+def _sets(root: Path) -> list[str]:
+    """Return the folders of a published split, [] without one."""
     names = _folders(root)
     sets = [name for name in names if name.lower() in SETS]
     # One such name among others may be a class ("train", "bus", ...).
-    if len(sets) < 2 and sets != names or not sets:
-        return {(name,): ("", name) for name in names}
-    return {
-        (part, name): (SETS[part.lower()], name)
-        for part in sets
-        for name in _folders(root / part)
-    }
+    return [] if len(sets) < 2 and sets != names else sets
+
+
+def _layout(root: Path) -> _Layout:
+    if sets := _sets(root):
+        return {
+            (part, name): (SETS[part.lower()], name)
+            for part in sets
+            for name in _folders(root / part)
+        }
+    return {(name,): ("", name) for name in _folders(root)}
 
 
 def _check_folders(root: Path, layout: _Layout) -> None:
@@ -248,13 +262,24 @@ def _alike(a: str, b: str) -> bool:
     return near and min(len(a), len(b)) >= 5
 
 
+def _check_table(root: Path, names: list[str], found, columns: str) -> None:
+    if len(names) < 2:
+        reasons = found["reason"].replace("", "used").value_counts()
+        seen = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+        raise ValueError(
+            f"fewer than two classes in {root}: {', '.join(names) or 'none'} "
+            f"by {columns}. Files and rows: {seen}"
+        )
+
+
 def _check_classes(root: Path, names: list[str], found: pd.DataFrame) -> None:
     if len(names) < 2:
         seen = f"only '{names[0]}'" if names else "none"
         raise ValueError(
             f"fewer than two classes in {root}: found {seen}. Expected one "
             "folder of images for each class, or train/, valid/ and test/ "
-            "with such folders; do they lie one folder deeper?"
+            "with such folders (do they lie one folder deeper?), or a table "
+            f"of labels, {labels_table.LABELS} or another named by LABELS"
         )
     for name in names:
         rows = found[found["class"] == name]
@@ -287,28 +312,50 @@ def _files(root: Path) -> Iterator[Path]:
         yield from ((here / name).relative_to(root) for name in names)
 
 
-def _read(root, layout, image_size, rule) -> tuple[pd.DataFrame, np.ndarray]:
-    """Read all files, in the order of their names, by a few threads."""
+def _may_be_image(file: Path) -> bool:
+    """Whether a table's row may mean a file."""
+    sound = readable_name(file.as_posix()) == file.as_posix()
+    shown = not any(map(is_hidden, file.parts))
+    return sound and shown and file.suffix.lower() in FORMATS
+
+
+def _read(root, files, layout, table, image_size):
+    """Read files in their order by a few threads: ``found``, the images."""
+    classes = None if table is None else table.classes
+    left_out = dict(table.left_out) if classes is not None else {}
+    sets = _sets(root) if classes is not None else []
+
+    def place(file: Path) -> dict:
+        """Return a file's set, class and source, or why it has none."""
+        if classes is None:
+            depth = next((d for d in (1, 2) if file.parts[:d] in layout), 0)
+            if not 0 < depth < len(file.parts):
+                return {"reason": "outside a class folder"}
+            split, name = layout[file.parts[:depth]]
+        else:
+            depth = int(file.parts[0] in sets)
+            split = SETS[file.parts[0].lower()] if depth else ""
+            name = classes.get(file.as_posix())
+            if name is None:
+                no_row = labels_table.UNLABELLED
+                usual = no_row if _may_be_image(file) else "not an image"
+                return {"reason": left_out.pop(file.as_posix(), usual)}
+        below, tag, _ = "/".join(file.parts[depth:]).partition(".rf.")
+        source = f"{name}/{below if tag else below.rpartition('.')[0]}"
+        return {"split": split, "class": name, "source": source}
 
     def read(file: Path) -> tuple[np.ndarray | None, dict]:
         row = {"file": readable_name(file.as_posix())}
-        depth = next((d for d in (1, 2) if file.parts[:d] in layout), 0)
-        inside = 0 < depth < len(file.parts)
-        if inside:
-            row["split"], row["class"] = layout[file.parts[:depth]]
         if any(map(is_hidden, file.parts)):
             return None, row | {"reason": HIDDEN}
         if row["file"] != file.as_posix():
             return None, row | {"reason": "name not in UTF-8"}
-        if not inside:
-            return None, row | {"reason": "outside a class folder"}
+        row |= place(file)
+        if "reason" in row:
+            return None, row
         image, known = read_image(root / file, image_size)
-        if image is not None:
-            below = "/".join(file.parts[depth:])
-            row["source"] = _source(rule, row["class"], below)
         return image, row | known | {"used": image is not None}
 
-    files = sorted(_files(root), key=Path.as_posix)
     images = np.empty((len(files), image_size, image_size, 3), np.uint8)
     rows, n_used = [], 0
     threads = min(8, os.cpu_count() or 1)
@@ -322,59 +369,19 @@ def _read(root, layout, image_size, rule) -> tuple[pd.DataFrame, np.ndarray]:
             if image is not None:
                 images[n_used] = image
                 n_used += 1
+    rows += [{"file": f, "reason": why} for f, why in left_out.items()]
     return found_table(rows), images[:n_used]
 
 
-def _source(rule: str | None, class_name: str, below: str) -> str:
-    if rule is None:
-        return ""
-    if rule == "roboflow":
-        name, tag, _ = below.partition(".rf.")
-        return f"{class_name}/{name if tag else below.rpartition('.')[0]}"
-    match = re.search(rule, below)
-    if match is None or match[1] is None:
-        raise ValueError(
-            f"group_rule {rule!r} matches nothing in '{below}' of class "
-            f"'{class_name}'; widen the rule or remove the file"
-        )
-    return match[1]
-
-
-def _facts(root: Path, files: pd.Series) -> pd.DataFrame | None:
-    """Read what a manifest adds to each used file, in their order.
-
-    It is a table as spreadsheets save it: columns are divided by comma,
-    semicolon or tab; a byte-order mark at the beginning is skipped.
-    """
-    path = root / "manifest.csv"
-    if not path.is_file():
-        return None
-    try:
-        text = path.read_text("utf-8-sig")
-        comma = max(",;\t", key=text.partition("\n")[0].count)
-        table = pd.read_csv(io.StringIO(text), sep=comma)
-    except ValueError as error:  # of decoding or of parsing
-        raise ValueError(
-            f"{path} is no table in UTF-8 ({str(error).strip()}); save it as "
-            "'CSV UTF-8', or rename it"
-        ) from error
-    table.columns = table.columns.str.strip()
-    if "file" not in table:
-        raise ValueError(
-            f"{path} has no column 'file', only "
-            f"{', '.join(map(repr, table.columns))}; name the column with "
-            "the images' paths 'file', or rename the manifest"
-        )
-    table = table.drop_duplicates("file").set_index("file")
-    missing = files[~files.isin(table.index)]
+def _facts(root: Path, table, files: pd.Series) -> pd.DataFrame:
+    """Return what tables add to each used file, in their order."""
+    missing = files[~files.isin(table.facts.index)]
     if len(missing):
         raise ValueError(
-            f"{path} does not list '{missing.iloc[0]}' ({len(missing)} files "
-            "in all); add them to it or rename the manifest"
+            f"{root / labels_table.FACTS} does not list '{missing.iloc[0]}' "
+            f"({len(missing)} files in all); add them to it or rename it"
         )
-    known = ["class", "source", "sha256"]
-    facts = table.loc[files].drop(columns=known, errors="ignore")
-    return facts.reset_index(drop=True)
+    return table.facts.loc[files].reset_index(drop=True)
 
 
 # --- one file -------------------------------------------------------------

@@ -223,7 +223,7 @@ def leakage(split: Split, groups) -> pd.DataFrame:
     """
     if groups is None:
         raise ValueError(
-            "groups is None: load the data with a group_rule to see leakage"
+            "groups is None: load the data with groups to see leakage"
         )
     groups = pd.Series(groups)
     rows = []

@@ -19,8 +19,12 @@ from helpers import paths
 
 RUNNER_PARAMETERS = {"PROFILE", "RUN_DIR"}
 
-TEXTS = {"BACKBONE", "DATASET", "DATA_DIR", "GROUP_RULE", "NETWORK"}
-TEXTS |= {"PREPROCESSING", "PROFILE", "PROTOCOL", "REGIME", "WEIGHTS"}
+TEXT_LISTS = {"GROUPS", "LABELS"}
+"""Parameters whose values are a text or a list of texts."""
+
+TEXTS = {"BACKBONE", "DATASET", "DATA_DIR", "FILE_COLUMN", "LABEL_COLUMN"}
+TEXTS |= {"NETWORK", "PREPROCESSING", "PROFILE", "PROTOCOL", "REGIME"}
+TEXTS |= {"WEIGHTS", *TEXT_LISTS}
 """Parameters whose values are texts: a folder 2020_01 is no number."""
 
 ANY_FOLDER = "*"
@@ -120,7 +124,8 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
     """Read ``KEY=VALUE`` pairs; a value is a Python literal, else a string.
 
     The values of ``TEXTS`` are strings whatever they look like, but for
-    None; ``~`` at the beginning of a string stands for the home folder.
+    None and the lists of ``TEXT_LISTS``; ``~`` at the beginning of a string
+    stands for the home folder.
 
     Raises ``Refused`` for a pair without ``=``, a broken literal (``[0, 1``,
     ``true``) and a kind that JSON would change (a tuple, numbers as keys).
@@ -135,7 +140,8 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
         except (ValueError, SyntaxError):
             broken = ("[", "(", "{", "'", '"', "true", "false", "null", "none")
             value, usable = text, not text.startswith(broken)
-        if key in TEXTS and value is not None:
+        listed = key in TEXT_LISTS and isinstance(value, list)
+        if key in TEXTS and value is not None and not listed:
             value, usable = value if isinstance(value, str) else text, True
         try:
             usable &= json.loads(json.dumps(value)) == value
@@ -170,7 +176,10 @@ def check_settings(
                 f"{where} {key}: no selected notebook has this parameter;"
                 f" {meant}there are {', '.join(known)}"
             )
-        if key in TEXTS and not isinstance(value, str | None):
+        one = (
+            value if key in TEXT_LISTS and isinstance(value, list) else [value]
+        )
+        if key in TEXTS and not all(isinstance(v, str | None) for v in one):
             wrong = f"expected a text, got {value!r}; write it in quotes"
             raise Refused(f"{where} {key}: {wrong}")
     name = settings.get("DATASET")

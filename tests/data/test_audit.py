@@ -5,7 +5,7 @@ import pytest
 from image_files import folder_with
 from PIL import Image
 
-from helpers.data import audit, load, load_folder
+from helpers.data import audit, load, load_folder, regroup
 from helpers.data.image_folder import REASONS
 
 
@@ -33,8 +33,8 @@ def folder(tmp_path):
     return root
 
 
-def counts(folder, **options):
-    ds = load_folder(folder, image_size=64, **options)
+def counts(folder, groups="own"):
+    ds = regroup(load_folder(folder, image_size=64), groups)
     table = audit.audit_report(ds)
     assert table["check"].is_unique
     assert (table["meaning"] != "").all()
@@ -131,7 +131,7 @@ def test_faults_of_the_published_split(folder):
 
 def test_rows_that_do_not_apply_are_not_there(folder):
     (folder / "train").rename(folder.parent / "flat")
-    table = counts(folder.parent / "flat", group_rule=None)
+    table = counts(folder.parent / "flat", groups=None)
     assert not [row for row in table if "source" in row or "publish" in row]
 
 

@@ -31,8 +31,10 @@ def test_bad_sizes_and_rules():
             load("synthetic_acne_small", image_size=size)
     with pytest.raises(ValueError, match="image_size: cifar10.*32 pixels"):
         load("cifar10", image_size=150)
-    with pytest.raises(ValueError, match="group_rule: digits has no sources"):
-        load("digits", group_rule="roboflow")
+    with pytest.raises(ValueError, match="groups: 'roboflow' is neither"):
+        load("digits", groups="roboflow")
+    with pytest.raises(ValueError, match="LABELS.*: digits has its own"):
+        load("digits", labels="labels.csv")
 
 
 def test_red_cells_come_by_block(tmp_path):
@@ -87,7 +89,7 @@ def test_loaders_do_not_start_tensorflow():
 
 def test_digits_keep_grey_levels_and_order():
     ds, bunch = load_digits(8), datasets.load_digits()
-    assert load("digits", group_rule=None).images.shape == (1797, 16, 16, 3)
+    assert load("digits", groups=None).images.shape == (1797, 16, 16, 3)
     assert np.array_equal(ds.labels, bunch.target)
     assert ds.labels.dtype == np.int64 and ds.images.dtype == np.uint8
     assert (ds.images == ds.images[..., :1]).all()

@@ -182,17 +182,6 @@ def test_a_class_without_enough_images(flat, files, told):
         load_folder(flat)
 
 
-def test_group_rules(flat):
-    assert load_folder(flat, image_size=8, group_rule=None).groups is None
-    by_pattern = load_folder(flat, image_size=8, group_rule=r"^(s\d)_")
-    # What a pattern finds is the same source in every class.
-    assert by_pattern.groups.tolist() == ["s0", "s0", "s1", "s1"] * 2
-    with pytest.raises(ValueError, match="matches nothing in 's0_png"):
-        load_folder(flat, image_size=8, group_rule=r"^(t\d)_")
-    with pytest.raises(ValueError, match="one .group., it has 0"):
-        load_folder(flat, image_size=8, group_rule=r"^s\d_")
-
-
 def test_provenance_and_its_hash_of_names_and_bytes(flat):
     def content():
         return load_folder(flat, image_size=8).provenance["sha256"]
@@ -311,7 +300,8 @@ def test_a_manifest_as_spreadsheets_save_it(flat, comma, mark):
     text = table.sample(frac=1, random_state=0).to_csv(index=False, sep=comma)
     (flat / "manifest.csv").write_text(mark + text, "utf-8")
     ds = load_folder(flat, image_size=8)
-    assert list(ds.facts.columns) == ["skin_tone"]
+    assert list(ds.facts.columns) == ["class", "sha256", "skin_tone"]
+    assert ds.labels.tolist() == [0] * 4 + [1] * 4  # by folder, not by "x"
     assert ds.facts["skin_tone"].tolist() == table["skin_tone"].tolist()
     row = ds.found.set_index("file").loc["manifest.csv"]
     assert row["reason"] == "outside a class folder"
@@ -323,10 +313,11 @@ def test_a_manifest_as_spreadsheets_save_it(flat, comma, mark):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"image,tone\na.png,1\n", "no column 'file', only 'image', 'tone'"),
+        (b"image,tone\na.png,1\n", "names image files .*'image', 'tone'"),
         ("file;tone\nCyst/s.png;br\u00fbn\n".encode("cp1252"), "UTF-8"),
         ("file,tone\na,b\n".encode("utf-16"), "UTF-8"),
         (b"", "is no table"),
+        (b"file,tone\n", "is no table .*no rows"),
         (b"file,tone\na,b\nc,d,e\n", "is no table"),
     ],
 )

@@ -263,7 +263,7 @@ def test_leakage_and_class_shares():
     split = splits.Split("no validation", train, val[:0], test, 0)
     table = splits.leakage(split, groups).set_index("part")
     assert table.leaking["val"] == 0 and pd.isna(table.share["val"])
-    with pytest.raises(ValueError, match="group_rule"):
+    with pytest.raises(ValueError, match="groups"):
         splits.leakage(split, None)
     labels = np.array([0, 0, 1, 1, 1, 0])
     table = splits.class_shares(split, labels, ["x", "y"]).set_index("class")

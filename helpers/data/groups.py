@@ -1,0 +1,129 @@
+"""Which images belong together: the groups of a data set, by several rules."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from helpers.data.audit import near_duplicates
+from helpers.data.dataset import ImageDataset
+
+OWN, NEAR = "own", "near-duplicates"
+"""The data set's own groups; those of images that look alike."""
+
+
+def regroup(
+    ds: ImageDataset, rules: str | Sequence[str] | None
+) -> ImageDataset:
+    """Return a data set with other groups, in ``found`` too.
+
+    rules: "own", as the data set has them; "near-duplicates": images that are
+    near duplicates, or the same to the byte, of each other, directly or by a
+    chain of others; a column of ``facts``, where an empty value groups
+    nothing; a regular expression with one group, searched in the path (below
+    the folder of set and class), that groups what it matches alike; several
+    of them: images that any rule puts together, directly or by a chain; None:
+    no groups. A group of the last two kinds is named by its first file.
+
+    Raises ValueError for a rule that is none of these, and for a path in
+    which an expression matches nothing.
+    """
+    if rules in (OWN, ds.provenance["group_rule"]):
+        return ds
+    if rules is None:
+        groups, rule = None, None
+    elif isinstance(rules, str) or len(rules) == 1:
+        rule = rules if isinstance(rules, str) else rules[0]
+        groups = _by(ds, rule)
+    elif len(rules):
+        ways = [_by(ds, rule) for rule in rules]
+        groups, rule = _joined(ds, ways), " + ".join(rules)
+    else:
+        raise ValueError("groups: an empty list; leave it out, or say None")
+    found = ds.found.copy()
+    if len(ds) == found["used"].sum():
+        source = "" if groups is None else groups
+        found.loc[found["used"], "source"] = source
+    known = {**ds.provenance, "group_rule": rule}
+    return replace(ds, groups=groups, found=found, provenance=known)
+
+
+def _by(ds: ImageDataset, rule: str) -> np.ndarray:
+    """Return the group of each image by one rule, (N,) str."""
+    columns = [] if ds.facts is None else list(ds.facts)
+    if rule in (OWN, ds.provenance["group_rule"]):
+        if ds.groups is None:
+            raise ValueError(f"groups: {ds.name} has none of its {rule}")
+        return ds.groups
+    if rule == NEAR:
+        return _look_alikes(ds)
+    if rule in columns:
+        values = ds.facts[rule].astype(str).str.strip().to_numpy(str)
+        return np.where(values == "", ds.files, values)
+    try:
+        pattern = re.compile(rule)
+    except re.error as error:
+        raise ValueError(_unknown(rule, columns, str(error))) from error
+    if pattern.groups != 1:
+        why = f"as a regular expression it has {pattern.groups} (groups)"
+        raise ValueError(_unknown(rule, columns, why))
+    return np.array([_found(pattern, *row) for row in _paths(ds)])
+
+
+def _unknown(rule: str, columns: list[str], why: str) -> str:
+    return (
+        f"groups: {rule!r} is neither 'own' nor 'near-duplicates', nor a "
+        f"column of a table ({', '.join(columns) or 'there is none'}), nor an "
+        f"expression with one (group): {why}"
+    )
+
+
+def _paths(ds: ImageDataset) -> list[tuple[str, str]]:
+    """Return the path of each image below its set and class, and its class."""
+    rows = []
+    for file, label in zip(ds.files, ds.labels, strict=True):
+        name = ds.class_names[label]
+        parts = str(file).split("/")
+        if ds.published_split is not None and len(parts) > 1:
+            parts = parts[1:]
+        if len(parts) > 1 and parts[0] == name:
+            parts = parts[1:]
+        rows.append(("/".join(parts), name))
+    return rows
+
+
+def _found(pattern: re.Pattern, path: str, name: str) -> str:
+    match = pattern.search(path)
+    if match is None or match[1] is None:
+        raise ValueError(
+            f"groups: {pattern.pattern!r} matches nothing in '{path}' of "
+            f"class '{name}'; widen the rule or remove the file"
+        )
+    return match[1]
+
+
+def _look_alikes(ds: ImageDataset) -> np.ndarray:
+    pairs = near_duplicates(ds)
+    place = pd.Series(np.arange(len(ds)), ds.files)
+    edges = place[pairs["first"]].to_numpy(), place[pairs["second"]].to_numpy()
+    contents = ds.found.loc[ds.found["used"], "sha256"].to_numpy(str)
+    return _joined(ds, [contents], edges)
+
+
+def _joined(ds, ways, edges=((), ())) -> np.ndarray:
+    """Join images that are alike in any way or by an edge, by components."""
+    n = len(ds)
+    first, second = map(list, edges)
+    for way in ways:
+        # Each image and a node of its group.
+        codes = np.unique(way, return_inverse=True)[1]
+        start = np.unique(codes, return_index=True)[1]
+        first, second = [*first, *range(n)], [*second, *start[codes]]
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(n, n))
+    part = connected_components(graph, directed=False)[1]
+    start = np.unique(part, return_index=True)[1]
+    return ds.files[start[part]]
