@@ -114,6 +114,7 @@ def runner(tmp_path):
         (["01"], {"WIDTH": 1}, "WIDTH: no selected notebook"),
         (None, {"RUN_DIR": 1}, "RUN_DIR: no selected notebook"),
         (None, {"DATASET": 2020}, "DATASET: expected a text, got 2020"),
+        (None, {"DATASET": ["a"]}, r"DATASET: expected a text, got \['a'\]"),
     ],
 )
 def test_wrong_names_are_refused_before_anything_starts(
@@ -139,6 +140,8 @@ def test_wrong_names_are_refused_before_anything_starts(
         ("WEIGHTS=None", None),
         ("BACKBONE='007'", "007"),
         ("REGIME=[odd", "[odd"),
+        ("GROUPS=['own', 'patient']", ["own", "patient"]),
+        (r"GROUPS=([a-z]\d)_", r"([a-z]\d)_"),
         ("DATA_DIR=~/data", str(Path.home() / "data")),
         *((bad, Refused) for bad in ("A", "=3", "A=[0, 1", "A=true")),
         *((bad, Refused) for bad in ("A={0: 1}", "A={1, 2}", "A=1,2")),
