@@ -1,6 +1,10 @@
 """Data sets of labelled images: one loader each, the audit, segmentation.
 
-`load` takes any of them by name; every one becomes an `ImageDataset`.
+`load` takes any of them by name; every one becomes an `ImageDataset`. A folder
+of images, one folder a class, needs no code: its name is the data set's. To
+add another kind, write what makes an `ImageDataset` of it, with the groups of
+images that belong together, call it in `data.catalog.load`, and add the name
+to ``KNOWN_SETS`` in `runner.notebooks`.
 """
 
 from helpers.data.audit import (

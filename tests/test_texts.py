@@ -1,0 +1,57 @@
+"""The pages of text: links lead somewhere, facts are those of the code."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+
+from helpers.paths import NOTEBOOKS_DIR, ROOT
+
+PAGES = ["README.md", "notebooks/README.md", "data/README.md"]
+PAGES += ["data/measured/README.md"]
+
+
+def anchor(heading):
+    """A heading's place in a page, as GitHub names it."""
+    kept = re.sub(r"[^\w\- ]", "", heading.lower())
+    return kept.replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    path = ROOT / page
+    text = path.read_text("utf-8")
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    for link in links:
+        if link.startswith("http"):
+            continue
+        file, _, place = link.partition("#")
+        there = path.parent / file if file else path
+        assert there.exists(), link
+        if place:
+            headings = re.findall(r"^#+ (.*)$", there.read_text("utf-8"), re.M)
+            assert place in map(anchor, headings), link
+
+
+@pytest.mark.parametrize("page", ["README.md", "notebooks/README.md"])
+def test_pages_name_every_notebook_and_are_short(page):
+    text = (ROOT / page).read_text("utf-8")
+    rows = set(re.findall(r"^\| \[?(\w\d_\w+)\b", text, re.M))
+    assert rows == {path.stem for path in NOTEBOOKS_DIR.glob("*.ipynb")}
+    assert len(text.splitlines()) <= 150
+
+
+def test_the_citation_has_what_the_format_asks_for():
+    """Version 1.2.0 of the Citation File Format."""
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert cited["cff-version"] == "1.2.0"
+    assert cited["version"] == project["version"]
+    assert cited["license"] == project["license"]
+    assert cited["message"]
+    assert len(cited["references"]) == 5
+    for work in [cited, *cited["references"]]:
+        assert work["type"] and work["title"]
+        for author in work["authors"]:
+            assert author.keys() <= {"name", "family-names", "given-names"}
