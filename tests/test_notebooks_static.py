@@ -8,6 +8,7 @@ import statistics
 import nbformat
 import pytest
 from exercises import read_exercises
+from ipykernel.ipkernel import IPythonKernel
 
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.runner import blemishes, clean, read_notebooks
@@ -55,6 +56,9 @@ def test_file_is_small_and_as_the_runner_leaves_it(path, nb):
     assert len(set(ids)) == len(ids)
     assert path.stat().st_size < 1.5e6
     assert clean(copy.deepcopy(nb)) == nb
+    # All that JupyterLab writes there, else it marks an opened notebook.
+    language = nb.metadata.language_info
+    assert language.keys() == IPythonKernel.language_info.keys()
     assert list(blemishes(nb)) == []
 
 

@@ -41,7 +41,12 @@ ABSOLUTE_PATH = re.compile(
     r"(?<![\w.:/-])/(?:home|Users|root|tmp|private|mnt)\b"
     rf"|\b[A-Z]:\\+(?:Users|Windows|Program)|{re.escape(str(paths.ROOT))}"
 )
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+KERNEL = {
+    "display_name": "Python 3 (ipykernel)",
+    "language": "python",
+    "name": "python3",
+}
+"""As JupyterLab writes it; another text would mark an opened notebook."""
 SOLUTION = re.compile(r"\s*<details>\s*<summary>Solution.*?</details>", re.S)
 
 
@@ -196,14 +201,15 @@ def check_settings(
 
 
 def clean(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """A notebook as if run by hand from the top, the same on any machine.
+    """A notebook as if run by hand from the top and saved in JupyterLab.
 
-    The parameters papermill put in, its timings and the interpreter's
-    version go; code cells are counted anew; outputs stay.
+    The parameters papermill put in and its timings go; code cells are counted
+    anew; outputs stay, and so does what the kernel said of its language, since
+    JupyterLab marks a notebook as modified where it finds that different.
     """
-    kept = {k: v for k, v in nb.metadata.items() if k == "workbook"}
-    kept |= {"kernelspec": KERNEL, "language_info": {"name": "python"}}
-    nb.metadata = nbformat.from_dict(kept)
+    stay = ("workbook", "language_info")
+    kept = {k: v for k, v in nb.metadata.items() if k in stay}
+    nb.metadata = nbformat.from_dict({**kept, "kernelspec": KERNEL})
     injected = "injected-parameters"
     nb.cells = [
         c for c in nb.cells if injected not in c.metadata.get("tags", [])
