@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -16,10 +17,15 @@ from types import SimpleNamespace
 from typing import TextIO, get_args, get_origin
 
 import pandas as pd
+from IPython.display import Markdown, display
 
 from helpers.paths import RUNS_DIR, STAGING, atomic_write, folder
 
 PROFILES = ("smoke", "quick", "full")
+OF_SMOKE = (
+    "Smoke profile: a test that the code runs; its numbers and intervals mean"
+    " nothing."
+)
 
 
 @dataclass(frozen=True)
@@ -57,16 +63,16 @@ class Workspace:
         facts: Mapping[str, object],
         table: str | None = None,
         column: str = "provenance",
-    ) -> pd.DataFrame:
-        """Save facts on data and weights, and return them as a table.
+    ) -> Markdown:
+        """Save facts on data and weights, and return them to be shown.
 
         They become ``results/NN_provenance.csv``, or another ``table``, with
         the columns ``what`` and ``column``.
         """
-        shown = pd.Series(facts, name=column).rename_axis("what").to_frame()
+        facts = pd.Series(facts, name=column).rename_axis("what")
         name = table or f"{self.notebook}_provenance"
-        atomic_write(self.results / f"{name}.csv", shown.to_csv())
-        return shown
+        atomic_write(self.results / f"{name}.csv", facts.to_csv())
+        return text_table(facts.reset_index())
 
     def conclude(self, *sentences: str) -> None:
         """Print what a result shows, and keep it for `what_we_saw`.
@@ -83,12 +89,31 @@ class Workspace:
 
         They become ``results/NN_conclusions.csv``, a row a sentence.
         """
-        from IPython.display import Markdown, display
-
         table = pd.DataFrame({"conclusion": self.conclusions})
         path = self.results / f"{self.notebook}_conclusions.csv"
         atomic_write(path, table.to_csv(index=False))
-        display(Markdown("\n".join(f"- {s}" for s in self.conclusions)))
+        lines = [OF_SMOKE + "\n"] if self.profile == "smoke" else []
+        lines += [f"- {sentence}" for sentence in self.conclusions]
+        display(Markdown("\n".join(lines)))
+
+
+def text_table(table: pd.DataFrame) -> Markdown:
+    """A table of texts for a notebook: left-aligned, its index left out.
+
+    It is Markdown, since neither GitHub nor JupyterLab aligns the text of a
+    pandas table to the left. What is missing comes out as "–".
+    """
+    shown = table.astype(object).where(table.notna(), "–").astype(str)
+    rows = [shown.columns, [":--"] * shown.shape[1], *shown.to_numpy()]
+    return Markdown(
+        "\n".join(f"| {' | '.join(map(_plain, row))} |" for row in rows)
+    )
+
+
+def _plain(text: str) -> str:
+    """A text that Markdown shows as it is, within a cell of a table."""
+    text = " ".join(text.split())
+    return re.sub(r"[&<>|*$`\\~]|\b_|_\b", lambda c: f"&#{ord(c[0])};", text)
 
 
 def begin(
@@ -117,6 +142,8 @@ def begin(
         config.set_floatx("float32")
     print("Versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
     print(f"Device: {place}\nProfile: {profile}")
+    if profile == "smoke":
+        print(OF_SMOKE)
     run_dir = RUNS_DIR / "interactive" if run_dir is None else run_dir
     return Workspace(notebook, profile, folder(run_dir), versions)
 

@@ -108,13 +108,22 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
 
 def test_provenance_is_saved_and_returned(tmp_path):
     workspace = session.Workspace("03", "smoke", tmp_path)
-    table = workspace.provenance({"name": "digits", "used": 3})
-    assert table.loc["used", "provenance"] == 3
+    shown = workspace.provenance({"name": "digits", "used": 3}).data
+    assert "| name | digits |\n| used | 3 |" in shown
     text = (tmp_path / "results" / "03_provenance.csv").read_text()
     assert text == "what,provenance\nname,digits\nused,3\n"
     workspace.provenance({"name": "digits"}, "03_digits", column="value")
     text = (tmp_path / "results" / "03_digits.csv").read_text()
     assert text == "what,value\nname,digits\n"
+
+
+def test_a_table_of_texts_is_markdown_that_shows_them_as_they_are():
+    table = {"it": ["a|b\n*c*", "_d"], "f_1": [0.25, None]}
+    shown = session.text_table(pd.DataFrame(table)).data
+    assert shown == (
+        "| it | f_1 |\n| :-- | :-- |\n"
+        "| a&#124;b &#42;c&#42; | 0.25 |\n| &#95;d | – |"
+    )
 
 
 def test_begin_prints_three_repeatable_lines(tmp_path, monkeypatch, capfd):
@@ -127,7 +136,7 @@ def test_begin_prints_three_repeatable_lines(tmp_path, monkeypatch, capfd):
     assert capfd.readouterr().out == first.out
     lines = first.out.splitlines()
     heads = [line.split(":")[0] for line in lines]
-    assert heads == ["Versions", "Device", "Profile"]
+    assert heads == ["Versions", "Device", "Profile", "Smoke profile"]
     assert "/" not in first.out
     assert workspace.run_dir == tmp_path / "runs" / "mine"
     assert workspace.versions["keras"] in lines[0]
@@ -187,12 +196,18 @@ def test_arrays_are_kept_by_what_they_follow_from(tmp_path):
     assert len(made) == 4
 
 
-def test_conclusions_are_printed_listed_and_saved(tmp_path, capsys):
+def test_conclusions_are_printed_listed_and_saved(
+    tmp_path, capsys, monkeypatch
+):
     workspace = session.Workspace("03", "smoke", tmp_path)
     (tmp_path / "results").mkdir()
     workspace.conclude("One, first.", "Two.")
     workspace.conclude("Two.")
     assert capsys.readouterr().out == "One, first.\nTwo.\nTwo.\n"
+    said = []
+    monkeypatch.setattr(session, "display", lambda shown: said.append(shown))
     workspace.what_we_saw()
+    assert said[0].data.startswith("Smoke profile: a test that the code runs")
+    assert said[0].data.endswith("nothing.\n\n- One, first.\n- Two.")
     table = pd.read_csv(tmp_path / "results" / "03_conclusions.csv")
     assert table.conclusion.tolist() == ["One, first.", "Two."]

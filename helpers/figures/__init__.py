@@ -10,6 +10,7 @@ from helpers.figures.images import (
     map_sheet,
     sample_sheet,
 )
+from helpers.figures.interactive import explore
 from helpers.figures.lines import curves, histories, scores_over
 from helpers.figures.style import (
     INK,

@@ -1,5 +1,7 @@
 """Tables of few rows: bars, points with their intervals, heat maps."""
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -19,6 +21,7 @@ from helpers.figures.style import (
 
 BASELINE = "cross_entropy"
 _BLUE = "#5B7F95"
+_WIDEST = 11  # inches of the confusion matrices in a row
 
 
 def class_counts(counts, names, title: str = "Images per class") -> Figure:
@@ -142,25 +145,43 @@ def confusion_matrices(confusions, names, title: str) -> Figure:
         digits = 0 if np.all(table == table.round()) else 1
         texts[label] = table.map(f"{{:.{digits}f}}".format)
     longest = max(len(t) for own in texts.values() for t in np.ravel(own))
-    side = max(0.62, 0.095 * longest)
-    size = len(names) * side + 0.3 + 2.2 / len(shares), len(names) * side + 1.1
-    fig, axes = _in_a_row(shares, title, size)
+    side = len(names) * max(0.62, 0.095 * longest)
+    width = max(side, 1.6) + 0.3
+    rows = -(-len(shares) // max(1, int(_WIDEST / width)))
+    columns = -(-len(shares) // rows)
+    names_long = max(map(len, names))
+    # The labels of a panel, in lines as wide as it.
+    above = {
+        own: fill(own, int(11 * width), break_on_hyphens=False)
+        for own in shares
+    }
+    lines = 1 + max(text.count("\n") for text in above.values())
+    size = (
+        columns * width + 1.6 + 0.07 * names_long,
+        rows * (side + 0.1 + 0.2 * lines) + 1.25 + 0.035 * names_long,
+    )
+    fig = new_chart(*size, layout="compressed")
+    title = fill(title, int(12 * fig.get_figwidth()))
+    fig.suptitle(title, x=0.01, ha="left", fontsize=11)
+    axes = fig.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     look = {"square": True, "cmap": "Blues", "vmin": 0, "vmax": 1, "fmt": ""}
     look |= {"annot_kws": {"fontsize": 9}, "cbar": False}
-    for ax, (label, values) in zip(axes, shares.items(), strict=True):
+    for ax, (label, values) in zip(axes.flat, shares.items(), strict=False):
         sns.heatmap(values, annot=texts[label], ax=ax, **look)
+        ax.set_title(above[label], loc="center", fontsize=10)
+        ax.set(xlabel="Predicted class", ylabel="True class")
         ax.tick_params(rotation=0)
+        ax.set_xticklabels(names, rotation=45, ha="right")
         ax.grid(False)
         ax.label_outer()
-        ax.set_xlabel("Predicted class")
-        ax.set_xticklabels(names, rotation=45, ha="right")
-    axes[0].set_ylabel("True class")
-    mesh = axes[0].collections[0]
+    for ax in axes.flat[len(shares) :]:
+        ax.set_axis_off()
+    mesh = axes[0, 0].collections[0]
     bar = fig.colorbar(
         mesh, ax=axes, pad=0.02, label="Share of the true class"
     )
     bar.outline.set_visible(False)
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1))
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return fig
 
 

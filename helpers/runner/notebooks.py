@@ -41,6 +41,7 @@ ABSOLUTE_PATH = re.compile(
     r"(?<![\w.:/-])/(?:home|Users|root|tmp|private|mnt)\b"
     rf"|\b[A-Z]:\\+(?:Users|Windows|Program)|{re.escape(str(paths.ROOT))}"
 )
+WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {
     "display_name": "Python 3 (ipykernel)",
     "language": "python",
@@ -203,9 +204,10 @@ def check_settings(
 def clean(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """A notebook as if run by hand from the top and saved in JupyterLab.
 
-    The parameters papermill put in and its timings go; code cells are counted
-    anew; outputs stay, and so does what the kernel said of its language, since
-    JupyterLab marks a notebook as modified where it finds that different.
+    The parameters papermill put in, its timings and widgets, which are dead
+    without their kernel, go; code cells are counted anew; other outputs stay,
+    and so does what the kernel said of its language, since JupyterLab marks a
+    notebook as modified where it finds that different.
     """
     stay = ("workbook", "language_info")
     kept = {k: v for k, v in nb.metadata.items() if k in stay}
@@ -222,6 +224,9 @@ def clean(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     ran = [c for c in nb.cells if c.cell_type == "code" and c.source.strip()]
     for count, cell in enumerate(ran, 1):
         cell.execution_count = count
+        cell.outputs = [
+            o for o in cell.outputs if WIDGET not in o.get("data", {})
+        ]
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = count

@@ -555,7 +555,8 @@ def test_a_closed_pipe_does_not_end_a_run():
 
 def test_refresh_replaces_notebooks_and_figures(write, tmp_path):
     draw = "_ = open(f'{RUN_DIR}/figures/01_new.png', 'w')\n7"
-    source = write("01_a", draw, "print(PROFILE)")
+    slider = "import ipywidgets\nipywidgets.IntSlider()"
+    source = write("01_a", draw, "print(PROFILE)", slider)
     figures = tmp_path / "figures"
     figures.mkdir()
     for name in ("01_old.png", "02_other.png"):
@@ -564,11 +565,12 @@ def test_refresh_replaces_notebooks_and_figures(write, tmp_path):
     assert run_in_place(None, *where).exit_code == 0
     nb = nbformat.read(source, as_version=4)
     nbformat.validate(nb)
-    ids = ["title", "parameters", "cell-0", "cell-1"]
+    ids = ["title", "parameters", "cell-0", "cell-1", "cell-2"]
     assert [cell.id for cell in nb.cells] == ids
-    assert [cell.execution_count for cell in nb.cells[1:]] == [1, 2, 3]
+    assert [cell.execution_count for cell in nb.cells[1:]] == [1, 2, 3, 4]
     assert nb.cells[2].outputs[0].execution_count == 2
     assert nb.cells[3].outputs[0].text == "quick\n"
+    assert nb.cells[4].outputs == []  # a widget is dead without its kernel
     assert "papermill" not in source.read_text()
     assert str(tmp_path) not in source.read_text()
     assert names(figures) == ["01_new.png", "02_other.png"]
