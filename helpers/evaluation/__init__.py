@@ -1,14 +1,24 @@
 """Scores of predicted classes, with intervals over independent groups.
 
 Metrics from confusion matrices, the cluster bootstrap, paired differences,
-tests, and the scores of a detector.
+tests, calibration, decisions by cost, and the scores of a detector.
 """
 
+from helpers.evaluation.calibration import (
+    calibration_error,
+    calibration_floor,
+    calibration_scores,
+    fit_calibration,
+    least_cost,
+    mean_cost_from,
+    reliability,
+)
 from helpers.evaluation.intervals import (
     Interval,
     bootstrap,
     differences,
     half_width,
+    holm,
     mean_interval,
     t_interval,
 )

@@ -104,9 +104,14 @@ def differences(
     reference : the method that all others are compared with
     pairs : compare these instead, (method, reference) each
 
+    ``p`` is that of a two-sided test by the same resamples: twice the share
+    of resampled differences on the other side of zero, the observed one
+    counted in (Davison & Hinkley, *Bootstrap Methods and their Application*,
+    1997, section 4.2.3). It is for one comparison: see `holm`.
+
     Returns a row a pair (and class): method, reference, delta, low, high,
     half_width (of the t interval over the seeds; NaN where there is one),
-    clear, above and below (in how many seeds the method scores higher, and
+    p, clear, above and below (in how many seeds the method scores higher, and
     lower).
 
     Raises ValueError where two methods have not equally many seeds.
@@ -130,6 +135,9 @@ def differences(
     apart /= np.where(sd > 0, sd, 1)[:, None]
     of_resample = np.moveaxis(apart, 1, 0).reshape(resampled.shape[1], -1)
     at_once = np.quantile(of_resample.max(axis=1), LEVEL) * sd
+    sides = [(resampled <= 0).sum(axis=1), (resampled >= 0).sum(axis=1)]
+    p = 2 * (1 + np.min(sides, axis=0)) / (1 + resampled.shape[1])
+    columns["p"] = np.where(np.isnan(columns["low"]), np.nan, p.clip(max=1))
     # A NaN is no proof: it makes this False.
     columns["clear"] = (np.abs(delta) > at_once) & (np.abs(delta) > half)
     columns["above"] = (gaps > 0).sum(axis=1)
@@ -137,6 +145,22 @@ def differences(
     methods, references = zip(*pairs, strict=True)
     table = _table({"method": methods, "reference": references}, columns)
     return table.rename(columns={"mean": "delta"})
+
+
+def holm(p) -> np.ndarray:
+    """Holm's adjusted p of m tests, (m,) -> (m,).
+
+    The smallest is multiplied by m, the next one by m - 1, and so on; none
+    becomes smaller than the one before, or larger than 1. With those below
+    0.05 called different, the chance of even one false call is at most 5 %.
+    S. Holm, *A simple sequentially rejective multiple test procedure*,
+    Scandinavian Journal of Statistics 6, 1979. NaN stays NaN.
+    """
+    p = np.asarray(p, float)
+    order, adjusted = np.argsort(p), np.empty(len(p))
+    steps = p[order] * np.arange(len(p), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
 
 
 def half_width(values):

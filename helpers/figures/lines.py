@@ -105,6 +105,7 @@ def scores_over(
     if panel:
         panels = dict(list(table.groupby(panel, sort=False)))
     looks = _looks(dict.fromkeys(table[line]), markers=True)
+    shared = table.groupby(x)[line].nunique().max() > 1
     fig, axes = new_panels(panels, title, sharey=True)
     for ax, own in zip(axes, panels.values(), strict=True):
         if zero:
@@ -114,7 +115,7 @@ def scores_over(
         step = 0.01 * np.ptp(places) if numeric else 0.1
         for rank, (label, look) in enumerate(looks.items()):
             # Apart, so that equal values stay in view.
-            rank -= (len(looks) - 1) / 2
+            rank = rank - (len(looks) - 1) / 2 if shared else 0
             apart = places * 1.05**rank if log_x else places + rank * step
             rows = own.assign(place=apart)[own[line] == label]
             _with_ends(ax, rows.dropna(subset="value"), look)

@@ -86,14 +86,7 @@ def interval_plot(table, title: str, xlabel: str) -> Figure:
     ax.axvline(0, color=QUIET, ls="--", lw=1.2)
     ax.hlines(rows, table["low"], table["high"], color=_BLUE, lw=2)
     ax.plot(table["delta"], rows, "o", color=INK, ms=6)
-    reach = table[["delta", "low", "high"]].abs().max(axis=1)
-    most = 1.6 * reach.quantile(0.9)
-    if len(table) >= _MANY and (reach > most).any():
-        ax.set_xlim(-most, most)
-        for row, delta in enumerate(table["delta"]):
-            if abs(delta) > most:
-                arrow = "<" if delta < 0 else ">"
-                ax.plot(0.97 * np.copysign(most, delta), row, arrow, color=INK)
+    _end_before_far_rows(ax, table[["delta", "low", "high"]])
     rows_from_the_top(ax, table["label"])
     ax.set(title=title, xlabel=xlabel)
     texts = [f"{delta:+.3f}" for delta in table["delta"]]
@@ -107,12 +100,29 @@ def interval_plot(table, title: str, xlabel: str) -> Figure:
     return fig
 
 
-def dot_plot(panels, title: str, xlabel: str = "Accuracy") -> Figure:
+def _end_before_far_rows(ax, table) -> None:
+    """Among many rows, end the axis before those far from zero."""
+    reach = table.abs().max(axis=1)
+    most = 1.6 * reach.quantile(0.9)
+    if len(table) >= _MANY and (reach > most).any():
+        ax.set_xlim(-most, most)
+        for row, value in enumerate(table.iloc[:, 0]):
+            if abs(value) > most:
+                arrow = "<" if value < 0 else ">"
+                ax.plot(0.97 * np.copysign(most, value), row, arrow, color=INK)
+
+
+def dot_plot(
+    panels, title: str, xlabel: str = "Accuracy", *, groups=None
+) -> Figure:
     """Scores with their intervals, a row a method and a panel a score.
 
     ``panels`` maps what stands above one to a table of method, mean, low and
-    high, the last two NaN where there is no interval. The rows are those of
-    the first panel, in its order; a dashed line marks cross-entropy.
+    high, the last two NaN where there is no interval; a row that is False in
+    a column ``clear`` is an empty circle. The rows are those of the first
+    panel, in its order; a dashed line marks cross-entropy. ``groups`` names
+    each row's group, or is "" for a row of none: lines part the groups. Rows
+    in groups are differences: the axis ends before those that are far away.
     """
     methods = list(next(iter(panels.values()))["method"])
     size = 2.7 + 2.4 / len(panels), 1.3 + 0.25 * len(methods)
@@ -125,10 +135,26 @@ def dot_plot(panels, title: str, xlabel: str = "Accuracy") -> Figure:
             level = table.loc[BASELINE, "mean"]
             ax.axvline(level, color=QUIET, ls="--", lw=1, zorder=0.9)
         ax.hlines(rows, table["low"], table["high"], color=colours, lw=1.8)
-        ax.scatter(table["mean"], rows, color=colours, s=36, zorder=3)
+        dots = ax.scatter(table["mean"], rows, color=colours, s=36, zorder=3)
+        if "clear" in table:
+            dots.set_facecolor(np.where(table["clear"], colours, "white"))
+        if groups is not None:
+            _end_before_far_rows(ax, table[["mean", "low", "high"]])
         ax.set_xlabel(xlabel)
         rows_from_the_top(ax, labels)
         ax.locator_params(axis="x", nbins=4)
+    names = list(groups or ())
+    for name in dict.fromkeys(names):
+        first, last = (
+            names.index(name),
+            len(names) - 1 - names[::-1].index(name),
+        )
+        for ax in axes if first else ():
+            ax.axhline(first - 0.5, color=QUIET, lw=0.8)
+        look = {"xycoords": ("axes fraction", "data"), "fontsize": 9}
+        axes[-1].annotate(
+            name, (1.03, (first + last) / 2), va="center", **look
+        )
     return fig
 
 

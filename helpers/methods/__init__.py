@@ -29,6 +29,7 @@ from helpers.methods.losses import (
 )
 from helpers.methods.post_hoc import prior_offsets, tuned_offsets
 from helpers.methods.registry import (
+    IDEAS,
     METHODS,
     PAPER_LOSSES,
     Method,

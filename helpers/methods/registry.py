@@ -34,6 +34,16 @@ from helpers.methods.losses import (
 )
 from helpers.methods.post_hoc import prior_offsets, tuned_offsets
 
+IDEAS = (
+    "re-weighting",
+    "re-sampling",
+    "margins and logit adjustment",
+    "post-hoc rules",
+    "focal family",
+)
+"""What methods have in common that are drawn together."""
+_WEIGHTS, _SAMPLES, _MARGINS, _POST_HOC, _FOCAL = IDEAS
+
 _BUDA = "Buda et al. 2018 (doi:10.1016/j.neunet.2018.07.011)"
 _CAO = "Cao et al. 2019 (arXiv:1906.07413)"
 _CEFL_PAPER = "CEFL paper (doi:10.1109/ACCESS.2020.2991237)"
@@ -54,6 +64,7 @@ class Method:
     source : paper and section or equation
     loss : training counts, int (..., C), to a Keras loss on logits
     settings : its hyper-parameters
+    idea : one of `IDEAS`; "" for plain cross-entropy
     sampler : None, "over" or "under", see `helpers.imbalance.resample`
     late_weights : None, or training counts (..., C) to class weights (..., C)
         that multiply the loss once the share ``late_from`` of training is over
@@ -69,6 +80,7 @@ class Method:
     source: str
     loss: Callable[[np.ndarray], keras.losses.Loss]
     settings: Mapping[str, float] = field(default_factory=dict)
+    idea: str = _WEIGHTS
     sampler: str | None = None
     late_weights: Callable[[np.ndarray], np.ndarray] | None = None
     late_from: float = 1.0
@@ -97,6 +109,7 @@ def focal(gamma: float, alpha: float = 1.0) -> Method:
         f"{_CEFL_PAPER}, eq. (6), (7)",
         lambda counts: Focal(gamma, alpha),
         {"alpha": alpha, "gamma": gamma},
+        _FOCAL,
     )
 
 
@@ -108,6 +121,7 @@ def _cefl(loss, colour, equation, gamma):
         f"{_CEFL_PAPER}, eq. ({equation})",
         lambda counts: loss(gamma),
         {"gamma": gamma},
+        _FOCAL,
     )
 
 
@@ -120,6 +134,7 @@ def logit_adjusted(tau: float) -> Method:
         f"{_MENON}, eq. (10)",
         lambda counts: LogitAdjusted(counts, tau),
         {"tau": tau},
+        _MARGINS,
     )
 
 
@@ -132,6 +147,7 @@ def logit_adjusted_post_hoc(tau: float) -> Method:
         f"{_MENON}, eq. (9)",
         _cross_entropy,
         {"tau": tau},
+        _POST_HOC,
         decision=lambda logits, labels, counts: prior_offsets(counts, tau),
     )
 
@@ -148,6 +164,7 @@ def _deferred(method, name, label, colour):
         colour=colour,
         source=f"{_CAO}, algorithm 1",
         settings={**method.settings, "beta": 0.9999, "late_from": 0.8},
+        idea=method.idea or _WEIGHTS,
         late_weights=_effective_weights,
         late_from=0.8,
     )
@@ -180,6 +197,7 @@ _PLAIN = Method(
     "#0072B2",
     "acne paper, scenario A (section 2.4.1)",
     _cross_entropy,
+    idea="",
 )
 _LDAM = Method(
     "ldam",
@@ -188,6 +206,7 @@ _LDAM = Method(
     f"{_CAO}, eq. (12), (13)",
     LDAM,
     settings={"max_margin": 0.5, "scale": 30},
+    idea=_MARGINS,
     cosine=True,
 )
 _OF_CEFL_PAPER = (
@@ -228,6 +247,7 @@ _ROWS = (
         "Ren et al. 2020 (arXiv:2007.10740), theorem 1; the loss "
         f"of {_MENON}, eq. (10), at τ = 1",
         BalancedSoftmax,
+        idea=_MARGINS,
     ),
     _LDAM,
     _deferred(_LDAM, "ldam_drw", "LDAM-DRW", "#4992A4"),
@@ -238,6 +258,7 @@ _ROWS = (
         "#5BA4FF",
         _BUDA,
         _cross_entropy,
+        idea=_SAMPLES,
         sampler="over",
     ),
     Method(
@@ -246,6 +267,7 @@ _ROWS = (
         "#A4C8FF",
         _BUDA,
         _cross_entropy,
+        idea=_SAMPLES,
         sampler="under",
     ),
     logit_adjusted_post_hoc(1),
@@ -255,6 +277,7 @@ _ROWS = (
         "#EDB66D",
         "Zhou & Liu 2006 (doi:10.1109/TKDE.2006.17)",
         _cross_entropy,
+        idea=_POST_HOC,
         decision=lambda logits, labels, counts: tuned_offsets(logits, labels),
     ),
     Method(

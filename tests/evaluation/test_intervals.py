@@ -272,3 +272,31 @@ def test_mean_interval_counts_each_group_once():
     found = ev.mean_interval(values, np.array(["a", "a", "a", "b", "c"]))
     half = stats.t.ppf(0.975, 1) * 3 / 2
     assert found == pytest.approx((2.5, 2.5 - half, 2.5 + half, 0))
+
+
+def test_p_agrees_with_the_interval_and_counts_resamples():
+    rng = np.random.default_rng(3)
+    b = (rng.random(80) < 0.6).astype(int)
+    for n in (2, 6, 20):
+        a = b.copy()
+        a[np.flatnonzero(b == 0)[:n]] = 1
+        a[np.flatnonzero(b == 1)[:2]] = 0
+        row = differences(np.ones(80, int), {"a": a == 1, "b": b == 1}, "b")
+        low, high, p = row.loc[0, ["low", "high", "p"]]
+        assert (p < 0.05) == (low > 0 or high < 0)
+    # All resamples on one side: 2 (1 + 0) / (1 + 2000).
+    right = np.ones(40, bool)
+    row = differences([0] * 40, {"a": right, "b": ~right}, "b").loc[0]
+    assert row["p"] == pytest.approx(2 / 2001)
+    same = differences([0] * 40, {"a": right, "b": right}, "b").loc[0]
+    assert same["p"] == 1
+
+
+def test_holm_by_hand():
+    """0.01 x 4, 0.02 x 3, then 0.06 again, as 0.04 is below it."""
+    adjusted = ev.holm([0.02, 0.3, 0.01, 0.02])
+    assert adjusted == pytest.approx([0.06, 0.3, 0.04, 0.06])
+    assert ev.holm([0.6, 0.5]) == pytest.approx([1, 1])
+    assert ev.holm([0.04]) == pytest.approx([0.04])
+    found = ev.holm([np.nan, 0.01])
+    assert np.isnan(found[0]) and found[1] == pytest.approx(0.02)

@@ -411,6 +411,34 @@ def test_dots_draw_scores_intervals_and_the_baseline():
         np.testing.assert_allclose(dots, some["mean"])
 
 
+def test_dots_in_groups_are_parted_and_filled_where_clear():
+    table = pd.concat([SCORES, SCORES[10:]], ignore_index=True)
+    table = table.assign(mean=0.01, low=-0.02, high=0.04)
+    table["clear"] = table.index < 15
+    table["method"] = list(METHODS)[: len(table)]
+    table.iloc[-1, 1:4] = -0.9, -1, -0.8
+    groups = [""] + ["first"] * 9 + ["second"] * 10
+    fig = figures.dot_plot({"a": table, "b": table}, "T", groups=groups)
+    for ax in fig.axes:
+        faces = [to_hex(c) for c in ax.collections[1].get_facecolors()]
+        assert faces[:15] == [colour_of(m) for m in table["method"][:15]]
+        assert faces[15:] == ["#ffffff"] * 5
+        across = [line for line in ax.get_lines() if line.get_ydata()[0] % 1]
+        assert [line.get_ydata()[0] for line in across] == [0.5, 9.5]
+        assert ax.get_xlim()[0] > -0.8  # and an arrow in the far row
+        assert [line.get_marker() for line in ax.get_lines()].count("<") == 1
+    placed = [(text.get_text(), text.xy[1]) for text in fig.axes[-1].texts]
+    assert placed == [("", 0), ("first", 5), ("second", 14.5)]
+
+
+def test_scores_stay_at_their_x_where_no_two_lines_share_one():
+    table = pd.DataFrame({"x": [0.1, 0.5, 0.2, 0.6], "line": list("aabb")})
+    table["value"] = [1.0, 2, 3, 4]
+    ax = figures.scores_over(table, "x", "line").axes[0]
+    drawn = [list(line.get_xdata()) for line in ax.get_lines()]
+    assert drawn == [[0.1, 0.5], [0.2, 0.6]]
+
+
 def test_confusions_write_counts_and_colour_shares():
     first, second = drawn("confusion_matrices").axes[:2]
     assert "".join(texts_of(first.texts)) == "820310000"

@@ -7,6 +7,7 @@ from matplotlib.colors import to_rgb
 
 from helpers.methods.losses import CEFL, CEFL2, CrossEntropy, Focal
 from helpers.methods.registry import (
+    IDEAS,
     METHODS,
     PAPER_LOSSES,
     focal,
@@ -61,9 +62,24 @@ def test_rows_differ_and_say_where_they_are_from():
         assert name == method.name
         assert method.source
         assert name.replace(".", "").isidentifier()
+        assert method.idea in IDEAS or name == "cross_entropy"
     for attribute in ("label", "colour"):
         values = [getattr(method, attribute) for method in METHODS.values()]
         assert len(set(values)) == len(values)
+
+
+def test_ideas_are_what_methods_change():
+    by_idea = {idea: set() for idea in ("", *IDEAS)}
+    for name, method in METHODS.items():
+        by_idea[method.idea].add(name)
+        assert (method.idea == "re-sampling") == (method.sampler is not None)
+        assert (method.idea == "post-hoc rules") == bool(method.decision)
+    assert by_idea[""] == {"cross_entropy"}
+    assert by_idea["focal family"] == {*PAPER_LOSSES} - {"cross_entropy"}
+    margins = {"balanced_softmax", "ldam", "ldam_drw"}
+    assert by_idea["margins and logit adjustment"] == margins
+    assert logit_adjusted(1).idea == "margins and logit adjustment"
+    assert METHODS["cross_entropy_drw"].idea == "re-weighting"
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
