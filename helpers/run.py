@@ -4,8 +4,24 @@ Exit status: 0 all done, 1 a notebook failed, 2 refused before anything
 started or was replaced, 128 + n ended by signal n.
 """
 
-import argparse
+import os
+import signal
 import sys
+
+
+def _leave(number: int, frame: object) -> None:
+    """End at once, while there is no notebook to stop."""
+    name = signal.Signals(number).name
+    os.write(2, f"Interrupted by {name}; no notebook was running\n".encode())
+    os._exit(128 + number)
+
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, _name):
+            signal.signal(getattr(signal, _name), _leave)
+
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +32,11 @@ from helpers.runner.batch import DONE, KEPT, Report, run, run_in_place
 from helpers.runner.kernel import Interrupted
 from helpers.runner.notebooks import (
     Refused,
+    parse_grid,
     parse_settings,
     write_handouts,
 )
-from helpers.runner.study import run_study
+from helpers.runner.study import run_grid, run_study
 from helpers.session import PROFILES, any_text, say
 
 SCORECARD = "11_scorecard"
@@ -44,6 +61,18 @@ def main(
     told = "a notebook parameter; VALUE is a Python literal or else a string,"
     told += " and a relative path starts at the project's root"
     add("--set", action="append", metavar="KEY=VALUE", help=told)
+    told = "run every combination of the values that --set lists, each in a"
+    told += " folder of its own: --grid --set RHO=10,50 --set SEEDS=0,1"
+    add("--grid", **flag, help=told)
+    told = "notebooks at a time, each in a process with its share of the cores"
+    told += " and a GPU of its own, if there is one (default: 1)"
+    add("--jobs", type=_count, metavar="N", help=told)
+    told = "have them executed by a Dask cluster that sees this project and"
+    told += " the run folder under the same paths; its workers are started in"
+    told += " the project's root: dask worker tcp://HOST:8786 --nthreads 1"
+    add("--scheduler", metavar="tcp://HOST:8786", help=told)
+    told = "give up a notebook of which one code cell takes longer"
+    add("--timeout", type=_count, metavar="SECONDS", help=told)
     told = "run folder (default: runs/<time>-<profile>, or runs/study-<name>)"
     add("--run-dir", type=Path, metavar="DIR", help=told)
     told = "go on with --run-dir, else with the newest run of the profile:"
@@ -66,6 +95,11 @@ def main(
             option = name.replace("_", "-")
             parser.error(f"--{option}: it goes with --only alone")
     study, in_place = given.pop("study", None), given.pop("in_place", False)
+    grid = given.pop("grid", False)
+    if grid and study:
+        parser.error("--grid: the study's file says itself which grid it is")
+    if "jobs" in given and "scheduler" in given:
+        parser.error("--jobs: a cluster has the workers that it has")
     if study and "only" in given:
         parser.error("--only: a study says itself which notebooks it runs")
     if "publish" in given and not study:
@@ -79,9 +113,14 @@ def main(
             written = write_handouts(handout, only, notebooks_dir)
             say(f"{len(written)} notebooks without solutions in {handout}")
             return 0
-        if pairs := given.pop("set", None):
+        pairs = given.pop("set", [])
+        if grid:
+            given["settings"], values = parse_grid(pairs)
+        elif pairs:
             given["settings"] = parse_settings(pairs)
-        if study:
+        if grid:
+            report = run_grid(values, **given)
+        elif study:
             report = run_study(study, **given)
         else:
             report = (run_in_place if in_place else run)(**given)
@@ -92,6 +131,13 @@ def main(
         return 128 + stop.args[0]
     say(summary(report))
     return report.exit_code
+
+
+def _count(text: str) -> int:
+    """A whole number from one on; a ``ValueError`` is argparse's to tell."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
 
 
 def summary(report: Report) -> str:

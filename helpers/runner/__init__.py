@@ -1,8 +1,9 @@
 """The notebooks, headless: refuse, execute, resume, publish.
 
 `run` executes notebooks into a folder, `run_study` the steps of a measured
-study, and `run_in_place` puts executed notebooks in the committed ones' place.
-`write_handouts` writes them without outputs and solutions.
+study, `run_grid` all combinations of some values; `run_in_place` puts executed
+notebooks in the committed ones' place, and `write_handouts` writes them
+without outputs and solutions.
 """
 
 from helpers.runner.batch import Report, run, run_in_place
@@ -11,8 +12,9 @@ from helpers.runner.notebooks import (
     Refused,
     blemishes,
     clean,
+    parse_grid,
     parse_settings,
     read_notebooks,
     write_handouts,
 )
-from helpers.runner.study import run_study
+from helpers.runner.study import run_grid, run_study

@@ -1,4 +1,4 @@
-"""Run notebooks in order into a run folder; what the command line calls.
+"""Run notebooks into run folders; what the command line calls.
 
 Each notebook gets a kernel of its own. One that fails is reported and the
 others go on. The source notebooks are only read, but for `run_in_place`.
@@ -8,21 +8,28 @@ import json
 import os
 import shlex
 import shutil
+import sys
+import textwrap
 import time
 from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
+from tqdm import tqdm
 
 from helpers import paths
 from helpers.runner import folder as folders
 from helpers.runner import notebooks
 from helpers.runner.folder import RunFolder
-from helpers.runner.kernel import Interrupted, execute, stop_signals
+from helpers.runner.kernel import Interrupted, attempt, execute, stop_signals
 from helpers.runner.notebooks import Notebook, Refused
+from helpers.runner.workers import workers
 from helpers.session import say
 
 DONE, KEPT = "done", "kept"
@@ -48,6 +55,26 @@ class Report:
         return int(not set(self.status.values()) <= {DONE, KEPT})
 
 
+class Step(NamedTuple):
+    """Notebooks with one set of parameters, and a folder of their own."""
+
+    selected: list[Notebook]
+    settings: dict[str, object]
+    name: str = ""
+    """The folder, below the run's; "" for the run's own."""
+    columns: dict[str, object] = {}
+    """What tells its results from the others', by name of a column."""
+
+
+class Cell(NamedTuple):
+    """One notebook of one step, to be executed once those ``before`` are."""
+
+    name: str
+    notebook: Notebook
+    folder: RunFolder
+    before: list[int]
+
+
 def run(
     profile: str | None = None,
     only: Sequence[str] | None = None,
@@ -56,20 +83,17 @@ def run(
     resume: bool = False,
     notebooks_dir: Path = paths.NOTEBOOKS_DIR,
     runs_dir: Path = paths.RUNS_DIR,
-    again: str | None = None,
+    **how: object,
 ) -> Report:
     """Execute the selected notebooks into a run folder.
 
     ``settings`` are parameters of notebooks that have them. ``resume`` goes
     on with ``run_dir``, else with the newest run of the profile, and takes
-    over that run's profile and settings where none are given. ``again`` is
-    the command that goes on after an interruption, of a caller whose settings
-    stand alone. Raises ``Refused`` before anything starts.
+    over that run's profile and settings where none are given. ``how`` goes to
+    `run_steps`. Raises ``Refused`` before anything starts.
     """
-    settings, alone = settings or {}, again is not None
-    there = notebooks.read_notebooks(notebooks_dir)
-    selected = notebooks.select(there, only)
-    selected.sort(key=lambda n: bool(n.after))  # what reads results, last
+    settings = settings or {}
+    selected = notebooks.select(notebooks.read_notebooks(notebooks_dir), only)
     notebooks.check_settings(settings, selected)
     if run_dir is None:
         profile = profile or "quick"
@@ -77,27 +101,189 @@ def run(
         run_dir = place(runs_dir, profile)
     if profile:
         settings = {"PROFILE": profile, **settings}
-    folder = RunFolder(run_dir)
-    again = again or "python -m helpers.run --resume" + option(folder.path)
-    report = Report(folder.path, again=again)
-    with folder.claimed(settings, resume, alone), stop_signals() as came:
+    again = "python -m helpers.run"
+    again += f" --only {','.join(only)}" if only else ""
+    return run_steps([Step(selected, settings)], run_dir, again, resume, **how)
+
+
+def run_steps(
+    steps: Sequence[Step],
+    run_dir: Path,
+    again: str,
+    resume: bool = False,
+    alone: bool = False,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    timeout: int | None = None,
+) -> Report:
+    """Execute the notebooks of all steps, each step in its folder.
+
+    A notebook starts when those of its step that it comes ``after`` have
+    ended, well or not.
+
+    Parameters
+    ----------
+    run_dir : the run's folder, in which those of the steps lie
+    again : the command that was given; what makes it go on is added
+    alone : the steps' settings stand alone, without those of earlier runs
+    jobs : notebooks at a time, each in a process of its own from two on
+    scheduler : address of a Dask cluster that executes them instead
+    timeout : seconds that each code cell of a notebook may take
+
+    Raises ``Refused`` before anything starts.
+    """
+    root = paths.folder(run_dir)
+    again += f" --resume{option(root)}"
+    given = {"jobs": jobs > 1 and jobs, "scheduler": scheduler}
+    for name, value in {**given, "timeout": timeout}.items():
+        again += f" --{name} {value}" if value else ""
+    report = Report(root, again=again)
+    many = any(step.name for step in steps)
+    with folders.claimed(root, resume, many), stop_signals() as came:
+        cells, lines = [], [f"run folder {root}"]
+        for step in steps:
+            folder = RunFolder(root / step.name, step.settings, resume, alone)
+            numbers, first = [n.number for n in step.selected], len(cells)
+            for notebook in step.selected:
+                name = f"{step.name}/{notebook.name}".removeprefix("/")
+                earlier = [n for n in numbers if n in notebook.after]
+                before = [first + numbers.index(n) for n in earlier]
+                cells.append(Cell(name, notebook, folder, before))
+            given = [f"{k}={v!r}" for k, v in folder.settings.items()]
+            lines.append(f"{step.name} parameters {', '.join(given)}".strip())
         versions = json.dumps(folders.versions(), indent=1)
-        paths.atomic_write(folder.path / "versions.json", versions + "\n")
-        given = [f"{k}={v!r}" for k, v in folder.settings.items()]
-        log(folder, f"run folder {folder.path}\nparameters {', '.join(given)}")
+        paths.atomic_write(root / "versions.json", versions + "\n")
+        log(root, "\n".join(lines))
         try:
-            for count, notebook in enumerate(selected, 1):
-                head = f"[{count}/{len(selected)}] {notebook.name}: "
-                begun = time.perf_counter()
-                status = _step(folder, notebook, head, came)
-                seconds = time.perf_counter() - begun
-                report.status[notebook.name] = status
-                report.seconds[notebook.name] = seconds
-                log(folder, f"{head}{status}, {seconds:.1f} s")
+            with workers(jobs, scheduler, root) as pool:
+                _Batch(cells, report, pool, timeout).run(came)
         except Interrupted as stop:
-            log(folder, f"Interrupted by {stop.args[0].name}; go on: {again}")
+            log(root, f"Interrupted by {stop.args[0].name}; go on: {again}")
             raise
     return report
+
+
+@dataclass
+class _Batch:
+    """The cells of a run on their way from waiting to done."""
+
+    cells: list[Cell]
+    report: Report
+    pool: Executor
+    timeout: int | None
+    running: dict[Future, tuple[int, dict]] = field(default_factory=dict)
+    executed: int = 0
+    begun: float = field(default_factory=time.perf_counter)
+
+    def run(self, came: list) -> None:
+        """Execute all cells, in order where they allow it."""
+        before = {k: cell.before for k, cell in enumerate(self.cells)}
+        plan, ready = TopologicalSorter(before), []
+        plan.prepare()
+        with tqdm(
+            total=len(self.cells),
+            bar_format="{bar:20} {n_fmt} of {total_fmt}{postfix}",
+            disable=not sys.stderr.isatty() or len(self.cells) == 1,
+            leave=False,
+        ) as bar:
+            while plan.is_active():
+                for number in plan.get_ready():
+                    _, notebook, folder, _ = self.cells[number]
+                    if lack := folder.lack(notebook):
+                        ready.append((number, lack))
+                    else:
+                        plan.done(self._ended(number, KEPT))
+                ready.sort()
+                while ready and len(self.running) < self.pool.slots():
+                    self._start(*ready.pop(0))
+                done = wait(self.running, 1.0, FIRST_COMPLETED).done
+                if came:
+                    raise Interrupted(came[0])
+                for future in done:
+                    number, facts = self.running.pop(future)
+                    self.executed += 1
+                    status = self._settle(future, number, facts)
+                    plan.done(self._ended(number, *status))
+                bar.n = len(self.report.status)
+                bar.set_postfix_str(self._progress())
+        for cell in self.cells:  # in their order
+            status = self.report.status.pop(cell.name)
+            self.report.status[cell.name] = status
+
+    def _start(self, number: int, lack: str) -> None:
+        """Hand a cell to a worker; without workers, execute it."""
+        _, notebook, folder, _ = self.cells[number]
+        self._log(number, f"running ({lack})")
+        facts = folder.made_of(notebook)
+        try:
+            task = execute, notebook.path, facts["parameters"]
+            staging = folder.stage(notebook.name)
+            future = self.pool.submit(attempt, *task, staging, self.timeout)
+        except OSError as error:
+            future = Future()
+            future.set_exception(error)
+        self.running[future] = number, facts
+
+    def _settle(
+        self, future: Future, number: int, facts: dict
+    ) -> tuple[str, float]:
+        """Publish what a cell left, or set it aside: its status, seconds."""
+        name, notebook, folder, _ = self.cells[number]
+        try:
+            staged, failure, seconds = future.result()
+        except Exception as error:  # of the worker, or of its folder
+            return f"failed: {_reason(error)}", 0.0
+        try:
+            if failure is None:
+                folder.publish(notebook.name, staged, facts)
+                return DONE, seconds
+            number, text = failure
+            status = f"failed in code cell {number}" if number else "failed"
+            if "\n" in text:
+                log(self.report.folder, f"{name} {status}:\n{text}")
+            status += f": {_cause(text)}"
+            file = f"{notebook.name}.ipynb"  # as far as it got
+            folder.place(staged / "notebooks" / file, f"failed/{file}")
+        except OSError as error:
+            status = status if failure else f"failed: {_reason(error)}"
+        return status, seconds
+
+    def _ended(self, number: int, status: str, seconds: float = 0.0) -> int:
+        """Report a cell's end; returns its number."""
+        name = self.cells[number].name
+        self.report.status[name] = status
+        self.report.seconds[name] = seconds
+        text = f"{status}, {seconds:.1f} s"
+        more = f"; {self._progress()}" if len(self.cells) > 1 else ""
+        self._log(number, text + more)
+        return number
+
+    def _progress(self) -> str:
+        """How far the run is, in words."""
+        states = self.report.status.values()
+        failed = sum(status not in (DONE, KEPT) for status in states)
+        text = f"{len(self.running)} running, {failed} failed"
+        left = len(self.cells) - len(states)
+        if left and self.executed:
+            each = (time.perf_counter() - self.begun) / self.executed
+            text += f", about {timedelta(seconds=round(each * left))} left"
+        return text
+
+    def _log(self, number: int, text: str) -> None:
+        head = f"[{number + 1}/{len(self.cells)}] {self.cells[number].name}"
+        log(self.report.folder, f"{head}: {text}")
+
+
+def _reason(error: Exception) -> str:
+    """Why a cell could not be executed or published."""
+    if type(error).__name__ == "KilledWorker":
+        return "its workers died again and again, for want of memory perhaps"
+    return _cause(f"{type(error).__name__}: {error}")
+
+
+def _cause(text: str) -> str:
+    """The last line of a traceback, or a sentence, for a line of its own."""
+    return textwrap.shorten(text.strip().splitlines()[-1], 160)
 
 
 def option(run_dir: Path) -> str:
@@ -108,33 +294,16 @@ def option(run_dir: Path) -> str:
     return f" --run-dir {shlex.quote(run_dir.as_posix())}"
 
 
-def log(folder: RunFolder, text: str) -> None:
-    """Print, and write with the time to the run's log."""
-    say(text)
-    path = folder.path / "log.txt"
-    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+def log(root: Path, text: str) -> None:
+    """Print, and write with the time to the run's log, if it can be."""
+    with tqdm.external_write_mode():
+        say(text)
+    path = root / "log.txt"
+    with (
+        suppress(OSError),
+        path.open("a", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
-
-
-def _step(folder: RunFolder, notebook: Notebook, head: str, came: list) -> str:
-    """Run or keep one notebook, and say which; signals may have come."""
-    if not (lack := folder.lack(notebook)):
-        return KEPT
-    log(folder, f"{head}running ({lack})")
-    staged = folder.stage(notebook.name)
-    output = staged / "notebooks" / notebook.path.name
-    facts = folder.made_of(notebook)
-    parameters = {**facts["parameters"], "RUN_DIR": str(staged)}
-    failure = execute(notebook.path, parameters, output)
-    if came:
-        raise Interrupted(came[0])
-    if failure is None:
-        folder.publish(notebook.name, staged, facts)
-        return DONE
-    folder.place(output, f"failed/{output.name}")  # as far as it got
-    where = f"failed in code cell {failure[0]}"
-    log(folder, f"{notebook.path.name} {where}:\n{failure[1]}")
-    return where
 
 
 def run_in_place(

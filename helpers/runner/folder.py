@@ -5,6 +5,9 @@
     DIR/state.json  what is done, and made of what
     DIR/log.txt, DIR/versions.json
 
+A study or a grid has a folder of such folders, one for each of its steps or
+combinations of values; the lock and the log are those of the outer one.
+
 A notebook writes below ``DIR/.staging``. Once it has run to its end, its
 files are recorded and then move, each whole, to their places; a record that
 lacks one of its files does not count.
@@ -18,7 +21,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -27,6 +30,7 @@ from typing import NoReturn
 from filelock import FileLock, Timeout
 
 from helpers import paths
+from helpers.runner.kernel import PUBLISHED
 from helpers.runner.notebooks import (
     EMBEDDED_SETS,
     REAL_SETS,
@@ -35,61 +39,84 @@ from helpers.runner.notebooks import (
 )
 
 STATE = "state.json"
-PUBLISHED = ("notebooks", "figures", "results")
 CODE_DIRS = ("helpers", "data/published", "data/checksums", "data/weights")
 """Folders of the project on which every notebook's results may depend."""
+
+
+@contextmanager
+def claimed(root: Path, resume: bool, many: bool) -> Iterator[None]:
+    """Hold a folder, of one run or of ``many``, for this process alone.
+
+    Raises ``Refused`` where it holds other files, another kind of run or
+    nothing to resume, where another runner holds it, and where it cannot be
+    made or locked.
+    """
+    try:
+        ours = _states(root) or (root / ".lock").exists()
+        if resume and not ours:
+            _refuse(root, "holds no run that --resume could go on with;")
+        if not ours and any(root.glob("[!.]*")):
+            _refuse(root, "holds other files than a run's;")
+        if many and (root / STATE).exists():
+            _refuse(root, "holds a run that is no study and no grid;")
+        root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root / ".lock", fallback_to_soft=False)
+        lock.acquire(timeout=0)
+    except Timeout:
+        _refuse(root, "is in use by another runner; wait for it or")
+    except OSError as error:
+        _refuse(root, f"cannot be written or locked ({error});")
+    try:
+        _clear(root)  # what a runner left that was killed
+        yield
+    finally:
+        _clear(root)
+        lock.release()
+
+
+def _clear(root: Path) -> None:
+    for staging in [*root.glob(f"**/{paths.STAGING}")]:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _refuse(folder: Path, reason: str) -> NoReturn:
+    raise Refused(f"{folder} {reason} choose another --run-dir")
 
 
 class RunFolder:
     """One run on disk, to be used inside ``claimed()``.
 
     ``settings``, the parameters all its notebooks get, and ``records``, what
-    is known of each finished one, are kept in ``state.json``.
+    is known of each finished one, are kept in ``state.json``. Given settings
+    are put on top of the earlier run's, or take their place where they stand
+    ``alone``. Raises ``Refused`` for a folder with other files, and for an
+    earlier run that is not resumed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = paths.folder(path)
+    def __init__(
+        self,
+        path: Path,
+        settings: dict[str, object],
+        resume: bool,
+        alone: bool = False,
+    ) -> None:
+        self.path = path
         self.settings: dict[str, object] = {"PROFILE": "quick"}
         self.records: dict[str, dict] = {}
-
-    @contextmanager
-    def claimed(
-        self, settings: dict[str, object], resume: bool, alone: bool = False
-    ) -> Iterator[None]:
-        """Hold the folder for this process alone, its state read.
-
-        ``settings`` are put on top of the earlier run's, or take their
-        place where they stand ``alone``. Raises ``Refused`` for a folder with
-        other files, for one that another runner holds or that cannot be
-        locked, and for an earlier run that is not resumed.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
         names = [path.name for path in self.path.glob("[!.]*")]
-        if names and STATE not in names:
-            self._refuse("holds other files than a run's;")
-        lock = FileLock(self.path / ".lock", fallback_to_soft=False)
+        if STATE in names:
+            if not resume:
+                _refuse(path, "already holds a run; add --resume or")
+            state = json.loads((path / STATE).read_text())
+            self.records = state["done"]
+            self.settings = self.settings if alone else state["settings"]
+        elif names:
+            _refuse(path, "holds other files than a run's;")
+        self.settings.update(settings)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            self._refuse("is in use by another runner; wait for it or")
-        except OSError as error:
-            self._refuse(f"cannot be locked ({error}): on another disk,")
-        try:
-            if STATE in names:
-                if not resume:
-                    self._refuse("already holds a run; add --resume or")
-                state = json.loads((self.path / STATE).read_text())
-                self.records = state["done"]
-                self.settings = self.settings if alone else state["settings"]
-            self.settings.update(settings)
             self._save()
-            yield
-        finally:
-            shutil.rmtree(self.path / paths.STAGING, ignore_errors=True)
-            lock.release()
-
-    def _refuse(self, reason: str) -> NoReturn:
-        raise Refused(f"{self.path} {reason} choose another --run-dir")
+        except OSError as error:
+            _refuse(path, f"cannot be written ({error});")
 
     def _save(self) -> None:
         state = {"settings": self.settings, "done": self.records}
@@ -113,16 +140,12 @@ class RunFolder:
         return f"stale: {', '.join(changed)} changed" if changed else None
 
     def stage(self, name: str) -> Path:
-        """A fresh folder for one notebook; its earlier results go away."""
+        """Where one notebook may write; its earlier results go away."""
         old = self.records.pop(name, {}).get("files", [])
         self._save()
         for file in [*old, f"failed/{name}.ipynb"]:
             (self.path / file).unlink(missing_ok=True)
-        staged = self.path / paths.STAGING / name
-        shutil.rmtree(staged, ignore_errors=True)  # of a runner that died
-        for folder in PUBLISHED:
-            (staged / folder).mkdir(parents=True)
-        return staged
+        return self.path / paths.STAGING / name
 
     def publish(self, name: str, staged: Path, facts: dict) -> None:
         """Record a finished notebook's files and move them to their places.
@@ -151,18 +174,29 @@ def new_folder(runs_dir: Path, profile: str) -> Path:
     """Make ``runs_dir/<time>-<profile>``, unique among concurrent runs."""
     while True:
         folder = runs_dir / f"{datetime.now():%Y%m%d-%H%M%S}-{profile}"
-        with suppress(FileExistsError):
+        try:
             folder.mkdir(parents=True)
             return folder
+        except FileExistsError:
+            pass
+        except OSError as error:
+            _refuse(runs_dir, f"cannot be written ({error});")
         time.sleep(0.1)
 
 
 def newest_folder(runs_dir: Path, profile: str) -> Path:
     """The run of a profile that was started last; ``Refused`` if none."""
-    states = sorted(runs_dir.glob(f"[0-9]*-{profile}/{STATE}"))
-    if not states:
-        raise Refused(f"no run with the profile {profile} in {runs_dir}")
-    return states[-1].parent
+    for folder in sorted(runs_dir.glob(f"[0-9]*-{profile}"), reverse=True):
+        if _states(folder):
+            return folder
+    raise Refused(f"no run with the profile {profile} in {runs_dir}")
+
+
+def _states(root: Path) -> list[Path]:
+    """The state of a run, or those of a study's or a grid's runs."""
+    return [
+        file for at in ("", "*/", "*/*/") for file in root.glob(at + STATE)
+    ]
 
 
 def made_of(

@@ -3,10 +3,13 @@
 import logging
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import Popen
 from types import FrameType
 
 import nbformat
@@ -15,9 +18,16 @@ import psutil
 from ipykernel.kernelspec import make_ipkernel_cmd
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError, strip_color
 
 from helpers.paths import ROOT
+
+PUBLISHED = ("notebooks", "figures", "results")
+"""The folders into which a notebook writes, below its RUN_DIR."""
+
+KERNELS: dict[Path, Popen] = {}
+"""The kernels of this process by the notebook that each writes."""
 
 
 class ThisPython(AsyncKernelManager):
@@ -33,26 +43,65 @@ class ThisPython(AsyncKernelManager):
         return KernelSpec(argv=make_ipkernel_cmd(), language="python", env=env)
 
 
+Failure = tuple[int | None, str]
+"""The number of the code cell in which a notebook stopped, and why."""
+
+
+def attempt(
+    execute: Callable[..., Failure | None],
+    source: Path,
+    parameters: dict[str, object],
+    staging: Path,
+    timeout: int | None = None,
+) -> tuple[Path, Failure | None, float]:
+    """Execute a notebook in a fresh folder, on whatever machine this is.
+
+    Returns that folder, ``staging`` and some letters, what ``execute`` did,
+    and the seconds. An attempt whose worker got lost may still be writing
+    when another one begins, so that no two share a folder.
+    """
+    begun = time.perf_counter()
+    staged = staging.with_name(f"{staging.name}.{uuid.uuid4().hex[:8]}")
+    for folder in PUBLISHED:
+        (staged / folder).mkdir(parents=True)
+    output = staged / "notebooks" / source.name
+    parameters = {**parameters, "RUN_DIR": str(staged)}
+    failure = execute(source, parameters, output, timeout)
+    return staged, failure, time.perf_counter() - begun
+
+
 def execute(
-    source: Path, parameters: dict[str, object], output: Path
-) -> tuple[int, str] | None:
+    source: Path,
+    parameters: dict[str, object],
+    output: Path,
+    timeout: int | None = None,
+) -> Failure | None:
     """Execute a notebook into ``output``; None if it ran to its end.
 
-    Else the number of the code cell in which it stopped, and the traceback.
-    The kernel's working directory is the project's root. ``output`` is
-    written cell by cell, so it must lie where nobody takes it for whole.
+    Else where and why it stopped: a traceback or a sentence, whose last line
+    says most. ``timeout`` is in seconds, for each cell. The kernel's working
+    directory is the project's root. ``output`` is written cell by cell, so it
+    must lie where nobody takes it for whole.
     """
     bar = {"desc": source.stem, "leave": False}
+
+    class Kept(ThisPython):
+        async def _async_launch_kernel(self, *args, **more):
+            await super()._async_launch_kernel(*args, **more)
+            KERNELS[output] = self.provisioner.process
+
+    logging.getLogger("papermill").disabled = True  # all is reported
     try:
         papermill.execute_notebook(
             source,
             output,
             parameters=parameters,
             kernel_name="python3",
-            kernel_manager_class=ThisPython,
+            kernel_manager_class=Kept,
             language="python",
             progress_bar=bar if sys.stderr.isatty() else False,
             cwd=ROOT,
+            execution_timeout=timeout,
             coalesce_streams=True,
             # All is written by then; TensorFlow takes seconds to say goodbye.
             shutdown_kernel="immediate",
@@ -62,13 +111,52 @@ def execute(
         return None
     except PapermillExecutionError as error:
         text = strip_color("\n".join(error.traceback))
+    except DeadKernelError:
+        text = f"its kernel died: {_death(KERNELS[output].returncode)}"
+    except CellTimeoutError:
+        text = f"it took longer than the {timeout} s of --timeout"
+    except OSError as error:
+        # A disk that is full, most often: papermill cannot write.
+        text = f"{source.name} could not be written: {error}"
     except Exception:
-        # The kernel died or never answered: there is no traceback from it.
         text = traceback.format_exc()
-    cells = nbformat.read(output, as_version=4).cells
-    codes = [c.metadata.papermill for c in cells if c.cell_type == "code"]
+    finally:
+        KERNELS.pop(output, None)
+    try:
+        cells = nbformat.read(output, as_version=4).cells
+        codes = [c.metadata.papermill for c in cells if c.cell_type == "code"]
+    except Exception:  # half written
+        return None, text
     started = [c for c in codes if c.start_time is not None]
-    return len(started) - 1, text  # one is papermill's, with the parameters
+    # One is papermill's, with the parameters.
+    return len(started) - 1 if started else None, text
+
+
+def kill_below(folder: Path) -> None:
+    """Kill the kernels of this process that write below a folder."""
+    for output, kernel in list(KERNELS.items()):
+        if output.is_relative_to(folder):
+            kernel.kill()
+
+
+def _death(status: int | None) -> str:
+    """What the exit status of a process that died by itself tells."""
+    if status == -9:
+        return (
+            "killed by SIGKILL, most often because memory ran out; try a"
+            " smaller batch, image size or number of jobs"
+        )
+    if status is not None and status < 0:
+        name = signal.Signals(-status).name
+        return f"{name}, a crash in a library's compiled code"
+    return f"the process ended itself with exit status {status}"
+
+
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")  # Windows lacks the last
+    if hasattr(signal, name)
+]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -77,7 +165,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def stop_signals() -> Iterator[list[signal.Signals]]:
-    """Turn SIGINT and SIGTERM into ``Interrupted``; yields those that came.
+    """Turn SIGNALS into ``Interrupted``; yields those that came.
 
     The kernels, which are children of this process, are killed first: a busy
     one would keep papermill waiting. The list tells of an exception that got
@@ -88,15 +176,15 @@ def stop_signals() -> Iterator[list[signal.Signals]]:
     def stop(number: int, frame: FrameType | None) -> None:
         came.append(signal.Signals(number))
         # What was waiting for the kernels would complain of their death.
-        for name in ("asyncio", "papermill"):
-            logging.getLogger(name).disabled = True
+        logging.getLogger("asyncio").disabled = True
         for child in psutil.Process().children(recursive=True):
-            child.kill()
+            with suppress(psutil.NoSuchProcess):
+                if "multiprocessing" not in str(child.cmdline()):
+                    child.kill()
         if len(came) == 1:
             raise Interrupted(came[0])
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, stop) for number in numbers}
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
         yield came
     finally:

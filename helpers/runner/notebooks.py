@@ -162,6 +162,34 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
     return settings
 
 
+def parse_grid(
+    pairs: Iterable[str],
+) -> tuple[dict[str, object], dict[str, list]]:
+    """Read ``KEY=VALUE`` and ``KEY=VALUE,VALUE`` pairs: fixed, and lists.
+
+    Raises ``Refused`` as `parse_settings` does, and where all are fixed.
+    """
+    grid: dict[str, list] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        try:
+            values = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError):
+            values = text
+        if isinstance(values, tuple) and key.strip() not in TEXTS:
+            texts = list(map(repr, values))
+        else:
+            alone = text.lstrip().startswith(("[", "{", "("))
+            texts = [text] if alone else text.split(",")
+        read = [parse_settings([f"{key}{sign}{text}"]) for text in texts]
+        for name in read[0]:
+            grid[name] = [settings[name] for settings in read]
+    fixed = {k: v[0] for k, v in grid.items() if len(v) == 1}
+    if len(fixed) == len(grid):
+        raise Refused("--grid: give a parameter values: --set SEEDS=0,1")
+    return fixed, {k: v for k, v in grid.items() if k not in fixed}
+
+
 def check_settings(
     settings: Mapping[str, object],
     notebooks: Sequence[Notebook],

@@ -17,6 +17,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from papermill.iorw import LocalHandler
 
 from helpers import paths
 from helpers.data import download
@@ -243,21 +244,84 @@ def test_a_folder_that_cannot_be_used_is_refused(
     def unable(self, **options):
         raise OSError(errno.ENOLCK, "No locks available")
 
+    mine = tmp_path / "runs" / "mine"
+    with pytest.raises(Refused, match="no run that --resume could go on"):
+        runner("smoke", run_dir=mine, resume=True)
+    with pytest.raises(Refused, match="Not a directory.* --run-dir"):
+        runner("smoke", run_dir=source / "mine")
+    with pytest.raises(Refused, match="File exists.* --run-dir"):
+        runner("smoke", run_dir=source)
     monkeypatch.setattr(folder.FileLock, "acquire", unable)
     with pytest.raises(Refused, match="No locks available.* --run-dir"):
-        runner("smoke", run_dir=tmp_path / "runs" / "mine")
+        runner("smoke", run_dir=mine)
+
+    def read_only(self, *args, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    for place in (None, mine.with_name("other")):
+        with pytest.raises(Refused, match="Read-only file .* --run-dir"):
+            runner("smoke", run_dir=place)
+
+
+def test_a_full_disk_is_named_and_the_others_go_on(
+    write, runner, monkeypatch, tmp_path
+):
+    """What papermill writes is cut short, then what the runner writes."""
+    write("01_a", "'" + 1000 * "x" + "'")
+    write("02_b", WRITE.format("02"))
+    whole = LocalHandler.write
+
+    def half(self, text, path):
+        if "01_a" not in path or len(text) < 4000:
+            return whole(self, text, path)
+        whole(self, text[:1000], path)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(LocalHandler, "write", half)
+    report = runner("smoke")
+    failed = "failed: 01_a.ipynb could not be written: .* No space left"
+    assert re.match(failed, report.status["01_a"])
+    assert report.status["02_b"] == "done"
+    assert names(report.folder / "failed") == ["01_a.ipynb"]
+    assert "--resume --run-dir" in summary(report)
+
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(LocalHandler, "write", whole)
+    publish = RunFolder.publish
+
+    def publish_full(self, name, *args):
+        if name == "01_a":
+            monkeypatch.setattr(paths, "atomic_write", full)
+        publish(self, name, *args)
+
+    monkeypatch.setattr(RunFolder, "publish", publish_full)
+    write("02_b", WRITE.format("02"), "# changed")
+    report = runner("smoke", resume=True)
+    for status in report.status.values():
+        assert re.match("failed: OSError: .* No space left", status)
+    with pytest.raises(Refused, match="cannot be written .*No space left"):
+        runner("smoke", resume=True)
+    monkeypatch.undo()
+    report = runner("smoke", resume=True)
+    assert {*report.status.values()} == {"done"}
 
 
 # One run with kernels
 
 
 def test_run_says_what_became_of_each(write, tmp_path, monkeypatch):
-    """Two notebooks fail, another ``python3`` lurks, stdout is not UTF-8."""
+    """Some notebooks fail, another ``python3`` lurks, stdout is not UTF-8."""
     shown = "import sys, os; print(sys.executable, os.environ['MPLBACKEND'])"
     sources = [
         write("01_a", WRITE.format("01"), shown),
         write("02_b", "raise ValueError('Δ')", "print('never')"),
         write("03_c", "1", "import os; os._exit(3)", "2"),
+        write("04_d", "import os; os.kill(os.getpid(), 9)"),
+        write("05_e", "import time", "time.sleep(60)"),
+        write("06_f", WRITE.format("06")),
     ]
     before = [path.read_bytes() for path in sources]
     spec = {"argv": ["/nowhere/python"], "display_name": "", "language": ""}
@@ -272,17 +336,22 @@ def test_run_says_what_became_of_each(write, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", terminal)
     place = tmp_path / "runs" / "mine_ü"
     options = ["--profile=smoke", "--set=SEEDS=[3, 4]", f"--run-dir={place}"]
+    options += ["--timeout=3"]
     assert main(options, tmp_path / "notebooks", tmp_path / "runs") == 1
     assert [path.read_bytes() for path in sources] == before
     printed = terminal.buffer.getvalue().decode("ascii")
     for line in (
-        "[1/3] 01_a: running (missing)",
-        "[1/3] 01_a: done, ",
-        "02_b.ipynb failed in code cell 2:\n",
+        "[1/6] 01_a: running (missing)",
+        "[1/6] 01_a: done, ",
+        "02_b failed in code cell 2:\n",
         "----> 1 raise ValueError(",
         r"ValueError: \u0394",
-        "DeadKernelError",
-        "03_c: failed in code cell 3\n",
+        r"02_b: failed in code cell 2: ValueError: \u0394",
+        "03_c: failed in code cell 3: its kernel died: the process ended"
+        " itself with exit status 3\n",
+        "04_d: failed in code cell 2: its kernel died: killed by SIGKILL,",
+        "05_e: failed in code cell 3: it took longer than the 3 s of --time",
+        "; 0 running, 4 failed\n",
         "after the repair: python -m",
     ):
         assert line in printed
@@ -290,9 +359,11 @@ def test_run_says_what_became_of_each(write, tmp_path, monkeypatch):
     log = (place / "log.txt").read_text("utf-8")
     assert "01_a: done" in log and "ValueError: Δ" in log
     # Only a finished notebook leaves results.
-    assert names(place / "results") == ["01.csv"]
-    assert names(place / "notebooks") == ["01_a.ipynb"]
-    assert names(place / "failed") == ["02_b.ipynb", "03_c.ipynb"]
+    assert names(place / "results") == ["01.csv", "06.csv"]
+    assert names(place / "notebooks") == ["01_a.ipynb", "06_f.ipynb"]
+    assert [name[:2] for name in names(place / "failed")] == [
+        *("02", "03", "04", "05")
+    ]
     assert not (place / ".staging").exists()
     state = json.loads((place / "state.json").read_text())
     files = ["notebooks/01_a.ipynb", "results/01.csv"]
@@ -363,7 +434,7 @@ def test_what_reads_results_runs_last_and_again_when_they_change(
     write("01_a", READ, after=["02"])
     write("02_b", WRITE.format("02_one"))
     report = runner("smoke")
-    assert [*report.status] == ["02_b", "01_a"]
+    assert report.exit_code == 0
     copy = report.folder / "results" / "copy.csv"
     assert copy.read_text() == "02_one"
     more = {"run_dir": report.folder, "resume": True}
@@ -506,6 +577,21 @@ sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
     report = runner(run_dir=mine, resume=True)
     assert report.status == {"01_a": "kept", "02_b": "done"}
     assert not (mine / ".staging").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_runner_still_starts(number):
+    command = [sys.executable, "-X", "importtime", "-m", "helpers.run"]
+    with subprocess.Popen(
+        command, cwd=paths.ROOT, text=True, stderr=subprocess.PIPE
+    ) as process:
+        while "argparse" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        last = process.stderr.read().splitlines()[-1]
+    assert process.returncode == 128 + number
+    assert last == f"Interrupted by {number.name}; no notebook was running"
 
 
 def test_two_runs_at_once_get_folders_of_their_own(tmp_path):

@@ -125,8 +125,9 @@ def test_profile_and_settings_are_put_on_top(study):
         text = report.folder / step / "results" / "01_scores.csv"
         assert text.read_text().splitlines()[1].startswith("full,5,")
     head, end = report.again.split(" --run-dir ")
-    assert head == "python -m helpers.run --study widths --resume"
-    assert end.endswith("study-widths-full --profile full --set WIDTH=5")
+    given = "--study widths --profile full --set WIDTH=5 --resume"
+    assert head == f"python -m helpers.run {given}"
+    assert end.endswith("study-widths-full")
 
 
 @pytest.mark.parametrize(

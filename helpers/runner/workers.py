@@ -1,0 +1,199 @@
+"""Who executes the notebooks: this process, or the workers of a cluster.
+
+Workers are Dask's, each of them a process that executes one notebook at a
+time. Where one is lost, Dask has its notebook executed by another.
+"""
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers import paths
+from helpers.runner import kernel
+from helpers.runner.folder import code_digest, versions
+from helpers.runner.kernel import Interrupted
+from helpers.runner.notebooks import Refused
+
+if TYPE_CHECKING:
+    from distributed import Client, SpecCluster, Worker
+
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "LOKY_MAX_CPU_COUNT")
+"""Where a system cannot bind processes to cores, libraries read these."""
+
+CORES = "WORKBOOK_CORES"
+HOST = "127.0.0.1"
+SECONDS = 30
+"""How long a cluster may take to answer."""
+
+
+class Here(Executor):
+    """Executes in this process, while it is asked to."""
+
+    def submit(self, function: Callable, *args: object) -> Future:
+        """Call a function, and return a future that is done."""
+        future = Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def slots(self) -> int:
+        """How many notebooks may be executed at a time."""
+        return 1
+
+
+@contextmanager
+def workers(
+    jobs: int, scheduler: str | None, root: Path
+) -> Iterator[Executor]:
+    """An executor with ``slots()``, of ``jobs`` processes or of a cluster.
+
+    ``root`` is the run's folder, which all workers have to see. Raises
+    ``Refused`` where a cluster does not answer or does not fit.
+    """
+    if jobs == 1 and not scheduler:
+        yield Here()
+        return
+    from distributed import Client
+
+    place = nullcontext(scheduler) if scheduler else _local(jobs)
+    with place as cluster, ExitStack() as stack:
+        try:
+            client = Client(cluster, timeout=SECONDS, set_as_default=False)
+            stack.callback(client.close, timeout=1)
+            client.wait_for_workers(1, timeout=SECONDS)
+        except (OSError, ValueError) as error:
+            raise Refused(f"--scheduler {scheduler}: {error}") from error
+        if scheduler:
+            _check(client, scheduler, root)
+        pool = client.get_executor(pure=False)
+        # A worker that has just died is replaced.
+        pool.slots = lambda: max(1, len(client.nthreads()))
+        try:
+            yield pool
+        except Interrupted:
+            with suppress(Exception):
+                client.run(kernel.kill_below, root, on_error="ignore")
+            raise
+
+
+@contextmanager
+def _local(jobs: int) -> Iterator["SpecCluster"]:
+    """A cluster on this machine that nobody outside can reach."""
+    import dask
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    usual = {"host": HOST, "dashboard": False}
+    more = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL}
+    more["preload"] = [__name__]
+    specs = {
+        number: {"cls": Nanny, "options": {**usual, **more, "env": env}}
+        for number, env in enumerate(shares(jobs, cores(), gpus()))
+    }
+    head = {"dashboard_address": f"{HOST}:0", **usual}
+    routes = {
+        f"distributed.{it}.http.routes" for it in ("worker", "scheduler")
+    }
+    with dask.config.set(dict.fromkeys(routes, [])):
+        cluster = SpecCluster(
+            workers=specs,
+            scheduler={"cls": Scheduler, "options": head},
+            silence_logs=logging.CRITICAL,
+        )
+    try:
+        yield cluster
+    finally:
+        with suppress(Exception):
+            cluster.close(timeout=5)
+
+
+def shares(
+    jobs: int, cores: Sequence[int], gpus: Sequence[str]
+) -> list[dict[str, str]]:
+    """The environment of each of so many workers.
+
+    Cores are divided among them, and each gets one GPU, if there are any.
+    Where there are fewer than workers, some share one.
+    """
+    found = []
+    for job in range(jobs):
+        mine = cores[job::jobs] or [cores[job % len(cores)]]
+        env = dict.fromkeys(THREADS, str(len(mine)))
+        env |= {CORES: ",".join(map(str, mine))}
+        env |= {"TQDM_DISABLE": "1"}
+        if gpus:
+            env |= {"CUDA_VISIBLE_DEVICES": gpus[job % len(gpus)]}
+        found.append(env)
+    return found
+
+
+def cores() -> list[int]:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def gpus() -> list[str]:
+    """The NVIDIA GPUs that this process may use, by number or name."""
+    if (given := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [gpu for gpu in given.split(",") if gpu]
+    if not (command := shutil.which("nvidia-smi")):
+        return []
+    listed = subprocess.run([command, "-L"], capture_output=True, text=True)
+    lines = [line for line in listed.stdout.splitlines() if line[:3] == "GPU"]
+    return [str(number) for number in range(len(lines))]
+
+
+def dask_setup(worker: "Worker") -> None:
+    """Dask calls it in each new worker of this machine.
+
+    Its kernels keep to its share of the cores, and Ctrl-C, which a terminal
+    sends to all processes, is the runner's to answer.
+    """
+    for number in set(kernel.SIGNALS) - {signal.SIGTERM}:
+        signal.signal(number, lambda *_: None)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, map(int, os.environ[CORES].split(",")))
+
+
+def _check(client: "Client", scheduler: str, root: Path) -> None:
+    """Refuse a cluster whose workers are not as this process."""
+    token = paths.atomic_write(root / paths.STAGING / uuid.uuid4().hex, "")
+    here = _facts(token)
+    try:
+        there = client.run(_facts, token)
+    except Exception as error:
+        raise Refused(
+            f"--scheduler {scheduler}: its workers cannot use this project"
+            f" ({error}); start them in the project's root"
+        ) from error
+    for worker, facts in there.items():
+        other = [what for what in here if facts[what] != here[what]]
+        if client.nthreads()[worker] > 1:
+            other.append("--nthreads 1 (papermill shares no process)")
+        if other:
+            raise Refused(
+                f"--scheduler {scheduler}: the worker {worker} does not have"
+                f" {', '.join(other)}"
+            )
+
+
+def _facts(token: Path) -> dict[str, object]:
+    """What has to be the same on all machines, by its name in words."""
+    return {
+        f"the run's folder {token.parents[1]}": token.is_file(),
+        "the same helpers and published tables": code_digest(),
+        "the same package versions": versions(),
+        "the same KERAS_BACKEND": os.environ.get("KERAS_BACKEND"),
+        "the same WORKBOOK_DATA": str(paths.DATA_DIR),
+    }
