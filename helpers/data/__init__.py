@@ -24,5 +24,6 @@ from helpers.data.red_cells import (
     read_photograph,
     rotated_copies,
 )
+from helpers.data.report import foldable, report
 from helpers.data.segmentation import Search, segment
 from helpers.data.synthetic.acne import CLASS_NAMES as ACNE_CLASSES

@@ -26,6 +26,9 @@ FOUND = {
 }
 """Columns of ``ImageDataset.found`` and their types in pandas."""
 
+CLASS_LEFT_OUT = "class left out"
+"""The reason in ``found`` of images that ``of_classes`` leaves out."""
+
 
 def found_table(rows: dict | list[dict]) -> pd.DataFrame:
     """Return a table with the columns ``FOUND``.
@@ -102,8 +105,8 @@ class ImageDataset:
     def of_classes(self, names: Sequence[str]) -> "ImageDataset":
         """Return the images of some classes, labelled in that order.
 
-        Provenance notes the classes. Raises ValueError where fewer than two
-        different classes are named, or one that is not here.
+        Provenance and ``found`` note it. Raises ValueError where fewer than
+        two different classes are named, or one that is not here.
         """
         unknown = [name for name in names if name not in self.class_names]
         if unknown or len(set(names)) < max(len(names), 2):
@@ -113,8 +116,12 @@ class ImageDataset:
             )
         new = np.array([[*names, old].index(old) for old in self.class_names])
         rows = np.flatnonzero(new[self.labels] < len(names))
+        found, kept = self.found.copy(), set(self.files[rows])
+        gone = found["file"].isin(set(self.files) - kept)
+        found.loc[gone, ["used", "reason"]] = [False, CLASS_LEFT_OUT]
         return self.take(
             rows,
+            found=found,
             labels=new[self.labels[rows]],
             class_names=tuple(names),
             provenance={**self.provenance, "classes": ", ".join(names)},

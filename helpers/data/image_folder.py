@@ -24,6 +24,7 @@ from PIL import Image, ImageOps
 
 from helpers.data import labels_table
 from helpers.data.dataset import (
+    CLASS_LEFT_OUT,
     ImageDataset,
     content_hash,
     found_table,
@@ -71,6 +72,7 @@ REASONS = {
     "too much text inside": "a sound image with more than 1 MB of text or "
     "colour profile; save it without",
     **labels_table.REASONS,
+    CLASS_LEFT_OUT: "too few images or sources, or it was not asked for",
 }
 """Why a file is left out, and what that means or what to do about it."""
 
@@ -322,11 +324,14 @@ def _may_be_image(file: Path) -> bool:
 def _read(root, files, layout, table, image_size):
     """Read files in their order by a few threads: ``found``, the images."""
     classes = None if table is None else table.classes
-    left_out = dict(table.left_out) if classes is not None else {}
+    left_out = dict(table.left_out) if table is not None else {}
+    paths = table.paths if table is not None else ()
     sets = _sets(root) if classes is not None else []
 
     def place(file: Path) -> dict:
         """Return a file's set, class and source, or why it has none."""
+        if file.as_posix() in paths:
+            return {"reason": labels_table.READ}
         if classes is None:
             depth = next((d for d in (1, 2) if file.parts[:d] in layout), 0)
             if not 0 < depth < len(file.parts):

@@ -6,11 +6,9 @@ the ``_classes.csv`` of Roboflow. Its columns are facts, such as the patient.
 Several tables are read as one, their rows joined by file.
 """
 
-import difflib
 import io
 import posixpath
 import re
-import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,9 @@ LABEL_NAMES += ("diagnosis", "target", "grade", "severity")
 UNLABELLED, EMPTY = "not in the table of labels", "empty label"
 TWO, NO_FILE = "two labels or more", "label without a file"
 SEVERAL, OUTSIDE = "label for several files", "path out of the folder"
+READ = "table that was read"
 REASONS = {
+    READ: "it has labels or facts of the images",
     UNLABELLED: "an image without a label; add a row for it to use it",
     EMPTY: "its row names no class",
     TWO: "its rows name different classes, or one row several",
@@ -47,12 +47,14 @@ class Table:
 
     classes: the class of each file, or None where the tables hold facts
     only; facts: a row a file, all other columns, as text; left_out: a reason
-    for each file or row that cannot be used; columns: which were read.
+    for each file or row that cannot be used; paths: of the tables; columns:
+    which were read, in words.
     """
 
     classes: dict[str, str] | None
     facts: pd.DataFrame
     left_out: dict[str, str]
+    paths: tuple[str, ...]
     columns: str
 
 
@@ -79,50 +81,50 @@ def read_table(
     if not tables:
         return None
     _check_asked(tables, FILE_COLUMN=file_column, LABEL_COLUMN=label_column)
+    only_facts = {FACTS} if named is None else set()
+    alone = len(tables.keys() - only_facts) == 1
     exact, ends = set(files), _ends(files)
-    labels, facts, left_out, columns = defaultdict(set), [], {}, []
-    alone = len(tables.keys() - {FACTS}) < 2
+    labels, facts, left_out, told = defaultdict(set), [], {}, defaultdict(list)
     for path, table in tables.items():
-        folder = posixpath.dirname(path)
-        tried = [file_column] if file_column in table else list(table)
         matches = {
-            c: [_match(name, folder, exact, ends) for name in table[c]]
-            for c in tried
+            column: [_match(name, path, exact, ends) for name in table[column]]
+            for column in ([file_column] if file_column in table else table)
         }
-        file = max(tried, key=lambda c: len(set(matches[c]) & exact))
-        if file_column is None and not set(matches[file]) & exact:
+        file = max(matches, key=lambda c: len(exact & set(matches[c])))
+        if file_column is None and not exact & set(matches[file]):
             raise ValueError(
                 f"no column of {path} in {root} names image files below that "
-                f"folder; columns: {_listed(tried)}. Put the images there, or "
-                "name the column by FILE_COLUMN"
+                f"folder; columns: {_listed(matches)}. Put the images there, "
+                "or name the column by FILE_COLUMN"
             )
-        names, only_facts = table.pop(file), named is None and path == FACTS
-        asked = [label_column] if label_column in table else None
-        label = [] if only_facts else asked or _guess(table, alone)
-        columns.append(f"{path} (files: '{file}', labels: {_listed(label)})")
+        names, label = table.pop(file), []
+        if path not in only_facts:
+            asked = [label_column] if label_column in table else []
+            label = asked or _guess(table, alone)
+            told[_in_words(file, label)].append(path)
         rows = zip(names, matches[file], _classes(table, label), strict=True)
-        for line, (name, found, some) in enumerate(rows, start=2):
+        for line, (name, found, classes) in enumerate(rows, start=2):
             if found in exact and label:
-                labels[found].update(some)
-            elif found not in exact and not only_facts:
+                labels[found].update(classes)
+            elif found not in exact and label:
                 left_out[name or f"{path}, line {line}"] = found
         table.index = matches[file]
         facts.append(table[table.index.isin(exact)])
     facts = pd.concat(facts).replace("", None).groupby(level=0).first()
-    facts, columns = facts.fillna("").astype(str), "; ".join(columns)
+    facts, paths = facts.fillna("").astype(str), tuple(tables)
+    if tables.keys() <= only_facts:
+        return Table(None, facts, {}, paths, "")
+    told = "; ".join(f"{', '.join(p)} ({how})" for how, p in told.items())
     if not labels:
-        if [*tables] == [FACTS] and named is None:
-            return Table(None, facts, {}, columns)
         raise ValueError(
-            f"which column of {columns} has the labels? Name it by "
+            f"which column has the labels? Read {told}. Name it by "
             f"LABEL_COLUMN, one of {_listed(facts)}"
         )
-    for file, some in labels.items():
-        if len(some) != 1:
-            left_out[file] = TWO if some else EMPTY
     classes = {f: min(some) for f, some in labels.items() if len(some) == 1}
-    _check_case(columns, sorted(set(classes.values())))
-    return Table(classes, facts, left_out, columns)
+    for file in labels.keys() - classes.keys():
+        left_out[file] = TWO if labels[file] else EMPTY
+    _check_case(sorted(set(classes.values())), told)
+    return Table(classes, facts, left_out, paths, told)
 
 
 def _paths(root: Path, named) -> list[str]:
@@ -169,32 +171,38 @@ def _read(path: Path) -> pd.DataFrame:
         ) from error
 
 
-def _check_asked(tables: dict[str, pd.DataFrame], **asked) -> None:
-    there = [column for table in tables.values() for column in table]
-    for key, column in asked.items():
-        if column is not None and column not in there:
-            close = difflib.get_close_matches(column, there)
-            meant = f"did you mean {_listed(close)}? " if close else ""
-            raise ValueError(
-                f"{key}: there is no column {column!r} in "
-                f"{', '.join(tables)}; {meant}columns: {_listed(there)}"
-            )
-
-
-def _check_case(columns: str, classes: list[str]) -> None:
-    seen = {}
-    for name in classes:
-        key = unicodedata.normalize("NFC", name).casefold()
-        if key in seen:
-            raise ValueError(
-                f"the classes {seen[key]!a} and {name!a} of {columns} seem "
-                "to be one, spelt in two ways; correct the table"
-            )
-        seen[key] = name
-
-
 def _listed(names) -> str:
     return ", ".join(map(repr, names))
+
+
+def _check_asked(tables: dict[str, pd.DataFrame], **asked) -> None:
+    there = dict.fromkeys(column for t in tables.values() for column in t)
+    for key, column in asked.items():
+        if column not in (None, *there):
+            raise ValueError(
+                f"{key}: there is no column {column!r} in "
+                f"{', '.join(tables)}, only {_listed(there)}"
+            )
+
+
+def _check_case(classes: list[str], told: str) -> None:
+    by_case = {name.casefold(): name for name in classes}
+    if alike := sorted(set(classes) - set(by_case.values())):
+        pairs = [
+            f"{name!r} and {by_case[name.casefold()]!r}" for name in alike
+        ]
+        raise ValueError(
+            f"the classes {', '.join(pairs)} seem to be one, spelt in two "
+            f"ways; correct the table. Read {told}"
+        )
+
+
+def _in_words(file: str, label: list[str]) -> str:
+    """Say which columns were read."""
+    labels = f"labels: {_listed(label) or 'none'}"
+    if len(label) > 1:
+        labels = f"a class in each of {len(label)} columns of 0 and 1"
+    return f"files: {file!r}, {labels}"
 
 
 def _ends(files: list[str]) -> dict[str, set[str]]:
@@ -209,12 +217,13 @@ def _ends(files: list[str]) -> dict[str, set[str]]:
     return ends
 
 
-def _match(name: str, folder: str, exact: set, ends: dict) -> str:
-    """Return the file that a table in some folder names, or a reason."""
+def _match(name: str, table: str, exact: set, ends: dict) -> str:
+    """Return the file that a table names, or the reason why none."""
     path = posixpath.normpath(name.replace("\\", "/"))
     if re.match(r"\.\./|/|[a-zA-Z]:/|\.\.$", path):
         return OUTSIDE
-    for place in dict.fromkeys((posixpath.join(folder, path), path)):
+    beside = posixpath.join(posixpath.dirname(table), path)
+    for place in dict.fromkeys((beside, path)):
         if place in exact:
             return place
         if there := ends.get(place.casefold()):
@@ -246,9 +255,10 @@ def _numbers(table: pd.DataFrame) -> pd.DataFrame:
 
 def _classes(table: pd.DataFrame, label: list[str]) -> list[list[str]]:
     """Return the classes that each row names: by one column, or by ones."""
-    if len(label) < 2:
-        column = table[label[0]] if label else table.index.astype(str)
-        return [[name] if name else [] for name in column]
+    if not label:
+        return [[]] * len(table)
+    if len(label) == 1:
+        return [[name] if name else [] for name in table[label[0]]]
     hot = np.array(label)
     return [
         hot[row].tolist() for row in (_numbers(table[label]) == 1).to_numpy()

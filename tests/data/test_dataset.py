@@ -18,7 +18,7 @@ def ds():
         groups=np.array(list("uvwxyz")),
         published_split=None,
         files=np.array([f"{k}.png" for k in range(6)]),
-        found=pd.DataFrame({"file": [f"{k}.png" for k in range(7)]}),
+        found=found_table({"file": [f"{k}.png" for k in range(7)]}),
         facts=pd.DataFrame({"tone": range(10, 16)}),
         provenance={"name": "some"},
     )
@@ -35,6 +35,9 @@ def test_of_classes_labels_in_the_order_asked(ds):
     assert part.facts["tone"].tolist() == [11, 13, 14]
     assert part.facts.index.tolist() == [0, 1, 2]
     assert part.published_split is None and len(part.found) == 7
+    gone = part.found["reason"] == "class left out"
+    assert part.found["file"][gone].tolist() == ["0.png", "2.png", "5.png"]
+    assert not part.found["used"][gone].any()
     assert part.provenance == {"name": "some", "classes": "d, b"}
     assert ds.provenance == {"name": "some"}
 

@@ -304,7 +304,7 @@ def test_a_manifest_as_spreadsheets_save_it(flat, comma, mark):
     assert ds.labels.tolist() == [0] * 4 + [1] * 4  # by folder, not by "x"
     assert ds.facts["skin_tone"].tolist() == table["skin_tone"].tolist()
     row = ds.found.set_index("file").loc["manifest.csv"]
-    assert row["reason"] == "outside a class folder"
+    assert row["reason"] == "table that was read"
     draw(flat / "Cyst" / "new.png")
     with pytest.raises(ValueError, match="does not list 'Cyst/new.png'"):
         load_folder(flat, image_size=8)

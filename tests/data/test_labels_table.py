@@ -28,7 +28,7 @@ def images(root, *files):
 def left_out(ds):
     rows = ds.found[~ds.found["used"]]
     seen = dict(zip(rows["file"], rows["reason"], strict=True))
-    return {f: r for f, r in seen.items() if not f.endswith(".csv")}
+    return {f: r for f, r in seen.items() if r != "table that was read"}
 
 
 # --- three public layouts -------------------------------------------------
@@ -205,9 +205,14 @@ def test_a_column_of_repeated_values_is_the_guess(root):
     ("table", "named", "told"),
     [
         ("f,label\nx1,p\n", {"labels": "L.csv"}, "no table L.csv.*labels.csv"),
-        ("f,label\nx1,p\n", {"label_column": "lable"}, "mean 'label'"),
+        (
+            "f,label\nx1,p\n",
+            {"label_column": "lable"},
+            "LABEL_COLUMN: .* 'lable' .*only 'f', 'label'",
+        ),
         ("f,label\nx1,p\n", {"file_column": "g"}, "no column 'g'"),
         ("f,label\ny,p\n", {}, "names image files below .*'f', 'label'"),
+        ("f,x\nx1,p\nx2,q\n", {"label_column": "f"}, "which column"),
         ("f,what\nx1,p\nx2,q\n", {}, "which column .*LABEL_COLUMN.* 'what'"),
         ("f,label\nx1,p\nx2,P\n", {}, "'P' and 'p'.*two ways"),
         (

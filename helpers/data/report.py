@@ -1,0 +1,170 @@
+"""What a data set holds, and how it can be divided, in sentences."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from helpers.data.dataset import ImageDataset
+from helpers.data.groups import NEAR, regroup
+from helpers.data.image_folder import REASONS
+from helpers.data.labels_table import READ
+from helpers.imbalance import folds, imbalance_ratio
+from helpers.imbalance.splits import SETS, Impossible, ways
+
+_MAY_GROUP = re.compile(
+    "patient|lesion|subject|person|case|slide|study|source|photo|group", re.I
+)
+
+
+def report(ds: ImageDataset) -> list[str]:
+    """Say what a data set holds, what is left out, and how it can be split.
+
+    Returns sentences: images, classes and the imbalance ratio; the table of
+    labels; the groups, and columns of the table that may be groups; a line a
+    reason for files and rows left out; the splits that are possible, and
+    where none by group is, what to do.
+    """
+    names, counts = np.array(ds.class_names), ds.counts()
+    order = np.argsort(-counts, kind="stable")
+    shown = [f"{names[c]} {counts[c]}" for c in order]
+    if len(shown) > 12:
+        shown[6:-6] = ["…"]
+    lines = [
+        f"{len(ds)} images of {ds.n_classes} classes: {', '.join(shown)}. "
+        f"Imbalance ratio ρ = {imbalance_ratio(counts):.2f}."
+    ]
+    if table := ds.provenance.get("labels_from"):
+        lines.append(
+            f"Labels come from {table}. Where that is wrong, set LABELS, "
+            "FILE_COLUMN or LABEL_COLUMN."
+        )
+    lines += [*_groups(ds), *_left_out(ds), *_splits(ds)]
+    return lines
+
+
+def foldable(
+    ds: ImageDataset, most: int = 5
+) -> tuple[ImageDataset, int, list[str]]:
+    """Make a data set that can be divided into folds by group.
+
+    Classes with fewer than three images are left out, then those with fewer
+    than three groups. Where no folds can be made all the same, each image
+    becomes its own group.
+
+    Returns the data set, the number of folds, at most ``most`` and at least
+    3, and a sentence for each thing that was done. Raises ValueError where
+    fewer than two classes have three images.
+    """
+    ds, note = ds.with_at_least(3)
+    of_class = dict(zip(ds.class_names, _groups_of(ds), strict=True))
+    few = [f"'{name}' ({n})" for name, n in of_class.items() if n < 3]
+    kept = [name for name, n in of_class.items() if n >= 3]
+    notes = [note] if note else []
+    if n := _most_folds(ds, most):
+        return ds, n, notes
+    if len(kept) > 1 and (n := _most_folds(ds.of_classes(kept), most)):
+        left_out = f"left out: {', '.join(few)}. Add sources to study them."
+        notes.append(f"Classes with fewer than 3 sources are {left_out}")
+        return ds.of_classes(kept), n, notes
+    why = _impossible(ds, 3)
+    notes.append(
+        f"No folds by source: {why}. Each image counts as its own source "
+        "instead, so that copies may leak: its scores are too good then."
+    )
+    alone = replace(regroup(ds, None), groups=ds.files)
+    return alone, _most_folds(alone, most), notes
+
+
+def _groups_of(ds: ImageDataset) -> np.ndarray:
+    """Count the groups of each class, (C,); images where there are none."""
+    groups = ds.files if ds.groups is None else ds.groups
+    return pd.Series(groups).groupby(ds.labels).nunique().to_numpy()
+
+
+def _impossible(ds: ImageDataset, n_folds: int) -> str:
+    """Return why there are no such folds by group, "" where there are."""
+    if ds.groups is None:
+        return "this data set does not tell the sources"
+    try:
+        job = ds.labels, ds.groups, n_folds, 0
+        folds(*job, class_names=ds.class_names)
+    except Impossible as why:
+        return str(why)
+    return ""
+
+
+def _most_folds(ds: ImageDataset, most: int) -> int:
+    able = range(min(most, _groups_of(ds).min()), 2, -1)
+    return next((n for n in able if not _impossible(ds, n)), 0)
+
+
+def _groups(ds: ImageDataset) -> list[str]:
+    rule, lines = ds.provenance["group_rule"], []
+    groups = ds.files if ds.groups is None else ds.groups
+    if ds.groups is None:
+        lines.append("Sources: this data set does not tell them.")
+    else:
+        sizes = pd.Series(ds.groups).value_counts()
+        of_class = _groups_of(ds)
+        fewest = ds.class_names[of_class.argmin()]
+        how = "the file names" if rule == "roboflow" else f"'{rule}'"
+        lines.append(
+            f"{len(sizes)} sources by {how}; the largest, {sizes.index[0]}, "
+            f"has {sizes.iloc[0]} images; {fewest} has the fewest sources, "
+            f"{of_class.min()}."
+        )
+        if sizes.iloc[0] == 1:
+            lines.append(
+                "So each image is a source of its own. If several show one "
+                "patient or one original, say so by GROUPS: a column, an "
+                f"expression on the path, or '{NEAR}'."
+            )
+    columns = [] if ds.facts is None else list(ds.facts)
+    several = [
+        f"{column} ({n} values)"
+        for column in columns
+        if _MAY_GROUP.search(column)
+        and 1 < (n := ds.facts[column].nunique()) < len(ds)
+        and len({*zip(ds.facts[column], groups, strict=True)}) != n
+    ]
+    if several:
+        lines.append(f"Columns to try as GROUPS: {', '.join(several)}.")
+    return lines
+
+
+def _left_out(ds: ImageDataset) -> list[str]:
+    out = ds.found[~ds.found["used"]]
+    lines = [f"{len(ds.found) - len(out)} of {len(ds.found)} files are used."]
+    out = out[out["reason"] != READ]
+    for reason, files in out.groupby("reason", sort=False)["file"]:
+        some = ", ".join(files[:3]) + ", …" * (len(files) > 3)
+        advice = REASONS.get(reason, "not used")
+        lines.append(f"Left out, {reason}: {len(files)} ({some}): {advice}.")
+    return lines
+
+
+def _splits(ds: ImageDataset) -> list[str]:
+    try:
+        ds, note = ds.with_at_least(3)
+    except ValueError as why:
+        return [f"No split is possible: {why}."]
+    made, left_out = ways(ds, 0)
+    able = {"random": "at random"}
+    if n := _most_folds(ds, 5):
+        able["by source"] = f"by source (up to {n} folds)"
+    if "published" in made:
+        sets = made["published"].sets().items()
+        sizes = [f"{SETS[key]} {len(rows)}" for key, rows in sets]
+        able["published"] = f"published ({', '.join(sizes)} images)"
+    lines = [f"Possible splits: {', '.join(able.values())}."]
+    lines += [note] * bool(note) + [*left_out.values()]
+    if not n:
+        lines.append(
+            "A score at random then holds for other images of the same "
+            "sources only. To split by source, add sources, set GROUPS, or "
+            "leave a class out, by a dot before its folder's name or by "
+            "removing its rows."
+        )
+    return lines
