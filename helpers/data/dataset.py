@@ -26,7 +26,7 @@ FOUND = {
 }
 """Columns of ``ImageDataset.found`` and their types in pandas."""
 
-CLASS_LEFT_OUT = "class left out"
+CLASS_LEFT_OUT = "class not taken"
 """The reason in ``found`` of images that ``of_classes`` leaves out."""
 
 

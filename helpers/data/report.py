@@ -13,7 +13,7 @@ from helpers.data.labels_table import READ
 from helpers.imbalance import folds, imbalance_ratio
 from helpers.imbalance.splits import SETS, Impossible, ways
 
-_MAY_GROUP = re.compile(
+_MAY = re.compile(
     "patient|lesion|subject|person|case|slide|study|source|photo|group", re.I
 )
 
@@ -101,36 +101,42 @@ def _most_folds(ds: ImageDataset, most: int) -> int:
 
 
 def _groups(ds: ImageDataset) -> list[str]:
-    rule, lines = ds.provenance["group_rule"], []
-    groups = ds.files if ds.groups is None else ds.groups
+    rule, columns = str(ds.provenance["group_rule"]), pd.DataFrame(ds.facts)
     if ds.groups is None:
-        lines.append("Sources: this data set does not tell them.")
+        lines = ["Sources: this data set does not tell them."]
     else:
-        sizes = pd.Series(ds.groups).value_counts()
-        of_class = _groups_of(ds)
-        fewest = ds.class_names[of_class.argmin()]
+        sizes, of_class = pd.Series(ds.groups).value_counts(), _groups_of(ds)
         how = "the file names" if rule == "roboflow" else f"'{rule}'"
-        lines.append(
+        lines = [
             f"{len(sizes)} sources by {how}; the largest, {sizes.index[0]}, "
-            f"has {sizes.iloc[0]} images; {fewest} has the fewest sources, "
-            f"{of_class.min()}."
-        )
+            f"has {sizes.iloc[0]} images; {ds.class_names[of_class.argmin()]} "
+            f"has the fewest sources, {of_class.min()}."
+        ]
         if sizes.iloc[0] == 1:
             lines.append(
                 "So each image is a source of its own. If several show one "
                 "patient or one original, say so by GROUPS: a column, an "
                 f"expression on the path, or '{NEAR}'."
             )
-    columns = [] if ds.facts is None else list(ds.facts)
-    several = [
+    used = columns.columns.intersection(rule.split(" + "))
+    for column, n in (columns[used] == "").sum().items():
+        if n:
+            lines.append(
+                f"{n} images have no {column}: each is a source of its own "
+                "there, which leaks where it is not true."
+            )
+    others = [c for c in columns.columns.difference(used) if _MAY.search(c)]
+    n_values = columns[others].nunique()
+    # Neither one value an image, nor what the groups are already.
+    some = n_values[n_values.between(2, len(ds) - 1)]
+    groups = ds.files if ds.groups is None else ds.groups
+    new = [
         f"{column} ({n} values)"
-        for column in columns
-        if _MAY_GROUP.search(column)
-        and 1 < (n := ds.facts[column].nunique()) < len(ds)
-        and len({*zip(ds.facts[column], groups, strict=True)}) != n
+        for column, n in some.items()
+        if len({*zip(columns[column], groups, strict=True)}) != n
     ]
-    if several:
-        lines.append(f"Columns to try as GROUPS: {', '.join(several)}.")
+    if new:
+        lines.append(f"Columns to try as GROUPS: {', '.join(new)}.")
     return lines
 
 

@@ -35,7 +35,7 @@ def test_of_classes_labels_in_the_order_asked(ds):
     assert part.facts["tone"].tolist() == [11, 13, 14]
     assert part.facts.index.tolist() == [0, 1, 2]
     assert part.published_split is None and len(part.found) == 7
-    gone = part.found["reason"] == "class left out"
+    gone = part.found["reason"] == "class not taken"
     assert part.found["file"][gone].tolist() == ["0.png", "2.png", "5.png"]
     assert not part.found["used"][gone].any()
     assert part.provenance == {"name": "some", "classes": "d, b"}

@@ -60,6 +60,16 @@ def test_what_the_report_says_of_labels_groups_and_files_left_out():
     assert "The published split is left out: the training set has no" in text
 
 
+def test_images_without_a_value_in_the_column_of_groups():
+    facts = pd.DataFrame(
+        {"lesion_id": ["", "x", "x"] * 10, "case": ["u"] * 30}
+    )
+    ds = made([6, 4], facts=facts, group_rule="own + lesion_id")
+    lines = report(ds)
+    assert lines[2].startswith("10 images have no lesion_id: each is a source")
+    assert not any("to try" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("copies", "told"),
     [
@@ -88,7 +98,7 @@ def test_classes_of_few_groups_are_left_out_by_name():
         "Classes with fewer than 3 sources are left out: 'b' (2), 'd' (1). "
         "Add sources to study them."
     ]
-    assert set(part.found["reason"]) == {"", "class left out"}
+    assert set(part.found["reason"]) == {"", "class not taken"}
 
 
 @pytest.mark.parametrize(
