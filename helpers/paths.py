@@ -8,11 +8,15 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,8 +26,9 @@ def folder(given: Path | str) -> Path:
     return Path(given).expanduser().resolve()
 
 
-DATA_DIR = folder(os.environ.get("WORKBOOK_DATA", ROOT / "data"))
-CACHE_DIR = folder(os.environ.get("WORKBOOK_CACHE", ROOT / "data"))
+# An empty variable names no folder: it is as if it were not set.
+DATA_DIR = folder(os.environ.get("WORKBOOK_DATA") or ROOT / "data")
+CACHE_DIR = folder(os.environ.get("WORKBOOK_CACHE") or ROOT / "data")
 NOTEBOOKS_DIR = ROOT / "notebooks"
 FIGURES_DIR = ROOT / "figures"
 RUNS_DIR = ROOT / "runs"
@@ -36,7 +41,7 @@ STAGING = ".staging"
 
 def data_folder(given: Path | str | None = None) -> Path:
     """The folder of the data sets: ``DATA_DIR`` unless another is given."""
-    return DATA_DIR if given is None else Path(given).expanduser()
+    return Path(given).expanduser() if given else DATA_DIR
 
 
 def atomic_write(path: Path | str, data: bytes | str) -> Path:
@@ -62,6 +67,33 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A folder inside a folder of the cache, to make files in.
+
+    It belongs to one process at a time, others wait, and is removed at the
+    end. So whatever lies there at the beginning is of a process that was
+    killed, and goes.
+
+    Raises OSError, which names WORKBOOK_CACHE, where nothing can be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", timeout=600):
+            for old in (*folder.glob(".new-*"), *folder.glob(".*.part")):
+                with suppress(OSError):
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+            with TemporaryDirectory(prefix=".new-", dir=folder) as place:
+                yield Path(place)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{error.strerror or error}: nothing can be written there; name "
+            "another folder by the environment variable WORKBOOK_CACHE",
+            str(folder),
+        ) from error
+
+
 def kept(
     keep_dir: Path | str | None, made_of: dict, make: Callable[[], dict]
 ) -> tuple[dict[str, np.ndarray], bool]:
@@ -71,21 +103,52 @@ def kept(
     made_of : all that the arrays follow from: JSON values and arrays
     make : gives a dictionary of arrays, numbers and texts
 
+    A file's name ends in a digest of its bytes. One that was altered or cut
+    short is removed, and its arrays are made anew; where none can be written
+    they are made each time. A printed line says so.
+
     Returns the dictionary, numbers and texts as arrays of no axis where they
     are read, and whether it was kept.
     """
     if keep_dir is None:
         return make(), False
+    keep_dir = Path(keep_dir)
     text = json.dumps(made_of, sort_keys=True, default=_fingerprint)
     key = hashlib.sha256(text.encode()).hexdigest()[:32]
-    path = Path(keep_dir) / f"{key}.npz"
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file), True
+    for path in sorted(keep_dir.glob(f"{key}-*.npz")):
+        if (arrays := _read(path)) is not None:
+            return arrays, True
     arrays, buffer = make(), io.BytesIO()
     np.savez(buffer, **arrays)
-    atomic_write(path, buffer.getvalue())
+    data = buffer.getvalue()
+    name = f"{key}-{hashlib.sha256(data).hexdigest()[:32]}.npz"
+    try:
+        with scratch(keep_dir) as place:
+            (place / name).write_bytes(data)
+            os.replace(place / name, keep_dir / name)
+        # Without a digest, of an older version.
+        (keep_dir / f"{key}.npz").unlink(missing_ok=True)
+    except OSError as error:
+        print(f"{keep_dir.name}: not kept ({error})", flush=True)
     return arrays, False
+
+
+def _read(path):
+    """A kept file's arrays; None where it is not as it was written."""
+    with suppress(OSError), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if path.stem.endswith(digest[:32]):
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+    with suppress(OSError):
+        path.unlink()
+    print(
+        f"{path.parent.name}/{path.name} was altered or cut short, or cannot "
+        "be read: made anew",
+        flush=True,
+    )
+    return None
 
 
 def _fingerprint(array):

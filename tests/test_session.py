@@ -4,15 +4,13 @@ import subprocess
 import sys
 
 import keras
-import numpy as np
 import pandas as pd
 import pytest
 
 from helpers import paths, session
 from helpers.data import load, red_cells
-from helpers.paths import RUNS_DIR, atomic_write, kept
+from helpers.paths import RUNS_DIR
 
-VALUES = {"a": np.array([1, 2]), "text": "é"}
 KINDS = {
     "SEEDS": list[int],
     "EPOCHS": int,
@@ -168,32 +166,6 @@ def test_a_failing_start_shows_what_was_held_back(capfd, monkeypatch):
     with pytest.raises(RuntimeError, match="no device"):
         session.begin("03", "smoke")
     assert capfd.readouterr().err == "driver too old\n"
-
-
-def test_atomic_write_replaces_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "new" / "table.csv"
-    assert atomic_write(path, "a,é\n") == path
-    atomic_write(path, b"b\n")
-    with pytest.raises(TypeError):
-        atomic_write(path, 3)
-    assert path.read_bytes() == b"b\n"
-    assert [p.name for p in path.parent.iterdir()] == ["table.csv"]
-
-
-def test_arrays_are_kept_by_what_they_follow_from(tmp_path):
-    made = []
-
-    def asked(folder, **made_of):
-        made_of = {"x": np.arange(3), **made_of}
-        values, known = kept(folder, made_of, lambda: made.append(1) or VALUES)
-        assert values["a"].tolist() == [1, 2] and str(values["text"]) == "é"
-        return known
-
-    assert [asked(tmp_path / "new") for _ in range(2)] == [False, True]
-    assert not asked(tmp_path / "new", x=np.arange(3.0))
-    assert not asked(tmp_path / "new", nested=[np.arange(2), 1])
-    assert not asked(None)
-    assert len(made) == 4
 
 
 def test_conclusions_are_printed_listed_and_saved(

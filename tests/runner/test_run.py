@@ -21,6 +21,7 @@ from papermill.iorw import LocalHandler
 
 from helpers import paths
 from helpers.data import download
+from helpers.models.weights import PACKAGED
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.run import main, summary
 from helpers.runner import (
@@ -485,7 +486,9 @@ def test_code_digest_follows_the_code(monkeypatch, tmp_path):
     assert digest() == seen[-1]
 
 
-def test_changed_images_are_not_kept(write, runner, no_kernel, tmp_path):
+def test_changed_data_and_weights_are_not_kept(
+    write, runner, no_kernel, tmp_path, monkeypatch
+):
     write("01_a", parameters=DATA)
     write("02_b")
     home, weights = tmp_path / "data", tmp_path / "some.weights.h5"
@@ -503,6 +506,13 @@ def test_changed_images_are_not_kept(write, runner, no_kernel, tmp_path):
     cells.parent.mkdir()
     other, nested = {"DATASET": "other"}, {"NETWORKS": {"B1": str(weights)}}
     given, unnamed = {"WEIGHTS": str(weights)}, {"DATASET": None}
+    homely, packaged = {"WEIGHTS": f"~/{weights.name}"}, {"NETWORKS": ["Net"]}
+    package = tmp_path / "some_weights" / "net.pth"
+    package.parent.mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(folder.PACKAGES, "Net", package.parent.name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
     steps = [  # what is done, with which settings, and whether 01 runs again
         (lambda: image.with_name("1.jpg").write_bytes(b"one"), {}, "d"),
         (lambda: None, {}, "k"),
@@ -521,6 +531,13 @@ def test_changed_images_are_not_kept(write, runner, no_kernel, tmp_path):
         # Some notebooks look for the red cells in DATA_DIR by themselves.
         (lambda: None, nested | unnamed, "d"),
         (lambda: cells.write_text("1 2 3"), nested | unnamed, "d"),
+        # Weights below the home folder, and those of a package.
+        (lambda: None, homely, "d"),
+        (lambda: weights.write_bytes(b"4"), homely, "d"),
+        (lambda: None, packaged, "d"),
+        (lambda: package.write_bytes(b"1"), packaged, "d"),
+        (lambda: None, packaged, "k"),
+        (lambda: package.write_bytes(b"2"), packaged, "d"),
     ]
     report = runner("smoke", settings=settings)
     for number, (change, more, expected) in enumerate(steps):
@@ -529,6 +546,11 @@ def test_changed_images_are_not_kept(write, runner, no_kernel, tmp_path):
         statuses = [status[0] for status in report.status.values()]
         assert statuses == [expected, "k"], number
     assert "data or weights changed" in (report.folder / "log.txt").read_text()
+
+
+def test_packages_of_weights_are_those_that_are_read():
+    known = {name: entry.package for name, entry in PACKAGED.items()}
+    assert known == folder.PACKAGES
 
 
 # Signals and other runners

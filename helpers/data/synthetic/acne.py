@@ -10,10 +10,8 @@ import hashlib
 import io
 import json
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -21,6 +19,7 @@ from PIL import Image
 
 from helpers.data import synthetic
 from helpers.data.synthetic import skin
+from helpers.paths import file_sha256, scratch
 
 CLASS_NAMES = tuple(skin.LESIONS)
 VIEW = 150
@@ -41,15 +40,15 @@ def draw_acne(folder: Path, scale: float = 1.0) -> Path:
 
     Each version lies in a folder of its own within that folder, named by a
     hash of the drawing code and the scale. It is drawn beside its place and
-    renamed at the end, so that one that exists is whole; no file is ever
-    removed. The layout is that of the public set,
-    ``CLASS/<source>.rf.<hash>.jpg``, beside ``manifest.csv`` (file, class,
-    source, skin_tone, light, copy and sha256 of each image) and
-    ``manifest.json``.
+    renamed at the end. Files that are missing or altered, by their SHA-256,
+    are drawn anew, and a printed line says so; no other is ever removed. The
+    layout is that of the public set, ``CLASS/<source>.rf.<hash>.jpg``, beside
+    ``manifest.csv`` (file, class, source, skin_tone, light, copy and sha256
+    of each image) and ``manifest.json``.
 
     scale: share of the sources and images to draw, in (0, 1], five sources a
     class at least. Returns the folder of this version, absolute. Raises
-    ValueError for another scale.
+    ValueError for another scale, OSError where nothing can be written.
     """
     synthetic.check_settings(scale)
     sources = synthetic.__file__, skin.__file__, __file__
@@ -58,17 +57,33 @@ def draw_acne(folder: Path, scale: float = 1.0) -> Path:
     version = Path(folder).resolve() / key[:12]
     if _is_whole(version):
         return version
-    version.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=version.parent) as scratch:
-        drawn = Path(scratch) / "new"
+    with scratch(version.parent) as place:
+        if _is_whole(version):  # another process was quicker
+            return version
+        drawn = place / "drawn"
         _draw_all(drawn, scale)
-        try:
+        if version.exists():
+            _repair(version, drawn)
+        else:
             drawn.rename(version)
-        except OSError:
-            # Another process was quicker, or somebody deleted some files.
-            if not _is_whole(version):
-                shutil.copytree(drawn, version, dirs_exist_ok=True)
     return version
+
+
+def _repair(folder: Path, drawn: Path) -> None:
+    """Replace, each whole, the files that differ from those just drawn."""
+    files = sorted(path for path in drawn.rglob("*") if path.is_file())
+    n_wrong = 0
+    for new in files:
+        old = folder / new.relative_to(drawn)
+        if not old.is_file() or old.read_bytes() != new.read_bytes():
+            old.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(new, old)
+            n_wrong += 1
+    print(
+        f"{folder.parent.name}: {n_wrong} of {len(files)} files were missing "
+        "or altered: drawn anew",
+        flush=True,
+    )
 
 
 def _rng(seed: int, class_name: str, *more: int):
@@ -162,15 +177,25 @@ def _draw_all(folder: Path, scale: float) -> None:
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         each = pool.map(lambda job: _draw_source(folder, *job), _plan(scale))
         rows = [row for some in each for row in some]
+    manifest = folder / "manifest.csv"
+    pd.DataFrame(rows).to_csv(manifest, index=False, lineterminator="\n")
     about = {"generator": "synthetic_acne", "scale": scale}
+    about |= {"sha256 of manifest.csv": file_sha256(manifest)}
     (folder / "manifest.json").write_text(json.dumps(about), "utf-8")
-    pd.DataFrame(rows).to_csv(
-        folder / "manifest.csv", index=False, lineterminator="\n"
-    )
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether all files that were drawn into the folder are still there."""
+    """Whether all files in the folder are those that were drawn into it."""
     manifest = folder / "manifest.csv"
-    files = pd.read_csv(manifest)["file"] if manifest.exists() else [manifest]
-    return all((folder / file).exists() for file in files)
+    try:
+        about = json.loads((folder / "manifest.json").read_text("utf-8"))
+        expected = {manifest.name: about["sha256 of manifest.csv"]}
+        if file_sha256(manifest) == expected[manifest.name]:
+            rows = pd.read_csv(manifest)
+            expected |= dict(zip(rows["file"], rows["sha256"], strict=True))
+        return all(
+            file_sha256(folder / file) == sha256
+            for file, sha256 in expected.items()
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return False

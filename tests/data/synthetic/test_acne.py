@@ -124,16 +124,41 @@ def test_lesions_look_as_named():
     assert area["Cyst"] > 1.5 * area["Papules"]
 
 
-def test_a_whole_folder_is_kept_and_lost_files_come_back(folder):
+def versions(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if p.name != ".lock")
+
+
+def test_a_whole_folder_is_kept(folder, capsys):
     made = (folder / "manifest.csv").stat().st_mtime_ns
     assert draw_acne(folder.parent, SCALE) == folder
     assert (folder / "manifest.csv").stat().st_mtime_ns == made
+    assert versions(folder.parent) == [folder.name]
+    assert not capsys.readouterr().out
+
+
+def test_lost_and_altered_files_come_back(folder, capsys):
     whole = contents(folder)
-    for lost in (next(folder.glob("Cyst/*")), folder / "manifest.csv"):
-        lost.unlink()
-        draw_acne(folder.parent, SCALE)
-        assert contents(folder) == whole, lost
-    assert os.listdir(folder.parent) == [folder.name]
+    cyst, another = sorted(folder.glob("Cyst/*"))[:2]
+    table = folder / "manifest.csv"
+    text = table.read_text("utf-8")
+    made = another.stat().st_mtime_ns
+    for number, damage in enumerate(
+        (
+            lambda: cyst.write_bytes(another.read_bytes()),
+            lambda: cyst.write_bytes(cyst.read_bytes()[:-9]),
+            cyst.unlink,
+            table.unlink,
+            lambda: table.write_text(text.replace("Cyst", "Pimple", 1)),
+            lambda: (folder / "manifest.json").write_text("{}"),
+        )
+    ):
+        damage()
+        assert draw_acne(folder.parent, SCALE) == folder
+        assert contents(folder) == whole, number
+        told = f": 1 of {len(whole)} files were missing or altered"
+        assert told in capsys.readouterr().out
+    assert another.stat().st_mtime_ns == made
+    assert versions(folder.parent) == [folder.name]
 
 
 def test_an_older_version_stays(tmp_path, monkeypatch):
@@ -147,7 +172,7 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
         with pytest.raises(ValueError, match="scale="):
             draw_acne(tmp_path, scale)
     (tmp_path / "acne").write_text("a file in the way")
-    with pytest.raises(FileExistsError, match="acne"):
+    with pytest.raises(FileExistsError, match="WORKBOOK_CACHE.*acne"):
         draw_acne(tmp_path / "acne", SCALE)
 
 
@@ -167,7 +192,7 @@ def test_two_processes_at_once_and_the_same_bytes(tmp_path, folder):
     for process in both:
         _, complaint = process.communicate(timeout=60)
         assert process.returncode == 0, complaint.decode()
-    assert os.listdir(tmp_path) == [folder.name]
+    assert versions(tmp_path) == [folder.name]
     assert contents(tmp_path / folder.name) == contents(folder)
 
 
@@ -181,4 +206,5 @@ def test_a_killed_draw_leaves_nothing_that_looks_whole(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not list(tmp_path.rglob("manifest.*"))
-    assert len(manifest(draw_acne(tmp_path, SCALE))) > 25
+    drawn = draw_acne(tmp_path, SCALE)
+    assert len(manifest(drawn)) > 25 and versions(tmp_path) == [drawn.name]
