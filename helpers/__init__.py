@@ -1,4 +1,4 @@
-"""What the notebooks draw on: ten rooms, each a concept of the field.
+"""What the notebooks draw on: rooms, each a concept of the field.
 
 paths, session : where things lie; a notebook's profile, folders and device
 imbalance : class counts, imbalance ratio and class weights; resampling; splits
