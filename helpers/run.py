@@ -149,7 +149,8 @@ def summary(report: Report) -> str:
     lines.append(f"\nnotebooks, figures and results in {report.folder}")
     table = report.folder / "results" / f"{SCORECARD}_counts.csv"
     if report.status.get(SCORECARD) in (DONE, KEPT) and table.is_file():
-        lines.append(f"\n{pd.read_csv(table).to_string(index=False)}")
+        lines.append("\npublished numbers by status, claims by verdict")
+        lines.append(pd.read_csv(table).to_string(index=False))
         lines.append(
             f"more in notebooks/{SCORECARD}.ipynb, results/{SCORECARD}*"
         )

@@ -22,6 +22,7 @@ from helpers.figures.style import (
     save,
 )
 from helpers.figures.tables import (
+    beside_plot,
     class_counts,
     confusion_matrices,
     dot_plot,

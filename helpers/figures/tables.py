@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from helpers.figures.style import (
@@ -110,6 +111,49 @@ def _end_before_far_rows(ax, table) -> None:
             if abs(value) > most:
                 arrow = "<" if value < 0 else ">"
                 ax.plot(0.97 * np.copysign(most, value), row, arrow, color=INK)
+
+
+_SIDES = {"published": ("D", 0), "reference": ("o", -0.17)}
+_SIDES |= {"own run": ("s", 0.17)}
+_GREEN, _ORANGE, _DARK_BLUE = "#029E73", "#D55E00", "#0173B2"
+_STATUS = {"within": _GREEN, "outside": _ORANGE}
+_STATUS |= {"not comparable": _DARK_BLUE, "not measured": QUIET}
+_STATUS |= {"supported": _GREEN, "contradicted": _ORANGE, "open": _DARK_BLUE}
+
+
+def beside_plot(table, title: str, xlabel: str) -> Figure:
+    """Published numbers beside measured intervals, a row a label.
+
+    ``table`` has the columns label, side ("published", "reference" or "own
+    run"), delta, low and high (NaN of a published number) and status, which
+    gives a measured one its colour. A label may have several numbers of one
+    side. Colours are told apart with any colour vision; a line marks zero.
+    """
+    labels = list(dict.fromkeys(table["label"]))
+    fig = new_chart(8, 1.5 + 0.36 * len(labels))
+    ax = fig.subplots()
+    ax.axvline(0, color=QUIET, ls="--", lw=1.2)
+    handles = []
+    for side, (marker, apart) in _SIDES.items():
+        own = table[table["side"] == side]
+        rows = own["label"].map(labels.index) + apart
+        colours = own["status"].map(_STATUS)
+        if side == "published":
+            colours = [INK] * len(own)
+        look = {"marker": marker, "s": 34, "zorder": 3}
+        if len(own):
+            ax.hlines(rows, own["low"], own["high"], color=colours, lw=2)
+            ax.scatter(own["delta"], rows, c=colours, **look)
+            look = {"marker": marker, "color": INK, "ls": ""}
+            handles.append(Line2D([], [], label=side, **look))
+    measured = table.loc[table["side"] != "published", "status"]
+    for status in dict.fromkeys(measured):
+        look = {"color": _STATUS[status], "lw": 4}
+        handles.append(Line2D([], [], label=status, **look))
+    rows_from_the_top(ax, labels)
+    ax.set(title=title, xlabel=xlabel)
+    legend_below(fig, handles)
+    return fig
 
 
 def dot_plot(

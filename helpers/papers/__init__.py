@@ -3,7 +3,13 @@
 `results` keeps and shows a notebook's own tables.
 """
 
-from helpers.papers.claims import fits_rounding, possible_hits, read_claims
+from helpers.papers.claims import (
+    fits_rounding,
+    measured_claims,
+    possible_hits,
+    read_claims,
+    verdict,
+)
 from helpers.papers.conclude import in_words, signed
 from helpers.papers.results import (
     compare,

@@ -3,18 +3,68 @@
 import numpy as np
 import pandas as pd
 
-from helpers.paths import PUBLISHED_DIR
+from helpers.evaluation import t_interval
+from helpers.paths import MEASURED_DIR, PUBLISHED_DIR
 
 
 def read_claims(name: str) -> pd.DataFrame:
     """The claims of ``data/published/NAME.csv``, in our words, by their key.
 
     Columns of ``severity_claims``: part (of the source); what it says; its
-    number, above zero if the claim holds. Of ``audit_claims``, which printed
-    numbers decide: paper; what it says; where; what would have to be true.
+    number, above zero if the claim holds; on which images. Of
+    ``audit_claims``, which printed numbers decide: paper; what it says; where;
+    what would have to be true. Of ``measured_claims``: paper; what it says;
+    where; its number; on which images; notebook; and what `measured_claims`
+    reads.
     """
     path = PUBLISHED_DIR / f"{name}.csv"
     return pd.read_csv(path, keep_default_na=False, index_col="claim")
+
+
+def measured_claims() -> pd.DataFrame:
+    """The claims of the papers that `data/measured` decides.
+
+    To the columns of ``measured_claims.csv`` come number, low and high, and a
+    verdict (see `verdict`). Of several rows that a claim is about, such as
+    one a ratio, the least number and the least ends count, so that all of
+    them have to be above zero. Where a table has scores of seeds, ``pair``
+    names the methods whose difference it is, with a t interval over the
+    seeds. ``sign`` -1 turns a difference round.
+
+    Raises ``ValueError`` for a claim whose row is not in the table.
+    """
+    table = read_claims("measured_claims")
+    ends = [_measured(*row) for row in table[_WHERE].itertuples()]
+    table[["number", "low", "high"]] = ends
+    told = [verdict(*row[1:]) for row in ends]
+    return table.assign(verdict=told).drop(columns=_WHERE)
+
+
+_WHERE = ["table", "row", "pair", "sign"]
+
+
+def _measured(claim, table, row, pair, sign) -> tuple[float, float, float]:
+    measured = pd.read_csv(MEASURED_DIR / f"{table}.csv")
+    measured = measured.query(row, engine="python")
+    if measured.empty:
+        raise ValueError(f"{claim}: {table}.csv has no row with {row}")
+    if pair:
+        first, second = pair.split()
+        seeds = measured.pivot(index="seed", columns="method", values="value")
+        return t_interval(seeds[first] - seeds[second])[:3]
+    measured = measured.rename(columns={"gain": "delta"})
+    ends = int(sign) * measured[["delta", "low", "high"]]
+    return tuple(np.sort(ends.min())[[1, 0, 2]])
+
+
+def verdict(low: float, high: float) -> str:
+    """*Supported* if all of an interval is above zero, *contradicted* if none.
+
+    Else *open*.
+    """
+    if low > 0:
+        return "supported"
+    return "contradicted" if high <= 0 else "open"
 
 
 def possible_hits(recall: float, n: int, decimals: int = 2) -> np.ndarray:

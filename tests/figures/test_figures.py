@@ -98,6 +98,15 @@ def given(*arguments, **options):
 
 
 # What is drawn, to the arguments of the function that is its first word.
+BESIDE = pd.DataFrame(
+    [
+        ("a", "published", 0.05, np.nan, np.nan, "within"),
+        ("b", "published", 0.02, np.nan, np.nan, "outside"),
+        ("a", "reference", 0.04, 0.03, 0.06, "within"),
+        ("b", "reference", -0.01, -0.02, 0.01, "outside"),
+    ],
+    columns=["label", "side", "delta", "low", "high", "status"],
+)
 DRAWN = {
     "class_counts": given(COUNTS, CLASSES),
     "gradient_share": given({"none": COUNTS, "eq. (1)": np.ones(5)}, CLASSES),
@@ -138,6 +147,7 @@ DRAWN = {
     "interval_plot": given(
         EFFECTS, "Two methods", f"Difference (B {MINUS} A)"
     ),
+    "beside_plot": given(BESIDE, "T", "Gain"),
     "interval_plot, of nothing": given(EFFECTS[:0], "T", "Difference"),
     "dot_plot": given({"ρ = 10": SCORES, "b": SCORES.assign(low=np.nan)}, "T"),
     "confusion_matrices": given(
@@ -377,6 +387,20 @@ def test_intervals_are_written_out():
     texts = texts_of(fig.findobj(plt.Text))
     assert f"+0.012 [{MINUS}0.010, +0.030]" in texts
     assert f"{MINUS}0.020" in texts
+
+
+def test_published_numbers_stand_beside_intervals_in_their_status():
+    fig = drawn("beside_plot")
+    ax = fig.axes[0]
+    assert texts_of(ax.get_yticklabels()) == ["a", "b"]
+    bars, published, intervals, measured = ax.collections
+    assert published.get_offsets()[:, 0].tolist() == [0.05, 0.02]
+    assert {to_hex(c) for c in published.get_facecolors()} == {figures.INK}
+    assert len({to_hex(c) for c in measured.get_facecolors()}) == 2
+    ends = [segment[:, 0].tolist() for segment in intervals.get_segments()]
+    assert ends == [[0.03, 0.06], [-0.02, 0.01]]
+    legend = texts_of(fig.legends[0].get_texts())
+    assert legend == ["published", "reference", "within", "outside"]
 
 
 def test_one_far_row_of_many_does_not_squeeze_the_others():
