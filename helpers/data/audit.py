@@ -17,7 +17,7 @@ TOO_FEW = 10
 """Below this number a tenth of a class is less than one image or source."""
 
 _MEANINGS = {
-    "files found": "used + left out",
+    "files found": "used + left out, with a table's rows without a file",
     "used": "what the study sees",
     **{f"left out: {reason}": means for reason, means in REASONS.items()},
     "used, mis-typed": "of another format than the extension says; rename",

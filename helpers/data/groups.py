@@ -32,18 +32,18 @@ def regroup(
     Raises ValueError for a rule that is none of these, and for a path in
     which an expression matches nothing.
     """
+    if isinstance(rules, list | tuple) and len(rules) == 1:
+        (rules,) = rules
     if rules in (OWN, ds.provenance["group_rule"]):
         return ds
-    if rules is None:
-        groups, rule = None, None
-    elif isinstance(rules, str) or len(rules) == 1:
-        rule = rules if isinstance(rules, str) else rules[0]
-        groups = _by(ds, rule)
-    elif len(rules):
+    groups, rule = None, rules
+    if isinstance(rules, str):
+        groups = _by(ds, rules)
+    elif rules is not None:
+        if not rules:
+            raise ValueError("groups: an empty list; say 'own' or None")
         ways = [_by(ds, rule) for rule in rules]
         groups, rule = _joined(ds, ways), " + ".join(rules)
-    else:
-        raise ValueError("groups: an empty list; leave it out, or say None")
     found = ds.found.copy()
     if len(ds) == found["used"].sum():
         source = "" if groups is None else groups
@@ -71,7 +71,19 @@ def _by(ds: ImageDataset, rule: str) -> np.ndarray:
     if pattern.groups != 1:
         why = f"as a regular expression it has {pattern.groups} (groups)"
         raise ValueError(_unknown(rule, columns, why))
-    return np.array([_found(pattern, *row) for row in _paths(ds)])
+    depth = int(ds.published_split is not None)
+    made = []
+    for file, label in zip(ds.files, ds.labels, strict=True):
+        path, name = str(file), ds.class_names[label]
+        below = "/".join(path.split("/")[depth:]).removeprefix(f"{name}/")
+        match = pattern.search(below)
+        if match is None or match[1] is None:
+            raise ValueError(
+                f"groups: {rule!r} matches nothing in '{below}' of class "
+                f"'{name}'; widen the rule or remove the file"
+            )
+        made.append(match[1])
+    return np.array(made)
 
 
 def _unknown(rule: str, columns: list[str], why: str) -> str:
@@ -80,30 +92,6 @@ def _unknown(rule: str, columns: list[str], why: str) -> str:
         f"column of a table ({', '.join(columns) or 'there is none'}), nor an "
         f"expression with one (group): {why}"
     )
-
-
-def _paths(ds: ImageDataset) -> list[tuple[str, str]]:
-    """Return the path of each image below its set and class, and its class."""
-    rows = []
-    for file, label in zip(ds.files, ds.labels, strict=True):
-        name = ds.class_names[label]
-        parts = str(file).split("/")
-        if ds.published_split is not None and len(parts) > 1:
-            parts = parts[1:]
-        if len(parts) > 1 and parts[0] == name:
-            parts = parts[1:]
-        rows.append(("/".join(parts), name))
-    return rows
-
-
-def _found(pattern: re.Pattern, path: str, name: str) -> str:
-    match = pattern.search(path)
-    if match is None or match[1] is None:
-        raise ValueError(
-            f"groups: {pattern.pattern!r} matches nothing in '{path}' of "
-            f"class '{name}'; widen the rule or remove the file"
-        )
-    return match[1]
 
 
 def _look_alikes(ds: ImageDataset) -> np.ndarray:

@@ -281,7 +281,8 @@ def _check_classes(root: Path, names: list[str], found: pd.DataFrame) -> None:
             f"fewer than two classes in {root}: found {seen}. Expected one "
             "folder of images for each class, or train/, valid/ and test/ "
             "with such folders (do they lie one folder deeper?), or a table "
-            f"of labels, {labels_table.LABELS} or another named by LABELS"
+            f"of labels, {labels_table.LABELS} or another named by LABELS "
+            f"(there: {', '.join(p.name for p in root.glob('*.csv'))})"
         )
     for name in names:
         rows = found[found["class"] == name]

@@ -27,7 +27,7 @@ LABEL_NAMES += ("diagnosis", "target", "grade", "severity")
 UNLABELLED, EMPTY = "not in the table of labels", "empty label"
 TWO, NO_FILE = "two labels or more", "label without a file"
 SEVERAL, OUTSIDE = "label for several files", "path out of the folder"
-READ = "table that was read"
+READ, ROWS = "table that was read", (NO_FILE, SEVERAL, OUTSIDE)
 REASONS = {
     READ: "it has labels or facts of the images",
     UNLABELLED: "an image without a label; add a row for it to use it",
@@ -38,7 +38,7 @@ REASONS = {
     "set's folder on, with the extension",
     OUTSIDE: "a row; write paths from the data set's folder on",
 }
-"""Why an image or a row is left out, and what to do about it."""
+"""Why an image, or a row of a table (``ROWS``), is left out; what to do."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,20 @@ def read_table(
             column: [_match(name, path, exact, ends) for name in table[column]]
             for column in ([file_column] if file_column in table else table)
         }
-        file = max(matches, key=lambda c: len(exact & set(matches[c])))
-        if file_column is None and not exact & set(matches[file]):
+        n_named = {c: len(exact & set(found)) for c, found in matches.items()}
+        file, most = max(n_named.items(), key=lambda item: item[1])
+        if file_column is None and not most:
             raise ValueError(
                 f"no column of {path} in {root} names image files below that "
                 f"folder; columns: {_listed(matches)}. Put the images there, "
-                "or name the column by FILE_COLUMN"
+                "or name the column by FILE_COLUMN; a table of other things "
+                "has to be renamed"
+            )
+        rivals = [c for c, found in matches.items() if n_named[c] == most]
+        if any(matches[c] != matches[file] for c in rivals if most):
+            raise ValueError(
+                f"each of the columns {_listed(rivals)} of {path} names other "
+                "image files; choose one by FILE_COLUMN"
             )
         names, label = table.pop(file), []
         if path not in only_facts:
@@ -161,6 +169,8 @@ def _read(path: Path) -> pd.DataFrame:
         )
         if table.empty:
             raise ValueError("it has no rows")
+        if not isinstance(table.index, pd.RangeIndex):
+            raise ValueError("a row has more values than the first row")
         table = table.fillna("").astype(str)
         table.columns = table.columns.astype(str).str.strip()
         return table.apply(lambda column: column.str.strip())

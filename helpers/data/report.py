@@ -9,7 +9,7 @@ import pandas as pd
 from helpers.data.dataset import ImageDataset
 from helpers.data.groups import NEAR, regroup
 from helpers.data.image_folder import REASONS
-from helpers.data.labels_table import READ
+from helpers.data.labels_table import READ, ROWS
 from helpers.imbalance import folds, imbalance_ratio
 from helpers.imbalance.splits import SETS, Impossible, ways
 
@@ -142,7 +142,8 @@ def _groups(ds: ImageDataset) -> list[str]:
 
 def _left_out(ds: ImageDataset) -> list[str]:
     out = ds.found[~ds.found["used"]]
-    lines = [f"{len(ds.found) - len(out)} of {len(ds.found)} files are used."]
+    n_files = (~ds.found["reason"].isin(ROWS)).sum()
+    lines = [f"{len(ds.found) - len(out)} of {n_files} files are used."]
     out = out[out["reason"] != READ]
     for reason, files in out.groupby("reason", sort=False)["file"]:
         some = ", ".join(files[:3]) + ", …" * (len(files) > 3)

@@ -52,6 +52,8 @@ def test_own_and_none(root):
     own = groups(root, "own")
     assert own[0] == "a/p0_a0" and len(set(own)) == 16
     assert groups(root, ["own"]) == own
+    only = load(root.name, root.parent, 16, ["own"])
+    assert only.provenance["group_rule"] == "roboflow"
     ds = load(root.name, root.parent, 16, None)
     assert ds.groups is None and (ds.found["source"] == "").all()
     assert ds.provenance["group_rule"] is None

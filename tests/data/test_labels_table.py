@@ -220,6 +220,8 @@ def test_a_column_of_repeated_values_is_the_guess(root):
             {},
             "classes in .*: p by .*2 used, 2 not in the table",
         ),
+        (",f,label\nx1,x2,p\nx2,x1,q\n", {}, "each of .*'Unnamed: 0', 'f'"),
+        ("f,label\nx1,p,1\nx2,q,1\n", {}, "more values than the first row"),
         ("f,label\n", {}, "labels.csv is no table .*no rows"),
         ('f,label\nx1\n"x', {}, "labels.csv is no table"),
     ],
@@ -284,6 +286,12 @@ def test_a_table_wins_over_class_folders_and_a_manifest_does_not(root):
 
 def test_no_table(root):
     assert read_table(root, ["a/x1.JPG"]) is None
+    (root / "a").rename(root / "b" / "a")
+    put(root, "train.csv", "f,label\nx1,p\nx3,q")
+    with pytest.raises(
+        ValueError, match=r"named by LABELS \(there: train.csv"
+    ):
+        load_folder(root, image_size=8)
 
 
 def test_a_large_table_is_read_in_seconds(tmp_path):

@@ -50,6 +50,7 @@ def test_what_the_report_says_of_labels_groups_and_files_left_out():
         labels_from="t.csv (files: 'f', labels: 'dx')",
     )
     rows = pd.DataFrame({"file": list("vwxy"), "reason": "empty label"})
+    rows.loc[4] = ["z", "label without a file"]
     found = pd.concat([ds.found, found_table(rows.to_dict("records"))])
     text = "\n".join(report(replace(ds, found=found)))
     assert "Labels come from t.csv (files: 'f', labels: 'dx')." in text
@@ -57,6 +58,7 @@ def test_what_the_report_says_of_labels_groups_and_files_left_out():
     assert "Columns to try as GROUPS: patient_id (15 values).\n" in text
     assert "Left out, empty label: 4 (v, w, x, …): its row names" in text
     assert "30 of 34 files are used." in text
+    assert "Left out, label without a file: 1 (z): a row of the table" in text
     assert "The published split is left out: the training set has no" in text
 
 
