@@ -3,6 +3,7 @@
 import re
 import tomllib
 
+import nbformat
 import pytest
 import yaml
 
@@ -34,11 +35,25 @@ def test_links_lead_somewhere(page):
             assert place in map(anchor, headings), link
 
 
+def minutes(path):
+    """To read a notebook, at 200 words and 20 lines of code a minute."""
+    words = lines = 0
+    for cell in nbformat.read(path, as_version=4).cells:
+        words += len(cell.source.split()) * (cell.cell_type == "markdown")
+        full = re.findall(r"\S.*", cell.source)
+        lines += len(full) * (cell.cell_type == "code")
+    return words / 200 + lines / 20
+
+
 @pytest.mark.parametrize("page", ["README.md", "notebooks/README.md"])
-def test_pages_name_every_notebook_and_are_short(page):
+def test_pages_have_a_row_for_every_notebook_and_are_short(page):
     text = (ROOT / page).read_text("utf-8")
-    rows = set(re.findall(r"^\| \[?(\w\d_\w+)\b", text, re.M))
-    assert rows == {path.stem for path in NOTEBOOKS_DIR.glob("*.ipynb")}
+    row = r"^\| \[?(\w\d_\w+)\b.*?\| (\d+) \|"
+    stated = {name: int(time) for name, time in re.findall(row, text, re.M)}
+    there = {
+        path.stem: minutes(path) for path in NOTEBOOKS_DIR.glob("*.ipynb")
+    }
+    assert stated == pytest.approx(there, abs=3)
     assert len(text.splitlines()) <= 150
 
 
