@@ -12,7 +12,12 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Future,
+    wait,
+)
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,7 +34,7 @@ from helpers.runner import notebooks
 from helpers.runner.folder import RunFolder
 from helpers.runner.kernel import Interrupted, attempt, execute, stop_signals
 from helpers.runner.notebooks import Notebook, Refused
-from helpers.runner.workers import workers
+from helpers.runner.workers import Here, workers
 from helpers.session import say
 
 DONE, KEPT = "done", "kept"
@@ -140,27 +145,35 @@ def run_steps(
     report = Report(root, again=again)
     many = any(step.name for step in steps)
     with folders.claimed(root, resume, many), stop_signals() as came:
-        cells, lines = [], [f"run folder {root}"]
-        for step in steps:
-            folder = RunFolder(root / step.name, step.settings, resume, alone)
-            numbers, first = [n.number for n in step.selected], len(cells)
-            for notebook in step.selected:
-                name = f"{step.name}/{notebook.name}".removeprefix("/")
-                earlier = [n for n in numbers if n in notebook.after]
-                before = [first + numbers.index(n) for n in earlier]
-                cells.append(Cell(name, notebook, folder, before))
-            given = [f"{k}={v!r}" for k, v in folder.settings.items()]
-            lines.append(f"{step.name} parameters {', '.join(given)}".strip())
-        versions = json.dumps(folders.versions(), indent=1)
-        paths.atomic_write(root / "versions.json", versions + "\n")
-        log(root, "\n".join(lines))
         try:
             with workers(jobs, scheduler, root) as pool:
+                cells = _cells(steps, root, resume, alone)
                 _Batch(cells, report, pool, timeout).run(came)
         except Interrupted as stop:
             log(root, f"Interrupted by {stop.args[0].name}; go on: {again}")
             raise
     return report
+
+
+def _cells(
+    steps: Sequence[Step], root: Path, resume: bool, alone: bool
+) -> list[Cell]:
+    """The notebooks of all steps, and the beginning of the run's log."""
+    cells, lines = [], [f"run folder {root}"]
+    for step in steps:
+        folder = RunFolder(root / step.name, step.settings, resume, alone)
+        numbers, first = [n.number for n in step.selected], len(cells)
+        for notebook in step.selected:
+            name = f"{step.name}/{notebook.name}".removeprefix("/")
+            earlier = [n for n in numbers if n in notebook.after]
+            before = [first + numbers.index(n) for n in earlier]
+            cells.append(Cell(name, notebook, folder, before))
+        given = [f"{k}={v!r}" for k, v in folder.settings.items()]
+        lines.append(f"{step.name} parameters {', '.join(given)}".strip())
+    versions = json.dumps(folders.versions(), indent=1)
+    paths.atomic_write(root / "versions.json", versions + "\n")
+    log(root, "\n".join(lines))
+    return cells
 
 
 @dataclass
@@ -169,7 +182,7 @@ class _Batch:
 
     cells: list[Cell]
     report: Report
-    pool: Executor
+    pool: Here
     timeout: int | None
     running: dict[Future, tuple[int, dict]] = field(default_factory=dict)
     executed: int = 0
@@ -196,6 +209,8 @@ class _Batch:
                 ready.sort()
                 while ready and len(self.running) < self.pool.slots():
                     self._start(*ready.pop(0))
+                bar.n = len(self.report.status)
+                bar.set_postfix_str(self._progress())
                 done = wait(self.running, 1.0, FIRST_COMPLETED).done
                 if came:
                     raise Interrupted(came[0])
@@ -204,8 +219,6 @@ class _Batch:
                     self.executed += 1
                     status = self._settle(future, number, facts)
                     plan.done(self._ended(number, *status))
-                bar.n = len(self.report.status)
-                bar.set_postfix_str(self._progress())
         for cell in self.cells:  # in their order
             status = self.report.status.pop(cell.name)
             self.report.status[cell.name] = status
@@ -216,10 +229,10 @@ class _Batch:
         self._log(number, f"running ({lack})")
         facts = folder.made_of(notebook)
         try:
-            task = execute, notebook.path, facts["parameters"]
+            task = execute, notebook.path.absolute(), facts["parameters"]
             staging = folder.stage(notebook.name)
             future = self.pool.submit(attempt, *task, staging, self.timeout)
-        except OSError as error:
+        except Exception as error:  # no space, no cluster any more
             future = Future()
             future.set_exception(error)
         self.running[future] = number, facts
@@ -262,7 +275,8 @@ class _Batch:
         """How far the run is, in words."""
         states = self.report.status.values()
         failed = sum(status not in (DONE, KEPT) for status in states)
-        text = f"{len(self.running)} running, {failed} failed"
+        running = f"{len(self.running)} running, " if self.running else ""
+        text = f"{running}{failed} failed"
         left = len(self.cells) - len(states)
         if left and self.executed:
             each = (time.perf_counter() - self.begun) / self.executed
@@ -278,6 +292,8 @@ def _reason(error: Exception) -> str:
     """Why a cell could not be executed or published."""
     if type(error).__name__ == "KilledWorker":
         return "its workers died again and again, for want of memory perhaps"
+    if isinstance(error, CancelledError):
+        return "the cluster's scheduler is not reached any more"
     return _cause(f"{type(error).__name__}: {error}")
 
 

@@ -117,7 +117,7 @@ def execute(
         text = f"it took longer than the {timeout} s of --timeout"
     except OSError as error:
         # A disk that is full, most often: papermill cannot write.
-        text = f"{source.name} could not be written: {error}"
+        text = f"{source.name} could not be read or written: {error}"
     except Exception:
         text = traceback.format_exc()
     finally:

@@ -261,6 +261,8 @@ def _gathered(steps: list[Step], root: Path) -> dict[str, list[pd.DataFrame]]:
     tables: dict[str, list[pd.DataFrame]] = {}
     for step in steps:
         for path in sorted((root / step.name / "results").glob("*.csv")):
+            if not path.stat().st_size:
+                continue
             part = pd.read_csv(path, dtype=str, keep_default_na=False)
             facts = path.stem.endswith("_provenance")
             more = {} if facts else step.columns

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,8 +34,12 @@ SECONDS = 30
 """How long a cluster may take to answer."""
 
 
-class Here(Executor):
+class Here:
     """Executes in this process, while it is asked to."""
+
+    def slots(self) -> int:
+        """How many notebooks may be executed at a time."""
+        return 1
 
     def submit(self, function: Callable, *args: object) -> Future:
         """Call a function, and return a future that is done."""
@@ -46,16 +50,29 @@ class Here(Executor):
             future.set_exception(error)
         return future
 
+
+class There(Here):
+    """Executes on a cluster, one notebook on a worker."""
+
+    def __init__(self, client: "Client") -> None:
+        self.client, self.executor = client, client.get_executor(pure=False)
+
     def slots(self) -> int:
-        """How many notebooks may be executed at a time."""
+        """As many as there are workers; one that has died is replaced."""
+        with suppress(Exception):  # of a scheduler that has died
+            return max(1, len(self.client.nthreads()))
         return 1
+
+    def submit(self, function: Callable, *args: object) -> Future:
+        """Have a function called; returns its future."""
+        if self.client.status != "running":
+            raise CancelledError
+        return self.executor.submit(function, *args)
 
 
 @contextmanager
-def workers(
-    jobs: int, scheduler: str | None, root: Path
-) -> Iterator[Executor]:
-    """An executor with ``slots()``, of ``jobs`` processes or of a cluster.
+def workers(jobs: int, scheduler: str | None, root: Path) -> Iterator[Here]:
+    """What executes notebooks: ``jobs`` processes, or a cluster.
 
     ``root`` is the run's folder, which all workers have to see. Raises
     ``Refused`` where a cluster does not answer or does not fit.
@@ -75,11 +92,8 @@ def workers(
             raise Refused(f"--scheduler {scheduler}: {error}") from error
         if scheduler:
             _check(client, scheduler, root)
-        pool = client.get_executor(pure=False)
-        # A worker that has just died is replaced.
-        pool.slots = lambda: max(1, len(client.nthreads()))
         try:
-            yield pool
+            yield There(client)
         except Interrupted:
             with suppress(Exception):
                 client.run(kernel.kill_below, root, on_error="ignore")
@@ -178,7 +192,7 @@ def _check(client: "Client", scheduler: str, root: Path) -> None:
             f" ({error}); start them in the project's root"
         ) from error
     for worker, facts in there.items():
-        other = [what for what in here if facts[what] != here[what]]
+        other = [what for what in here if facts.get(what) != here[what]]
         if client.nthreads()[worker] > 1:
             other.append("--nthreads 1 (papermill shares no process)")
         if other:

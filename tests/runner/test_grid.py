@@ -144,7 +144,7 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(places, no_kernel):
         *(failed, failed, "done", "done")
     ]
     log = (report.folder / "log.txt").read_text()
-    assert re.search("2/4.*; 0 running, 2 failed, about 0:00:00 left\n", log)
+    assert re.search("2/4.*; 2 failed, about 0:00:00 left\n", log)
     table = pd.read_csv(report.folder / "grid.csv")
     assert table["WIDTH"].tolist() == [2, 2]
     # Without a folder's name, the newest grid of the profile goes on.
