@@ -259,6 +259,8 @@ class _Batch:
             folder.place(staged / "notebooks" / file, f"failed/{file}")
         except OSError as error:
             status = status if failure else f"failed: {_reason(error)}"
+        finally:  # the disk may be full
+            shutil.rmtree(staged, ignore_errors=True)
         return status, seconds
 
     def _ended(self, number: int, status: str, seconds: float = 0.0) -> int:
