@@ -67,5 +67,8 @@ def _controls(start: dict, choices: dict) -> dict:
         # A figure takes a moment: it is drawn where a slider comes to rest.
         own.continuous_update = False
         controls[key] = own
-    display(HBox([*controls.values()]))
+    # Without the text "HBox(children=…)", which a page would show instead.
+    shown = HBox([*controls.values()])._repr_mimebundle_()
+    shown.pop("text/plain")
+    display(shown, raw=True)
     return controls

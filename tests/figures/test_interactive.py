@@ -2,10 +2,12 @@
 
 import sys
 
+import ipywidgets
 import pytest
 
 from helpers import figures
 from helpers.figures import interactive
+from helpers.runner.notebooks import WIDGET
 from helpers.session import Workspace
 
 CHOICES = {"gamma": (0, 5, 0.5), "loss": ["CE", "focal"]}
@@ -23,7 +25,7 @@ def book(tmp_path, monkeypatch):
     class Shown:
         update = staticmethod(seen["anew"].append)
 
-    def display(what, display_id=False):
+    def display(what, raw=False, display_id=False):
         seen["shown"].append(what)
         return Shown if display_id else None
 
@@ -46,11 +48,16 @@ def test_without_a_reader_it_is_the_picture_of_the_defaults(book, monkeypatch):
 def test_a_reader_s_slider_draws_anew(book, monkeypatch):
     seen, draw, workspace = book
     parent = {"metadata": {"cellId": "one"}}
+    rows, box = [], ipywidgets.HBox
+    monkeypatch.setattr(
+        ipywidgets, "HBox", lambda row: box(rows.append(row) or row)
+    )
     shell = type("Shell", (), {"get_parent": lambda self: parent})
     monkeypatch.setattr(interactive, "get_ipython", shell)
     figures.explore(draw, workspace, "loss", **CHOICES)
-    box, first = seen["shown"]
-    slider, menu = box.children
+    bundle, first = seen["shown"]
+    assert list(bundle) == [WIDGET]
+    ((slider, menu),) = rows
     assert (slider.min, slider.max, slider.step) == (0, 5, 0.5)
     assert (slider.value, slider.description) == (2.0, "gamma")
     assert (menu.options, menu.value) == (("CE", "focal"), "focal")
