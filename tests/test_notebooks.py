@@ -50,6 +50,17 @@ def runs(tmp_path_factory, request):
                 draw(place / name / f"class {c}/{k:02d}.png", 100 * c + k, 32)
         own = {"DATASET": name, "DATA_DIR": str(place)}
         todo[name] = (methods_of_all, own)
+    rows = ["image,patient_id,dx"]
+    for c, count in enumerate((20, 16, 4)):
+        for k in range(count):
+            draw(
+                place / f"table/part {k % 2}/{c}_{k:02d}.png", 100 * c + k, 32
+            )
+            rows.append(f"{c}_{k:02d},{c}{k // 2},class {c}")
+    (place / "table/labels.csv").write_text("\n".join(rows))
+    (eda,) = (n for n in NOTEBOOKS if n.number == "01")
+    own = {"DATASET": "table", "DATA_DIR": str(place)}
+    todo["table"] = (eda, own | {"GROUPS": "patient_id"})
     # The long ones first.
     todo |= {n.name: (n, {}) for n in reversed(NOTEBOOKS)}
     specs = [getattr(i, "callspec", None) for i in request.session.items]
@@ -82,3 +93,17 @@ def test_all_methods_take_two_classes_and_equal_ones(runs, name):
     means = pd.read_csv(place / f"run_{name}/results/10_{name}_means.csv")
     scores = {"macro_f1", "balanced_accuracy", "accuracy"}
     assert set(means) == {"split", "method", *scores}
+
+
+@pytest.mark.parametrize("name", ["table"])
+def test_a_reader_looks_at_images_with_a_table_of_labels(runs, name):
+    """A class of two patients is left out by name, and the rest goes on."""
+    nb = nbformat.read(runs[name].result(), as_version=4)
+    said = "".join(
+        o.get("text", "") for c in nb.cells for o in c.get("outputs", [])
+    )
+    assert "(files: 'image', labels: 'dx')" in said
+    assert "20 sources by 'patient_id'" in said
+    assert "class 'class 2' has 2 sources, too few for 3 sets" in said
+    assert "fewer than 3 sources are left out: 'class 2' (2)." in said
+    assert "36 images come from 18 sources" in said

