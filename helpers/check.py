@@ -159,4 +159,6 @@ def marks(folder: Path | str) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m helpers.check FOLDER")
     print(marks(sys.argv[1]).to_string())
