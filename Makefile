@@ -14,7 +14,7 @@ CHECKED := $(wildcard notebooks/00_*.ipynb notebooks/01_*.ipynb \
 	notebooks/02_*.ipynb notebooks/11_*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run full test test-book lab notebooks handout bench lint \
+.PHONY: help setup run full test test-book lab book notebooks handout bench lint \
 	clean
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make test       unit tests, notebooks (smoke) by papermill, nbval"
 	@echo "make test-book  committed outputs against a quick run's"
 	@echo "make lab        JupyterLab on 00_start_here"
+	@echo "make book       the executed notebooks as web pages, in runs/book"
 	@echo "make notebooks  re-execute the committed notebooks in place"
 	@echo "make handout    notebooks without outputs and solutions, for a class"
 	@echo "make bench      speed against plain Keras"
@@ -64,6 +65,9 @@ test-book: setup
 
 lab: setup
 	@$(PY) -m jupyter lab notebooks/00_start_here.ipynb
+
+book: setup
+	@$(PY) -m helpers.book $(ARGS)
 
 notebooks: setup
 	@$(PY) -m helpers.run --in-place $(ARGS)

@@ -22,6 +22,7 @@ ORDER = [
     "check",
     "runner",
     "run",
+    "book",
 ]
 ROOMS = [name for name in ORDER if (HELPERS / name).is_dir()]
 
