@@ -148,7 +148,7 @@ def _death(status: int | None) -> str:
         )
     if status is not None and status < 0:
         name = signal.Signals(-status).name
-        return f"{name}, a crash in a library's compiled code"
+        return f"{name}, most often a crash in a library's compiled code"
     return f"the process ended itself with exit status {status}"
 
 

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,17 +118,36 @@ def _local(jobs: int) -> Iterator["SpecCluster"]:
     routes = {
         f"distributed.{it}.http.routes" for it in ("worker", "scheduler")
     }
-    with dask.config.set(dict.fromkeys(routes, [])):
-        cluster = SpecCluster(
-            workers=specs,
-            scheduler={"cls": Scheduler, "options": head},
-            silence_logs=logging.CRITICAL,
-        )
+    cluster = None
     try:
+        with dask.config.set(dict.fromkeys(routes, [])), _signals_held():
+            cluster = SpecCluster(
+                workers=specs,
+                scheduler={"cls": Scheduler, "options": head},
+                silence_logs=logging.CRITICAL,
+            )
         yield cluster
     finally:
         with suppress(Exception):
             cluster.close(timeout=5)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """What is started here and in its threads gets no Ctrl-C and no hang-up.
+
+    A terminal sends them to all processes; the runner's own comes later.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    held = set(kernel.SIGNALS) - {signal.SIGTERM}
+    resource_tracker.ensure_running()  # it would let them through again
+    signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
 
 
 def shares(
@@ -169,13 +189,7 @@ def gpus() -> list[str]:
 
 
 def dask_setup(worker: "Worker") -> None:
-    """Dask calls it in each new worker of this machine.
-
-    Its kernels keep to its share of the cores, and Ctrl-C, which a terminal
-    sends to all processes, is the runner's to answer.
-    """
-    for number in set(kernel.SIGNALS) - {signal.SIGTERM}:
-        signal.signal(number, lambda *_: None)
+    """Bind a new worker, and so its kernels, to its share of the cores."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, map(int, os.environ[CORES].split(",")))
 
