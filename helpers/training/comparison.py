@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import keras
 import numpy as np
 import pandas as pd
 from scipy.special import log_softmax
 
-from helpers.evaluation import confusion_matrix, macro_f1_from
+from helpers.evaluation import (
+    confusion_matrix,
+    fit_calibration,
+    macro_f1_from,
+)
 from helpers.imbalance import Split, class_counts, resample
 from helpers.methods import METHODS, Method, check_labels
 from helpers.training.recipe import Recipe
@@ -167,6 +172,24 @@ class Trained:
                 f"split {split!r}: the seeds do not test the same rows once"
             )
         return rows[0], np.stack(pooled)
+
+    def calibrated(
+        self, labels: np.ndarray, offsets: bool = False
+    ) -> tuple["Trained", np.ndarray]:
+        """Each run's logits, calibrated on its validation set.
+
+        labels: int (N,); offsets: see `helpers.evaluation.fit_calibration`.
+        Returns what was trained, with other logits, and the fitted
+        temperature and offsets, float64 (M, R, 1 + C).
+        """
+        logits = self.logits.copy()
+        n_methods, n_runs, _, n_classes = logits.shape
+        fits = np.empty((n_methods, n_runs, 1 + n_classes))
+        for m, (r, run) in product(range(n_methods), enumerate(self.runs)):
+            z = logits[m, r]
+            fit = fit_calibration(z[run.val], labels[run.val], offsets)
+            logits[m, r], fits[m, r] = fit(z), [fit.temperature, *fit.offsets]
+        return replace(self, logits=logits), fits
 
 
 def epoch_scores(labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:

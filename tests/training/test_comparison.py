@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from helpers.evaluation import fit_calibration
 from helpers.imbalance.counts import resample
 from helpers.imbalance.splits import Split
 from helpers.training.comparison import Trained, epoch_batches, epoch_scores
@@ -62,3 +63,20 @@ def test_folds_are_pooled_row_by_row():
     )
     with pytest.raises(ValueError, match="same rows once"):
         other.tested("cross_entropy", "by source")
+
+
+def test_logits_are_calibrated_run_by_run_on_validation():
+    generator = np.random.default_rng(0)
+    z = generator.normal(size=(1, 2, 400, 3))
+    labels = (z[0, 0] + generator.gumbel(size=(400, 3))).argmax(axis=-1)
+    z[0, 1] = 3 * z[0, 0]
+    runs = RUN, Split("random", ROWS[:100], ROWS[100:], ROWS[:0], 1)
+    trained = Trained(("cross_entropy",), runs, z, None, None, 0)
+    found, fits = trained.calibrated(labels)
+    assert fits.shape == (1, 2, 4) and not fits[..., 1:].any()
+    val = runs[1].val
+    own = fit_calibration(z[0, 1, val], labels[val])
+    assert fits[0, 1, 0] == own.temperature == pytest.approx(3, rel=0.3)
+    np.testing.assert_allclose(found.logits[0, 1], own(z[0, 1]))
+    assert found.runs == runs and trained.logits is z
+    assert trained.calibrated(labels, offsets=True)[1][..., 1:].all()
