@@ -145,7 +145,7 @@ def summary(report: Report) -> str:
     lines = ["", "seconds  notebook"]
     for name, status in report.status.items():
         lines.append(f"{report.seconds[name]:7.1f}  {name}: {status}")
-    lines.append(f"{sum(report.seconds.values()):7.1f}  in all")
+    lines.append(f"{report.whole:7.1f}  in all")
     lines.append(f"\nnotebooks, figures and results in {report.folder}")
     table = report.folder / "results" / f"{SCORECARD}_counts.csv"
     if report.status.get(SCORECARD) in (DONE, KEPT) and table.is_file():

@@ -45,7 +45,7 @@ class Report:
     """What became of each notebook, in order.
 
     ``again`` is the command that goes on, ``published`` what was written
-    outside the run's folder.
+    outside the run's folder, and ``whole`` the seconds of all together.
     """
 
     folder: Path
@@ -53,6 +53,7 @@ class Report:
     seconds: dict[str, float] = field(default_factory=dict)
     again: str = ""
     published: list[Path] = field(default_factory=list)
+    whole: float = 0.0
 
     @property
     def exit_code(self) -> int:
@@ -219,6 +220,7 @@ class _Batch:
                     self.executed += 1
                     status = self._settle(future, number, facts)
                     plan.done(self._ended(number, *status))
+        self.report.whole = time.perf_counter() - self.begun
         for cell in self.cells:  # in their order
             status = self.report.status.pop(cell.name)
             self.report.status[cell.name] = status

@@ -103,7 +103,10 @@ def workers(jobs: int, scheduler: str | None, root: Path) -> Iterator[Here]:
 
 @contextmanager
 def _local(jobs: int) -> Iterator["SpecCluster"]:
-    """A cluster on this machine that nobody outside can reach."""
+    """A cluster that nobody outside this machine can reach.
+
+    Its other users can, and could have code executed.
+    """
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
 
@@ -208,7 +211,7 @@ def _check(client: "Client", scheduler: str, root: Path) -> None:
     for worker, facts in there.items():
         other = [what for what in here if facts.get(what) != here[what]]
         if client.nthreads()[worker] > 1:
-            other.append("--nthreads 1 (papermill shares no process)")
+            other.append("--nthreads 1 (a process for each notebook)")
         if other:
             raise Refused(
                 f"--scheduler {scheduler}: the worker {worker} does not have"
