@@ -14,12 +14,13 @@ CHECKED := $(wildcard notebooks/00_*.ipynb notebooks/01_*.ipynb \
 	notebooks/02_*.ipynb notebooks/11_*.ipynb)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run full test test-book lab book notebooks handout bench lint \
-	clean
+.PHONY: help setup run full gpu-check test test-book lab book notebooks \
+	handout bench lint clean
 
 help:
 	@echo "make run        set up, then run all notebooks (quick, CPU)"
 	@echo "make full       the same with the full profile, on a GPU"
+	@echo "make gpu-check  whether a GPU trains, and how fast: minutes"
 	@echo "make test       unit tests, notebooks (smoke) by papermill, nbval"
 	@echo "make test-book  committed outputs against a quick run's"
 	@echo "make lab        JupyterLab on 00_start_here"
@@ -55,6 +56,9 @@ run: setup
 
 full: $(VENV)/.installed-gpu
 	@$(PY) -m helpers.run --profile full $(ARGS)
+
+gpu-check: $(VENV)/.installed-gpu
+	@$(PY) -m helpers.run --study gpu_check $(ARGS)
 
 test: setup
 	@$(PY) -m pytest --nbval-lax --nbval-current-env tests $(CHECKED)

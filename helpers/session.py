@@ -22,6 +22,8 @@ from IPython.display import Markdown, display
 from helpers.paths import RUNS_DIR, STAGING, atomic_write, folder
 
 PROFILES = ("smoke", "quick", "full")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+"""What ``WORKBOOK_PRECISION`` may be: Keras' dtype policies."""
 OF_SMOKE = (
     "Smoke profile: a test that the code runs; its numbers and intervals mean"
     " nothing."
@@ -128,9 +130,25 @@ def begin(
     What is printed holds neither a path nor a time, so that stored outputs
     repeat.
 
-    Raises ``ValueError`` for an unknown profile.
+    A GPU's memory is taken as it is needed, so that several processes can
+    share one. The environment variable ``WORKBOOK_PRECISION`` may name a
+    mixed precision of Keras, which is faster on some GPUs; every result row
+    then says so.
+
+    Raises ``ValueError`` for an unknown profile or precision, and for a mixed
+    one with the full profile, which repeats the papers' trainings.
     """
     check_profile(profile)
+    precision = os.environ.get("WORKBOOK_PRECISION") or "float32"
+    if precision not in PRECISIONS[: 1 if profile == "full" else None]:
+        raise ValueError(
+            f"WORKBOOK_PRECISION is {precision!r}; unset it (float32), as the "
+            "full profile repeats what papers did in float32, or set it to "
+            f"one of {', '.join(PRECISIONS)} with another profile"
+        )
+    # Read when the backend starts: TensorFlow's, then JAX'.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     pd.set_option("display.max_colwidth", None)
     with _quiet_start():
         versions = _versions()
@@ -140,8 +158,13 @@ def begin(
         # What the networks are written for, whatever keras.json says.
         config.set_image_data_format("channels_last")
         config.set_floatx("float32")
+        config.set_dtype_policy(precision)
     print("Versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
     print(f"Device: {place}\nProfile: {profile}")
+    versions["device"] = place  # into every result row
+    if precision != "float32":
+        print(f"Precision: {precision}; published numbers are of float32.")
+        versions["precision"] = precision
     if profile == "smoke":
         print(OF_SMOKE)
     run_dir = RUNS_DIR / "interactive" if run_dir is None else run_dir
@@ -291,23 +314,32 @@ def device() -> str:
 
 
 def _device(versions: dict[str, str]) -> str:
-    """The GPUs' names as the backend knows them, else the CPU's cores."""
+    """The GPUs' names as the backend knows them, else the CPU's cores.
+
+    Behind them stands what it tells of the driver.
+    """
     gpus: list[str] = []
     if "tensorflow" in versions:
-        from tensorflow import config
+        from tensorflow import config, sysconfig
 
         details = config.experimental.get_device_details
         known = config.list_physical_devices("GPU")
         gpus = [details(gpu)["device_name"] for gpu in known]
+        built = sysconfig.get_build_info()
+        gpus += [f"CUDA {built['cuda_version']}"] if gpus else []
     elif "jax" in versions:
         import jax
 
-        gpus = [d.device_kind for d in jax.devices() if d.platform == "gpu"]
+        known = [d for d in jax.devices() if d.platform == "gpu"]
+        gpus = [d.device_kind for d in known]
+        gpus += [
+            " ".join(d.client.platform_version.split()) for d in known[:1]
+        ]
     # In a container, fewer cores than the machine's may be used.
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
-    return ", ".join(gpus) or f"{cores} CPU cores"
+    return " ".join(", ".join(gpus).split()) or f"{cores} CPU cores"
 
 
 def say(text: str, stream: TextIO | None = None) -> None:

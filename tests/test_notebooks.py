@@ -1,5 +1,10 @@
-"""Every notebook by plain papermill, with all its exercises answered."""
+"""Every notebook by plain papermill, with all its exercises answered.
 
+Two that use all trainers run with JAX, too. All of them do so with
+``KERAS_BACKEND=jax pytest tests/test_notebooks.py``.
+"""
+
+import os
 import re
 import subprocess
 import sys
@@ -16,15 +21,17 @@ from helpers.runner import blemishes, clean, read_notebooks
 
 NOTEBOOKS = read_notebooks(NOTEBOOKS_DIR)
 COUNTS = {"two": (15, 40), "equal": (20, 20, 20)}
+WITH_JAX = {f"{n.name}, JAX": n for n in NOTEBOOKS if n.number in ("05", "A1")}
 
 pytestmark = pytest.mark.notebook
 
 
-def papermill(notebook, place, name, **parameters):
+def papermill(notebook, place, name, backend=None, **parameters):
     """Execute in the smoke profile, from ``place``; all it may write is there.
 
     Returns the executed notebook's path.
     """
+    env = os.environ | ({"KERAS_BACKEND": backend} if backend else {})
     nb = nbformat.read(notebook.path, as_version=4)
     append_answers(nb)
     nbformat.write(nb, place / f"{name}.ipynb")
@@ -33,7 +40,9 @@ def papermill(notebook, place, name, **parameters):
     given = {"PROFILE": "smoke", "RUN_DIR": f"run_{name}"} | parameters
     for parameter, value in given.items():
         command += ["-p", parameter, value]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=place, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return place / f"{name}_out.ipynb"
 
@@ -61,6 +70,7 @@ def runs(tmp_path_factory, request):
     (eda,) = (n for n in NOTEBOOKS if n.number == "01")
     own = {"DATASET": "table", "DATA_DIR": str(place)}
     todo["table"] = (eda, own | {"GROUPS": "patient_id"})
+    todo |= {name: (n, {"backend": "jax"}) for name, n in WITH_JAX.items()}
     # The long ones first.
     todo |= {n.name: (n, {}) for n in reversed(NOTEBOOKS)}
     specs = [getattr(i, "callspec", None) for i in request.session.items]
@@ -84,6 +94,18 @@ def test_notebook_runs_and_its_exercises_are_checked(notebook, runs):
         assert re.match(expected, said), said
     assert list(blemishes(nb)) == []
     assert notebook in read_notebooks(NOTEBOOKS_DIR)  # as it was
+
+
+@pytest.mark.jax
+@pytest.mark.parametrize("name", WITH_JAX)
+def test_notebook_runs_with_jax(name, runs):
+    nb = clean(nbformat.read(runs[name].result(), as_version=4))
+    assert any(
+        ", jax " in output.get("text", "")
+        for cell in nb.cells
+        for output in cell.get("outputs", [])
+    )
+    assert list(blemishes(nb)) == []
 
 
 @pytest.mark.parametrize("name", COUNTS)

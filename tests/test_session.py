@@ -1,11 +1,16 @@
 """Profiles, settings, the workspace, and a start that prints little."""
 
+import os
+import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import jax
 import keras
 import pandas as pd
 import pytest
+import tensorflow
 
 from helpers import paths, session
 from helpers.data import load, red_cells
@@ -89,6 +94,52 @@ def test_another_keras_json_changes_nothing(tmp_path):
     session.begin("00", "smoke", tmp_path)
     assert keras.config.image_data_format() == "channels_last"
     assert keras.config.floatx() == "float32"
+
+
+@pytest.fixture
+def float32():
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def test_mixed_precision_is_asked_for_told_and_kept_from_papers(
+    tmp_path, monkeypatch, capsys, float32
+):
+    for given, named in (("", None), ("mixed_bfloat16", "mixed_bfloat16")):
+        monkeypatch.setenv("WORKBOOK_PRECISION", given)
+        begun = session.begin("03", "smoke", tmp_path)
+        assert keras.config.dtype_policy().name == (named or "float32")
+        assert begun.versions.get("precision") == named
+        told = f"Precision: {named}; published"
+        assert (told in capsys.readouterr().out) == bool(given)
+    for given, profile in (("mixed_bfloat16", "full"), ("half", "smoke")):
+        monkeypatch.setenv("WORKBOOK_PRECISION", given)
+        with pytest.raises(ValueError, match=f"PRECISION is '{given}'; unset"):
+            session.begin("03", profile, tmp_path)
+
+
+def test_every_row_names_its_device_and_memory_grows(tmp_path, monkeypatch):
+    switches = "TF_FORCE_GPU_ALLOW_GROWTH", "XLA_PYTHON_CLIENT_PREALLOCATE"
+    for switch in switches:
+        monkeypatch.delenv(switch, raising=False)
+    begun = session.begin("03", "smoke", tmp_path)
+    assert re.fullmatch(r"\d+ CPU cores", begun.versions["device"])
+    assert [os.environ[switch] for switch in switches] == ["true", "false"]
+    # As the backends tell it of GPUs.
+    config, named = tensorflow.config, {"device_name": "H100"}
+    monkeypatch.setattr(config, "list_physical_devices", lambda _: [1, 2])
+    monkeypatch.setattr(
+        config.experimental, "get_device_details", lambda _: named
+    )
+    monkeypatch.setattr(
+        tensorflow.sysconfig, "get_build_info", lambda: {"cuda_version": "12"}
+    )
+    told = session.begin("03", "smoke", tmp_path).versions["device"]
+    assert told == "H100, H100, CUDA 12"
+    client = SimpleNamespace(platform_version="PJRT C API\ncuda 12080")
+    gpu = SimpleNamespace(platform="gpu", device_kind="H200", client=client)
+    monkeypatch.setattr(jax, "devices", lambda: [gpu])
+    assert session._device({"jax": "1"}) == "H200, PJRT C API cuda 12080"
 
 
 def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):

@@ -230,6 +230,7 @@ def frozen_features(
             for file in (__file__, augmentation.__file__, lite.__file__)
         ],
         "keras": [keras.__version__, keras.backend.backend()],
+        "precision": keras.config.dtype_policy().name,
     }
     of_network = (made_of["weights"], backbone, weights, images.shape[1])
 

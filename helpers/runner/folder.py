@@ -223,6 +223,7 @@ def made_of(
         "parameters": given,
         "package versions": versions(),
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "precision": os.environ.get("WORKBOOK_PRECISION") or "float32",
         "WORKBOOK_DATA": str(paths.DATA_DIR),
         "data or weights": data_digest(
             given, "DATASET" in names, notebook.cells

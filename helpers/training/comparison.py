@@ -133,6 +133,8 @@ class Trained:
         measured while training, with augmentation and dropout
     seconds : of the whole training
     devices : where networks were trained one after another
+    each_seconds : then, (M, R), of each training, building the network and
+        predicting all rows included; a method's first one compiles, too
     """
 
     methods: tuple[str, ...]
@@ -142,6 +144,7 @@ class Trained:
     history: pd.DataFrame
     seconds: float
     devices: tuple[str, ...] = ()
+    each_seconds: np.ndarray | None = None
 
     def tested(self, method: str, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Logits of a method on the rows its runs on a split kept for test.

@@ -151,6 +151,7 @@ def train_one_by_one(
         made_of |= {"seed": run.seed, "loss": batches.loss.get_config()}
         made_of |= {"network": keep_dir and network.identity(run.seed)}
         made_of |= {"recipe": asdict(recipe)}
+        made_of |= {"precision": keras.config.dtype_policy().name}
         job = (batches, run, method, recipe, network, test_curves, programs)
         train = functools.partial(_train, *job)
         one, was_kept = kept(keep_dir, made_of, train)
@@ -175,6 +176,7 @@ def train_one_by_one(
         history=pd.DataFrame(history),
         seconds=time.perf_counter() - start,
         devices=tuple(sorted({str(one["device"]) for one in trained})),
+        each_seconds=np.reshape([one["seconds"] for one in trained], shape),
     )
 
 

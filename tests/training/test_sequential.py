@@ -221,6 +221,8 @@ def test_a_training_in_a_used_program_is_that_of_a_new_one(
     assert capsys.readouterr().out.count(", kept") == 3
     np.testing.assert_array_equal(again.logits, alone.logits)
     assert again.devices == alone.devices
+    assert alone.each_seconds.shape == alone.best_epoch.shape
+    assert 0 < alone.each_seconds.sum() < alone.seconds
     assert again.history.equals(alone.history)
     named = replace(runs[1], name="another")
     for changed, kept in [
