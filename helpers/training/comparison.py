@@ -133,8 +133,8 @@ class Trained:
         measured while training, with augmentation and dropout
     seconds : of the whole training
     devices : where networks were trained one after another
-    each_seconds : then, (M, R), of each training, building the network and
-        predicting all rows included; a method's first one compiles, too
+    each_seconds : then, (M, R), of each training's epochs; a method's first
+        training compiles the program, too
     """
 
     methods: tuple[str, ...]

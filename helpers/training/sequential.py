@@ -211,7 +211,6 @@ class _Batches:
 
 def _train(batches, run, method, recipe, network, test_curves, programs):
     """One training: its logits, best epoch, history, seconds and device."""
-    start = time.perf_counter()
     images, loss, steps = batches.images, batches.loss, batches.rows.shape[1]
     shape, n_classes = images.shape[1:], batches.weights.shape[-1]
     # Dropout, where a network has any, takes its seed from the global one.
@@ -248,6 +247,7 @@ def _train(batches, run, method, recipe, network, test_curves, programs):
 
     job = (batches.labels, [run], [method], recipe, test_curves)
     epochs = Epochs(*job, running, logits, keep)
+    start = time.perf_counter()
     model.fit(
         iter(batches),
         epochs=recipe.epochs,
@@ -256,13 +256,14 @@ def _train(batches, run, method, recipe, network, test_curves, programs):
         callbacks=[epochs],
         verbose=0,
     )
+    seconds = time.perf_counter() - start
     if best:
         model.set_weights(best)
     return {
         "logits": predicted_logits(model, images),
         "best_epoch": int(epochs.best_epoch[0, 0]),
         "history": json.dumps(epochs.history),
-        "seconds": time.perf_counter() - start,
+        "seconds": seconds,
         "device": device(),
     }
 
