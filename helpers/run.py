@@ -17,9 +17,10 @@ def _leave(number: int, frame: object) -> None:
 
 
 if __name__ == "__main__":  # before the imports, which take seconds
-    for _name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, _name):
-            signal.signal(getattr(signal, _name), _leave)
+    for _name in {"SIGINT", "SIGTERM", "SIGHUP"} & {*dir(signal)}:
+        _number = getattr(signal, _name)
+        if signal.getsignal(_number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(_number, _leave)
 
 import argparse
 from collections.abc import Sequence

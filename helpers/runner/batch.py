@@ -147,6 +147,7 @@ def run_steps(
     many = any(step.name for step in steps)
     with folders.claimed(root, resume, many), stop_signals() as came:
         try:
+            jobs = min(jobs, sum(len(step.selected) for step in steps))
             with workers(jobs, scheduler, root) as pool:
                 cells = _cells(steps, root, resume, alone)
                 _Batch(cells, report, pool, timeout).run(came)

@@ -184,7 +184,12 @@ def stop_signals() -> Iterator[list[signal.Signals]]:
         if len(came) == 1:
             raise Interrupted(came[0])
 
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    before = {}
+    for number in SIGNALS:
+        # Under nohup a hang-up is to be ignored.
+        if (handler := signal.getsignal(number)) != signal.SIG_IGN:
+            before[number] = handler
+            signal.signal(number, stop)
     try:
         yield came
     finally:

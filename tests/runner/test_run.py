@@ -35,6 +35,7 @@ from helpers.runner import (
     run_in_place,
 )
 from helpers.runner.folder import RunFolder, made_of, new_folder
+from helpers.runner.kernel import Interrupted, stop_signals
 from helpers.runner.notebooks import (
     ANY_FOLDER,
     KNOWN_SETS,
@@ -616,6 +617,17 @@ def test_a_signal_while_the_runner_still_starts(number):
         last = process.stderr.read().splitlines()[-1]
     assert process.returncode == 128 + number
     assert last == f"Interrupted by {number.name}; no notebook was running"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_hang_up_that_is_ignored_stays_so(request):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    request.addfinalizer(lambda: signal.signal(signal.SIGHUP, before))
+    with stop_signals() as came:
+        os.kill(os.getpid(), signal.SIGHUP)
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert came == [signal.SIGTERM]
 
 
 def test_two_runs_at_once_get_folders_of_their_own(tmp_path):
