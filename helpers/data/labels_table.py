@@ -90,33 +90,22 @@ def read_table(
             column: [_match(name, path, exact, ends) for name in table[column]]
             for column in ([file_column] if file_column in table else table)
         }
-        n_named = {c: len(exact & set(found)) for c, found in matches.items()}
-        file, most = max(n_named.items(), key=lambda item: item[1])
-        if file_column is None and not most:
-            raise ValueError(
-                f"no column of {path} in {root} names image files below that "
-                f"folder; columns: {_listed(matches)}. Put the images there, "
-                "or name the column by FILE_COLUMN; a table of other things "
-                "has to be renamed"
-            )
-        rivals = [c for c, found in matches.items() if n_named[c] == most]
-        if any(matches[c] != matches[file] for c in rivals if most):
-            raise ValueError(
-                f"each of the columns {_listed(rivals)} of {path} names other "
-                "image files; choose one by FILE_COLUMN"
-            )
+        file = file_column
+        if file not in table:
+            file = _most_files(path, matches, exact)
         names, label = table.pop(file), []
         if path not in only_facts:
             asked = [label_column] if label_column in table else []
             label = asked or _guess(table, alone)
             told[_in_words(file, label)].append(path)
-        rows = zip(names, matches[file], _classes(table, label), strict=True)
+        match = matches[file]
+        rows = zip(names, match, _classes(table, label), strict=True)
         for line, (name, found, classes) in enumerate(rows, start=2):
             if found in exact and label:
                 labels[found].update(classes)
             elif found not in exact and label:
                 left_out[name or f"{path}, line {line}"] = found
-        table.index = matches[file]
+        table.index = match
         facts.append(table[table.index.isin(exact)])
     facts = pd.concat(facts).replace("", None).groupby(level=0).first()
     facts, paths = facts.fillna("").astype(str), tuple(tables)
@@ -239,6 +228,25 @@ def _match(name: str, table: str, exact: set, ends: dict) -> str:
         if there := ends.get(place.casefold()):
             return SEVERAL if len(there) > 1 else min(there)
     return NO_FILE
+
+
+def _most_files(path: str, matches: dict[str, list], exact: set) -> str:
+    """Return the column whose values name most files."""
+    named = {c: len(exact & set(match)) for c, match in matches.items()}
+    file = max(named, key=named.get)
+    if not named[file]:
+        raise ValueError(
+            f"no column of {path} names image files in the data set's folder; "
+            f"columns: {_listed(named)}. Put the images there, or name the "
+            "column by FILE_COLUMN; a table of other things has to be renamed"
+        )
+    rivals = [c for c in named if named[c] == named[file]]
+    if any(matches[c] != matches[file] for c in rivals):
+        raise ValueError(
+            f"each of the columns {_listed(rivals)} of {path} names other "
+            "image files; choose one by FILE_COLUMN"
+        )
+    return file
 
 
 def _guess(table: pd.DataFrame, alone: bool) -> list[str]:

@@ -190,6 +190,10 @@ def test_columns_by_name_where_the_guess_is_another(root):
     )
     assert ds.counts().tolist() == [2, 2]
     assert load_folder(root, image_size=8).n_classes == 4
+    put(root, "more.csv", "where,tone\nx2,dark\nx1,light")
+    columns["labels"] = ["labels.csv", "more.csv"]
+    ds = load_folder(root, image_size=8, **columns)
+    assert ds.facts["tone"].tolist() == ["light", "dark", "", ""]
 
 
 def test_a_column_of_repeated_values_is_the_guess(root):
@@ -211,7 +215,7 @@ def test_a_column_of_repeated_values_is_the_guess(root):
             "LABEL_COLUMN: .* 'lable' .*only 'f', 'label'",
         ),
         ("f,label\nx1,p\n", {"file_column": "g"}, "no column 'g'"),
-        ("f,label\ny,p\n", {}, "names image files below .*'f', 'label'"),
+        ("f,label\ny,p\n", {}, "names image files in .*'f', 'label'"),
         ("f,x\nx1,p\nx2,q\n", {"label_column": "f"}, "which column"),
         ("f,what\nx1,p\nx2,q\n", {}, "which column .*LABEL_COLUMN.* 'what'"),
         ("f,label\nx1,p\nx2,P\n", {}, "'P' and 'p'.*two ways"),
