@@ -112,6 +112,12 @@ def read_table(
     if tables.keys() <= only_facts:
         return Table(None, facts, {}, paths, "")
     told = "; ".join(f"{', '.join(p)} ({how})" for how, p in told.items())
+    if not labels and left_out:
+        name, reason = next(iter(left_out.items()))
+        raise ValueError(
+            f"no row of {told} names an image in {root}; the first is "
+            f"{name!r}: {reason}. Set FILE_COLUMN, or put the images there"
+        )
     if not labels:
         raise ValueError(
             f"which column has the labels? Read {told}. Name it by "
