@@ -26,14 +26,16 @@ def regroup(
     chain of others; a column of ``facts``, where an empty value groups
     nothing; a regular expression with one group, searched in the path (below
     the folder of set and class), that groups what it matches alike; several
-    of them: images that any rule puts together, directly or by a chain; None:
-    no groups. A group of the last two kinds is named by its first file.
+    of them: images that any rule puts together, directly or by a chain; None
+    or "none": no groups. A group of the last two kinds is named by its first file.
 
     Raises ValueError for a rule that is none of these, and for a path in
     which an expression matches nothing.
     """
     if isinstance(rules, list | tuple) and len(rules) == 1:
         (rules,) = rules
+    # As a text too: the runner takes None for "as usual".
+    rules = None if rules == "none" else rules
     if rules in (OWN, ds.provenance["group_rule"]):
         return ds
     groups, rule = None, rules

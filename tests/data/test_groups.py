@@ -54,6 +54,7 @@ def test_own_and_none(root):
     assert groups(root, ["own"]) == own
     only = load(root.name, root.parent, 16, ["own"])
     assert only.provenance["group_rule"] == "roboflow"
+    assert load(root.name, root.parent, 16, "none").groups is None
     ds = load(root.name, root.parent, 16, None)
     assert ds.groups is None and (ds.found["source"] == "").all()
     assert ds.provenance["group_rule"] is None
