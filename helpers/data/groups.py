@@ -27,7 +27,8 @@ def regroup(
     nothing; a regular expression with one group, searched in the path (below
     the folder of set and class), that groups what it matches alike; several
     of them: images that any rule puts together, directly or by a chain; None
-    or "none": no groups. A group of the last two kinds is named by its first file.
+    or "none": no groups. Groups of look-alikes and of several rules are named
+    by their first file.
 
     Raises ValueError for a rule that is none of these, and for a path in
     which an expression matches nothing.
