@@ -168,10 +168,12 @@ def _splits(ds: ImageDataset) -> list[str]:
     lines = [f"Possible splits: {', '.join(able.values())}."]
     lines += [note] * bool(note) + [*left_out.values()]
     if not n:
+        what = "set GROUPS"
+        if ds.groups is not None:
+            what += ", add sources, or leave the class out, by a dot before "
+            what += "its folder's name or by removing its rows"
         lines.append(
             "A score at random then holds for other images of the same "
-            "sources only. To split by source, add sources, set GROUPS, or "
-            "leave a class out, by a dot before its folder's name or by "
-            "removing its rows."
+            f"sources only. To split by source, {what}."
         )
     return lines

@@ -76,7 +76,7 @@ def test_images_without_a_value_in_the_column_of_groups():
     ("copies", "told"),
     [
         (3, "left out: class 'b' has 2 sources, too few for 3 sets"),
-        (3, "To split by source, add sources, set GROUPS, or leave a"),
+        (3, "To split by source, set GROUPS, add sources, or leave"),
         (1, "No split is possible: classes with fewer than 3 images"),
     ],
 )
