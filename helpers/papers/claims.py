@@ -29,21 +29,27 @@ def measured_claims() -> pd.DataFrame:
     one a ratio, the least number and the least ends count, so that all of
     them have to be above zero. Where a table has scores of seeds, ``pair``
     names the methods whose difference it is, with a t interval over the
-    seeds. ``sign`` -1 turns a difference round.
+    seeds. ``sign`` -1 turns a difference round. Where a table says in how
+    many seeds a difference is above zero, so does ``on``.
 
     Raises ``ValueError`` for a claim whose row is not in the table.
     """
     table = read_claims("measured_claims")
-    ends = [_measured(*row) for row in table[_WHERE].itertuples()]
-    table[["number", "low", "high"]] = ends
-    told = [verdict(*row[1:]) for row in ends]
-    return table.assign(verdict=told).drop(columns=_WHERE)
+    found = [_measured(*row) for row in table[_WHERE].itertuples()]
+    found = pd.DataFrame(
+        found, table.index, ["number", "low", "high", "seeds"]
+    )
+    table["on"] += found.pop("seeds")
+    ends = zip(found["low"], found["high"], strict=True)
+    found["verdict"] = [verdict(low, high) for low, high in ends]
+    return table.drop(columns=_WHERE).join(found)
 
 
 _WHERE = ["table", "row", "pair", "sign"]
 
 
-def _measured(claim, table, row, pair, sign) -> tuple[float, float, float]:
+def _measured(claim, table, row, pair, sign) -> tuple:
+    """Number, low, high, and how many seeds agree, where a table says so."""
     measured = pd.read_csv(MEASURED_DIR / f"{table}.csv")
     measured = measured.query(row, engine="python")
     if measured.empty:
@@ -51,10 +57,15 @@ def _measured(claim, table, row, pair, sign) -> tuple[float, float, float]:
     if pair:
         first, second = pair.split()
         seeds = measured.pivot(index="seed", columns="method", values="value")
-        return t_interval(seeds[first] - seeds[second])[:3]
+        return *t_interval(seeds[first] - seeds[second])[:3], ""
     measured = measured.rename(columns={"gain": "delta"})
     ends = int(sign) * measured[["delta", "low", "high"]]
-    return tuple(np.sort(ends.min())[[1, 0, 2]])
+    low, number, high = np.sort(ends.min())
+    seeds = ""
+    if "above" in measured:
+        up, down = measured[["above", "below"]].iloc[0]
+        seeds = f", above zero in {up} of {up + down} seeds"
+    return number, low, high, seeds
 
 
 def verdict(low: float, high: float) -> str:
