@@ -39,7 +39,8 @@ STYLE = """
 .cell_output .output, .formula { overflow-x: auto; }
 .cell_output pre { white-space: pre-wrap; }
 .dataframe :is(td, th) { padding: .2rem .6rem; text-align: right; }
-.bd-article :is(p, li, td) code { overflow-wrap: anywhere; }
+.bd-article code, .bd-article code .pre { overflow-wrap: anywhere;
+  white-space: normal; }
 .bd-article details { border: 1px solid var(--pst-color-border);
   border-radius: .25rem; padding: .5rem 1rem; margin: 1rem 0; }
 .bd-article summary { cursor: pointer; font-weight: 600; }
@@ -48,7 +49,7 @@ mfrac > * { padding-block: .15em; }
 @media (max-width: 600px) {
   .bd-article :is(p, li, td) a { overflow-wrap: anywhere; }
   .cell_output pre { font-size: .7rem; }
-  .prev-next-area { flex-direction: column; }
+  .prev-next-area a { max-width: 100% !important; }
 }
 """
 # A page on a disk may not read the others, for extracts of what was found.
