@@ -65,7 +65,7 @@ def main(
     told = "run every combination of the values that --set lists, each in a"
     told += " folder of its own: --grid --set RHO=10,50 --set SEEDS=0,1"
     add("--grid", **flag, help=told)
-    told = "notebooks at a time, each in a process with its share of the cores"
+    told = "notebooks at a time, each in a process of its own"
     told += " and a GPU of its own, if there is one (default: 1)"
     add("--jobs", type=_count, metavar="N", help=told)
     told = "have them executed by a Dask cluster that sees this project and"

@@ -24,12 +24,8 @@ from helpers.runner.kernel import Interrupted
 from helpers.runner.notebooks import Refused
 
 if TYPE_CHECKING:
-    from distributed import Client, SpecCluster, Worker
+    from distributed import Client, SpecCluster
 
-THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "LOKY_MAX_CPU_COUNT")
-"""Where a system cannot bind processes to cores, libraries read these."""
-
-CORES = "WORKBOOK_CORES"
 HOST = "127.0.0.1"
 SECONDS = 30
 """How long a cluster may take to answer."""
@@ -112,18 +108,19 @@ def _local(jobs: int) -> Iterator["SpecCluster"]:
 
     usual = {"host": HOST, "dashboard": False}
     more = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL}
-    more["preload"] = [__name__]
     specs = {
         number: {"cls": Nanny, "options": {**usual, **more, "env": env}}
-        for number, env in enumerate(shares(jobs, cores(), gpus()))
+        for number, env in enumerate(environments(jobs, gpus()))
     }
     head = {"dashboard_address": f"{HOST}:0", **usual}
-    routes = {
-        f"distributed.{it}.http.routes" for it in ("worker", "scheduler")
+    config = {
+        f"distributed.{it}.http.routes": [] for it in ("worker", "scheduler")
     }
+    # Dask would allow a worker, and so its kernel, one thread.
+    config["distributed.nanny.pre-spawn-environ"] = {}
     cluster = None
     try:
-        with dask.config.set(dict.fromkeys(routes, [])), _signals_held():
+        with dask.config.set(config), _signals_held():
             cluster = SpecCluster(
                 workers=specs,
                 scheduler={"cls": Scheduler, "options": head},
@@ -153,31 +150,20 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
 
 
-def shares(
-    jobs: int, cores: Sequence[int], gpus: Sequence[str]
-) -> list[dict[str, str]]:
-    """The environment of each of so many workers.
+def environments(jobs: int, gpus: Sequence[str]) -> list[dict[str, str]]:
+    """The environment of each of so many workers: one GPU, if there are any.
 
-    Cores are divided among them, and each gets one GPU, if there are any.
-    Where there are fewer than workers, some share one.
+    Where there are fewer GPUs than workers, some share one. Cores are not
+    divided: the number of threads decides how sums are rounded, so that a
+    notebook with a core of its own would give other numbers than a serial run.
     """
     found = []
     for job in range(jobs):
-        mine = cores[job::jobs] or [cores[job % len(cores)]]
-        env = dict.fromkeys(THREADS, str(len(mine)))
-        env |= {CORES: ",".join(map(str, mine))}
-        env |= {"TQDM_DISABLE": "1"}
+        env = {"TQDM_DISABLE": "1"}
         if gpus:
             env |= {"CUDA_VISIBLE_DEVICES": gpus[job % len(gpus)]}
         found.append(env)
     return found
-
-
-def cores() -> list[int]:
-    """The processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def gpus() -> list[str]:
@@ -189,12 +175,6 @@ def gpus() -> list[str]:
     listed = subprocess.run([command, "-L"], capture_output=True, text=True)
     lines = [line for line in listed.stdout.splitlines() if line[:3] == "GPU"]
     return [str(number) for number in range(len(lines))]
-
-
-def dask_setup(worker: "Worker") -> None:
-    """Bind a new worker, and so its kernels, to its share of the cores."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, map(int, os.environ[CORES].split(",")))
 
 
 def _check(client: "Client", scheduler: str, root: Path) -> None:
