@@ -90,10 +90,11 @@ def _by(ds: ImageDataset, rule: str) -> np.ndarray:
 
 
 def _unknown(rule: str, columns: list[str], why: str) -> str:
+    there = ", ".join(columns) or "there is none; LABELS names one"
     return (
         f"groups: {rule!r} is neither 'own' nor 'near-duplicates', nor a "
-        f"column of a table ({', '.join(columns) or 'there is none'}), nor an "
-        f"expression with one (group): {why}"
+        f"column of a table ({there}), nor an expression with one (group): "
+        f"{why}"
     )
 
 
