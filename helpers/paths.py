@@ -80,9 +80,8 @@ def scratch(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=600):
-            for old in (*folder.glob(".new-*"), *folder.glob(".*.part")):
-                with suppress(OSError):
-                    shutil.rmtree(old) if old.is_dir() else old.unlink()
+            for old in folder.glob(".new-*"):
+                shutil.rmtree(old, ignore_errors=True)
             with TemporaryDirectory(prefix=".new-", dir=folder) as place:
                 yield Path(place)
     except OSError as error:
@@ -120,14 +119,11 @@ def kept(
             return arrays, True
     arrays, buffer = make(), io.BytesIO()
     np.savez(buffer, **arrays)
-    data = buffer.getvalue()
-    name = f"{key}-{hashlib.sha256(data).hexdigest()[:32]}.npz"
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:32]
     try:
         with scratch(keep_dir) as place:
-            (place / name).write_bytes(data)
-            os.replace(place / name, keep_dir / name)
-        # Without a digest, of an older version.
-        (keep_dir / f"{key}.npz").unlink(missing_ok=True)
+            (place / "new").write_bytes(buffer.getvalue())
+            os.replace(place / "new", keep_dir / f"{key}-{digest}.npz")
     except OSError as error:
         print(f"{keep_dir.name}: not kept ({error})", flush=True)
     return arrays, False
@@ -135,13 +131,10 @@ def kept(
 
 def _read(path):
     """A kept file's arrays; None where it is not as it was written."""
-    with suppress(OSError), path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if path.stem.endswith(digest[:32]):
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as arrays:
-                return dict(arrays)
     with suppress(OSError):
+        if path.stem.endswith(file_sha256(path)[:32]):
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
         path.unlink()
     print(
         f"{path.parent.name}/{path.name} was altered or cut short, or cannot "
@@ -152,6 +145,6 @@ def _read(path):
 
 
 def _fingerprint(array):
+    """What stands for an array in a key: shape, type and digest."""
     data = np.ascontiguousarray(array)
-    digest = hashlib.sha256(data).hexdigest()
-    return [data.shape, str(data.dtype), digest]
+    return [data.shape, str(data.dtype), hashlib.sha256(data).hexdigest()]

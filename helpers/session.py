@@ -138,7 +138,7 @@ def begin(
     Raises ``ValueError`` for an unknown profile or precision, and for a mixed
     one with the full profile, which repeats the papers' trainings.
     """
-    check_profile(profile)
+    _check_choice("PROFILE", profile, PROFILES)
     precision = os.environ.get("WORKBOOK_PRECISION") or "float32"
     if precision not in PRECISIONS[: 1 if profile == "full" else None]:
         raise ValueError(
@@ -171,14 +171,6 @@ def begin(
     return Workspace(notebook, profile, folder(run_dir), versions)
 
 
-def check_profile(profile: str) -> None:
-    """Raise ``ValueError`` where ``profile`` is not one of ``PROFILES``."""
-    if profile not in PROFILES:
-        raise ValueError(
-            f"PROFILE is {profile!r}; set it to one of {', '.join(PROFILES)}"
-        )
-
-
 def settings(
     parameters: Mapping[str, object], **choices: Collection[str]
 ) -> SimpleNamespace:
@@ -202,8 +194,8 @@ def settings(
     >>> settings(globals())
     namespace(SEEDS=[0, 1], EPOCHS=3)
     """
-    check_profile(profile := parameters["PROFILE"])
-    place, chosen = PROFILES.index(profile), {}
+    _check_choice("PROFILE", parameters["PROFILE"], PROFILES)
+    place, chosen = PROFILES.index(parameters["PROFILE"]), {}
     for name, kind in parameters["__annotations__"].items():
         value = parameters[name]
         if isinstance(value, tuple):
@@ -215,7 +207,8 @@ def settings(
             value = value[place]
         if value is not None:
             _check_kind(name, value, kind)
-            _check_choice(name, value, choices.get(name, [value]))
+            if name in choices:
+                _check_choice(name, value, choices[name])
         chosen[name] = value
     return SimpleNamespace(**chosen)
 

@@ -89,16 +89,6 @@ def test_a_damaged_file_is_made_anew_and_told(tmp_path, capsys, damage):
     assert not capsys.readouterr().out
 
 
-def test_a_file_without_a_digest_is_replaced(tmp_path, capsys):
-    """An older version's name was the key alone."""
-    kept(tmp_path, {"of": 1}, lambda: VALUES)
-    (name,) = files(tmp_path)
-    (tmp_path / name).unlink()
-    np.savez(tmp_path / name.partition("-")[0], **OTHER)
-    assert not kept(tmp_path, {"of": 1}, lambda: VALUES)[1]
-    assert files(tmp_path) == [name] and not capsys.readouterr().out
-
-
 def test_what_cannot_be_written_is_made_each_time(
     tmp_path, monkeypatch, capsys
 ):
@@ -132,7 +122,6 @@ with scratch(Path(sys.argv[1])) as place:
 
 
 def test_scratch_of_a_living_process_stays_and_of_a_killed_one_goes(tmp_path):
-    (tmp_path / ".key.npz.1f.part").touch()  # an older version's
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

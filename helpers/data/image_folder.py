@@ -12,7 +12,6 @@ import os
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
@@ -88,9 +87,6 @@ ORIGINS = {
 }
 """Where a data set of this name comes from, and its licence."""
 
-# The path of each class folder: its set ("" without a split), its class.
-_Layout = dict[tuple[str, ...], tuple[str, str]]
-
 
 def load_folder(
     root: Path | str,
@@ -115,39 +111,57 @@ def load_folder(
     does not list a used file; and what ``read_table`` raises.
     """
     root = Path(root)
-    files = sorted(_files(root), key=Path.as_posix)
-    shown = [f.as_posix() for f in files if _may_be_image(f)]
-    table = labels_table.read_table(
-        root, shown, labels, file_column, label_column
-    )
-    by_table = table is not None and table.classes is not None
-    layout = {} if by_table else _layout(root)
-    _check_folders(root, layout)
-    found, images = _read(root, files, layout, table, image_size)
+    tree = _tree(root)
+    files = sorted(file for _, there in tree.values() for file in there)
+    rows = [{"file": readable_name(f), "reason": _unseen(f)} for f in files]
+    seen = {row["file"]: row for row in rows if not row["reason"]}
+    images = list(filter(_is_image, seen))
+    named = labels, file_column, label_column
+    table = labels_table.read_table(root, images, list(seen), *named)
+    sets = _sets(tree)
+    layout = {} if table.columns else _layout(tree, sets)
+    _check_folders(root, tree, sets, layout)
+    for file, row in seen.items():
+        row |= _place(file, sets, table)
+    rows += [
+        {"file": file, "reason": why}
+        for file, why in table.left_out.items()
+        if file not in seen
+    ]
+    todo = [row for row in rows if not row["reason"]]
+    pixels = _read(root, todo, image_size)
+    found = found_table(rows)
     used = found[found["used"]].reset_index(drop=True)
     class_names = sorted({name for _, name in layout.values()})
-    if by_table:
+    if table.columns:
         class_names = sorted(used["class"].unique())
-        _check_table(root, class_names, found, table.columns)
-    else:
-        _check_classes(root, class_names, found)
+    _check_classes(root, class_names, found, table.columns)
+    facts = table.facts
+    if facts is not None:
+        if missing := [
+            file for file in used["file"] if file not in facts.index
+        ]:
+            raise ValueError(
+                f"{root / labels_table.FACTS} does not list '{missing[0]}' "
+                f"({len(missing)} files in all); add them to it or rename it"
+            )
+        facts = facts.loc[used["file"]].reset_index(drop=True)
     split = used["split"].to_numpy(str)
     name = name or root.name
     origin, licence = ORIGINS.get(name, ("an image folder", "not stated"))
-    known = {"labels_from": table.columns} if by_table else {}
+    known = {"labels_from": table.columns} if table.columns else {}
+    digests = sorted(zip(used["file"], used["sha256"], strict=True))
     return from_arrays(
         name,
-        images,
+        pixels,
         np.searchsorted(class_names, used["class"].to_numpy(str)),
         class_names,
         files=used["file"].to_numpy(str),
         found=found,
-        sha256=content_hash(
-            sorted(zip(used["file"], used["sha256"], strict=True))
-        ),
+        sha256=content_hash(digests),
         groups=used["source"].to_numpy(str),
         published_split=split if (split != "").all() else None,
-        facts=None if table is None else _facts(root, table, used["file"]),
+        facts=facts,
         group_rule="roboflow",
         origin=origin,
         licence=licence,
@@ -169,39 +183,70 @@ def readable_name(name: str) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def _folders(root: Path) -> list[str]:
-    names = (path.name for path in root.iterdir() if path.is_dir())
-    return sorted(name for name in names if not is_hidden(name))
+def _tree(root: Path) -> dict[str, tuple[list[str], list[str]]]:
+    """List every folder, also hidden ones, by its path, POSIX; "." is root.
+
+    Each has the names of the folders in it that are not hidden, and the
+    paths of its files, broken links among them.
+    """
+
+    def refuse(error):
+        raise error
+
+    tree = {}
+    for place, dirs, names in os.walk(root, followlinks=True, onerror=refuse):
+        here = Path(place)
+        for link in [here / name for name in dirs]:
+            # A link to a folder above itself would be followed for ever.
+            above = [here.resolve(), *here.resolve().parents]
+            if link.is_symlink() and link.resolve() in above:
+                dirs.remove(link.name)
+                names.append(link.name)
+        path = here.relative_to(root).as_posix()
+        shown = sorted(name for name in dirs if not is_hidden(name))
+        tree[path] = shown, [_joined(path, name) for name in names]
+    return tree
 
 
-def _sets(root: Path) -> list[str]:
-    """Return the folders of a published split, [] without one."""
-    names = _folders(root)
-    sets = [name for name in names if name.lower() in SETS]
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}".removeprefix("./")
+
+
+def _sets(tree) -> dict[str, str]:
+    """Return the folders of a published split and their sets, or none."""
+    names = tree["."][0]
+    sets = {n: SETS[n.lower()] for n in names if n.lower() in SETS}
     # One such name among others may be a class ("train", "bus", ...).
-    return [] if len(sets) < 2 and sets != names else sets
+    return sets if len(sets) > 1 or [*sets] == names else {}
 
 
-def _layout(root: Path) -> _Layout:
-    if sets := _sets(root):
-        return {
-            (part, name): (SETS[part.lower()], name)
-            for part in sets
-            for name in _folders(root / part)
-        }
-    return {(name,): ("", name) for name in _folders(root)}
+def _layout(tree, sets: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the set and the class of each class folder, by its path."""
+    return {
+        _joined(part, name): (key, name)
+        for part, key in (sets or {".": ""}).items()
+        for name in tree[part][0]
+    }
 
 
-def _check_folders(root: Path, layout: _Layout) -> None:
+def _check_folders(root: Path, tree, sets, layout) -> None:
     """Raise ValueError where a class folder is likely misnamed."""
-    folders = ["/".join(folder) for folder in layout]
-    for folder in folders:
+    for folder in layout:
         if (shown := readable_name(folder)) != folder:
             raise ValueError(
                 f"the name of the folder '{shown}' in {root} is not in "
                 "UTF-8; rename it"
             )
-    if around := _around(root, layout):
+    # Folders such as seg_train, which hold folders only, and their sets.
+    around = {
+        folder: {part or SETS[word] for word in words}
+        for folder, (part, name) in layout.items()
+        if (words := SETS.keys() & re.split("[^a-z]+", name.lower()))
+        and len(tree[folder][0]) >= 2
+        and all(map(_unseen, tree[folder][1]))
+    }
+    # Without a split, one such folder may be a class.
+    if around and (sets or len(set().union(*around.values())) > 1):
         raise ValueError(
             f"the folders {', '.join(around)} in {root} hold only folders: if "
             "those are the classes, put them directly into train, valid and "
@@ -211,29 +256,13 @@ def _check_folders(root: Path, layout: _Layout) -> None:
         raise ValueError(
             f"some class folders in {root} seem to be one class spelt in "
             f"two ways: {'; '.join(pairs)}. Class folders: "
-            f"{', '.join(folders)}. Rename them so that a class has the same "
+            f"{', '.join(layout)}. Rename them so that a class has the same "
             "name everywhere. (Where two are different classes, add an empty "
             "folder of either name beside the other.)"
         )
 
 
-def _around(root: Path, layout: _Layout) -> list[str]:
-    """Find folders such as seg_train that hold the class folders."""
-    around, sets = [], set()
-    for folder, (part, name) in layout.items():
-        words = SETS.keys() & re.split("[^a-z]+", name.lower())
-        path = root.joinpath(*folder)
-        files = (p.name for p in path.iterdir() if p.is_file())
-        alone = all(map(is_hidden, files)) and len(_folders(path)) >= 2
-        if words and alone:
-            around.append("/".join(folder))
-            sets |= {part or SETS[word] for word in words}
-    # Without a split, one such folder may be a class.
-    split = any(part for part, _ in layout.values())
-    return around if split or len(sets) >= 2 else []
-
-
-def _same_class(layout: _Layout) -> list[str]:
+def _same_class(layout) -> list[str]:
     """Find pairs of class names that seem to mean one class.
 
     Names that occur in one and the same set are different classes, unless
@@ -247,7 +276,7 @@ def _same_class(layout: _Layout) -> list[str]:
         x, y = (unicodedata.normalize("NFC", name) for name in (a, b))
         if x == y:
             pairs.append(f"{a!a} and {b!a} (two Unicode forms)")
-        elif _alike(x, y) and not sets[a] & sets[b]:
+        elif not sets[a] & sets[b] and _alike(x, y):
             pairs.append(f"'{a}' and '{b}'")
     return pairs
 
@@ -264,130 +293,83 @@ def _alike(a: str, b: str) -> bool:
     return near and min(len(a), len(b)) >= 5
 
 
-def _check_table(root: Path, names: list[str], found, columns: str) -> None:
-    if len(names) < 2:
-        reasons = found["reason"].replace("", "used").value_counts()
-        seen = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
-        raise ValueError(
-            f"fewer than two classes in {root}: {', '.join(names) or 'none'} "
-            f"by {columns}. Files and rows: {seen}"
-        )
+def _check_classes(root: Path, names: list[str], found, columns) -> None:
+    """Raise ValueError for fewer than two classes or an empty folder."""
 
+    def told(rows: pd.DataFrame) -> str:
+        reasons = rows["reason"].replace("", "used").value_counts(sort=False)
+        return ", ".join(f"{n} {reason}" for reason, n in reasons.items())
 
-def _check_classes(root: Path, names: list[str], found: pd.DataFrame) -> None:
+    few = f"fewer than two classes in {root}: {', '.join(names) or 'none'}"
+    if len(names) < 2 and columns:
+        raise ValueError(f"{few} by {columns}. Files and rows: {told(found)}")
     if len(names) < 2:
-        seen = f"only '{names[0]}'" if names else "none"
+        tables = found["file"][found["file"].str.lower().str.endswith(".csv")]
         raise ValueError(
-            f"fewer than two classes in {root}: found {seen}. Expected one "
-            "folder of images for each class, or train/, valid/ and test/ "
-            "with such folders (do they lie one folder deeper?), or a table "
-            f"of labels, {labels_table.LABELS} or another named by LABELS "
-            f"(there: {', '.join(p.name for p in root.glob('*.csv'))})"
+            f"{few}. Expected one folder of images for each class, or train/, "
+            "valid/ and test/ with such folders (do they lie one folder "
+            f"deeper?), or a table of labels, {labels_table.LABELS} or "
+            f"another named by LABELS (there: {', '.join(tables)})"
         )
-    for name in names:
+    for name in [] if columns else names:
         rows = found[found["class"] == name]
         if rows["used"].sum() < 2:
-            files = rows["reason"].replace("", "used").value_counts(sort=False)
-            seen = ", ".join(f"{n} {reason}" for reason, n in files.items())
             raise ValueError(
                 f"class '{name}' in {root} has fewer than two usable images "
-                f"({seen or 'no file'}); add images or remove its folder"
+                f"({told(rows) or 'no file'}); add images or remove its folder"
             )
 
 
 # --- files ----------------------------------------------------------------
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """Yield every file below root, also hidden ones and broken links."""
-
-    def refuse(error):
-        raise error
-
-    for folder, dirs, names in os.walk(root, followlinks=True, onerror=refuse):
-        here = Path(folder)
-        for link in [here / name for name in dirs]:
-            # A link to a folder above itself would be followed for ever.
-            above = [here.resolve(), *here.resolve().parents]
-            if link.is_symlink() and link.resolve() in above:
-                dirs.remove(link.name)
-                names.append(link.name)
-        yield from ((here / name).relative_to(root) for name in names)
+def _unseen(file: str) -> str:
+    """Return why a file's name alone rules it out, "" where it does not."""
+    if any(map(is_hidden, file.split("/"))):
+        return HIDDEN
+    return "" if readable_name(file) == file else "name not in UTF-8"
 
 
-def _may_be_image(file: Path) -> bool:
-    """Whether a table's row may mean a file."""
-    sound = readable_name(file.as_posix()) == file.as_posix()
-    shown = not any(map(is_hidden, file.parts))
-    return sound and shown and file.suffix.lower() in FORMATS
+def _is_image(file: str) -> bool:
+    return os.path.splitext(file)[1].lower() in FORMATS
 
 
-def _read(root, files, layout, table, image_size):
-    """Read files in their order by a few threads: ``found``, the images."""
-    classes = None if table is None else table.classes
-    left_out = dict(table.left_out) if table is not None else {}
-    paths = table.paths if table is not None else ()
-    sets = _sets(root) if classes is not None else []
+def _place(file: str, sets: dict[str, str], table) -> dict[str, str]:
+    """Return a file's set, class and source, or why it has none."""
+    if file in table.paths:
+        return {"reason": labels_table.READ}
+    parts = file.split("/")
+    split = sets[parts.pop(0)] if parts[0] in sets else ""
+    if table.columns:
+        if file not in table.classes:
+            no_row = table.left_out.get(file, labels_table.UNLABELLED)
+            return {"reason": no_row if _is_image(file) else "not an image"}
+        name = table.classes[file]
+    elif len(parts) < 2 or (sets and not split):
+        return {"reason": "outside a class folder"}
+    else:
+        name = parts.pop(0)
+    below, tag, _ = "/".join(parts).partition(".rf.")
+    source = f"{name}/{below if tag else below.rpartition('.')[0]}"
+    return {"split": split, "class": name, "source": source}
 
-    def place(file: Path) -> dict:
-        """Return a file's set, class and source, or why it has none."""
-        if file.as_posix() in paths:
-            return {"reason": labels_table.READ}
-        if classes is None:
-            depth = next((d for d in (1, 2) if file.parts[:d] in layout), 0)
-            if not 0 < depth < len(file.parts):
-                return {"reason": "outside a class folder"}
-            split, name = layout[file.parts[:depth]]
-        else:
-            depth = int(file.parts[0] in sets)
-            split = SETS[file.parts[0].lower()] if depth else ""
-            name = classes.get(file.as_posix())
-            if name is None:
-                no_row = labels_table.UNLABELLED
-                usual = no_row if _may_be_image(file) else "not an image"
-                return {"reason": left_out.pop(file.as_posix(), usual)}
-        below, tag, _ = "/".join(file.parts[depth:]).partition(".rf.")
-        source = f"{name}/{below if tag else below.rpartition('.')[0]}"
-        return {"split": split, "class": name, "source": source}
 
-    def read(file: Path) -> tuple[np.ndarray | None, dict]:
-        row = {"file": readable_name(file.as_posix())}
-        if any(map(is_hidden, file.parts)):
-            return None, row | {"reason": HIDDEN}
-        if row["file"] != file.as_posix():
-            return None, row | {"reason": "name not in UTF-8"}
-        row |= place(file)
-        if "reason" in row:
-            return None, row
-        image, known = read_image(root / file, image_size)
-        return image, row | known | {"used": image is not None}
-
-    images = np.empty((len(files), image_size, image_size, 3), np.uint8)
-    rows, n_used = [], 0
+def _read(root: Path, rows: list[dict], size: int) -> np.ndarray:
+    """Return the images of some rows of ``found``, and complete the rows."""
+    images, n_used = np.empty((len(rows), size, size, 3), np.uint8), 0
     threads = min(8, os.cpu_count() or 1)
     with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         # Pillow warns of damaged camera notes; the images are sound. Of
         # large images too: they meet our limit.
         warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        for image, row in pool.map(read, files):
-            rows.append(row)
+        read = pool.map(lambda row: read_image(root / row["file"], size), rows)
+        for row, (image, known) in zip(rows, read, strict=True):
+            row |= known | {"used": image is not None}
             if image is not None:
                 images[n_used] = image
                 n_used += 1
-    rows += [{"file": f, "reason": why} for f, why in left_out.items()]
-    return found_table(rows), images[:n_used]
-
-
-def _facts(root: Path, table, files: pd.Series) -> pd.DataFrame:
-    """Return what tables add to each used file, in their order."""
-    missing = files[~files.isin(table.facts.index)]
-    if len(missing):
-        raise ValueError(
-            f"{root / labels_table.FACTS} does not list '{missing.iloc[0]}' "
-            f"({len(missing)} files in all); add them to it or rename it"
-        )
-    return table.facts.loc[files].reset_index(drop=True)
+    return images[:n_used]
 
 
 # --- one file -------------------------------------------------------------

@@ -9,8 +9,10 @@ Several tables are read as one, their rows joined by file.
 import io
 import posixpath
 import re
+import unicodedata
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -43,74 +45,74 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Table:
-    """What tables say of the files that they name.
+    """What tables say of the files that they name; nothing without tables.
 
-    classes: the class of each file, or None where the tables hold facts
-    only; facts: a row a file, all other columns, as text; left_out: a reason
-    for each file or row that cannot be used; paths: of the tables; columns:
-    which were read, in words.
+    classes: the class of each file, or None where no table has labels;
+    facts: a row a file, all other columns, as text; left_out: a reason for
+    each file or row that cannot be used; paths: of the tables; columns: where
+    the labels were read, in words.
     """
 
-    classes: dict[str, str] | None
-    facts: pd.DataFrame
-    left_out: dict[str, str]
-    paths: tuple[str, ...]
-    columns: str
+    classes: dict[str, str] | None = None
+    facts: pd.DataFrame | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
+    columns: str = ""
 
 
 def read_table(
     root: Path,
-    files: list[str],
+    images: list[str],
+    others: list[str] = (),
     named: str | list[str] | None = None,
     file_column: str | None = None,
     label_column: str | None = None,
-) -> Table | None:
-    """Read the tables of a data set's folder; None where there are none.
+) -> Table:
+    """Read the tables of a data set's folder.
 
-    files: the images' paths in root, POSIX. A table names them by their path
-    from root or from its own folder on, or by their file name, with or
-    without extension, in any case. named: paths of tables in root; by default
-    ``labels.csv``, else each ``_classes.csv``, and ``manifest.csv``.
-    file_column, label_column: None guesses, see ``Table.columns``.
+    images: paths in root, POSIX. A table names them by their path from root
+    or from its own folder on, or by their file name, with or without
+    extension, in any case. others: paths among which tables are looked for.
+    named: paths of tables in root; by default ``labels.csv``, else each
+    ``_classes.csv``, and ``manifest.csv``. file_column, label_column: None
+    guesses, see ``Table.columns``.
 
     Raises FileNotFoundError for a named table that is not there, ValueError
     for one that cannot be read, a column that is not there or cannot be
     guessed, and classes that differ in case only.
     """
-    tables = {path: _read(root / path) for path in _paths(root, named)}
+    paths = _paths(root, others, named)
+    tables = {path: _read(root / path) for path in paths}
     if not tables:
-        return None
+        return Table()
     _check_asked(tables, FILE_COLUMN=file_column, LABEL_COLUMN=label_column)
-    only_facts = {FACTS} if named is None else set()
-    alone = len(tables.keys() - only_facts) == 1
-    exact, ends = set(files), _ends(files)
+    labelled = [path for path in paths if named or path != FACTS]
+    exact, ends = set(images), _ends(images)
     labels, facts, left_out, told = defaultdict(set), [], {}, defaultdict(list)
     for path, table in tables.items():
-        matches = {
-            column: [_match(name, path, exact, ends) for name in table[column]]
-            for column in ([file_column] if file_column in table else table)
-        }
+        match = cache(partial(_match, path, exact, ends))
         file = file_column
         if file not in table:
-            file = _most_files(path, matches, exact)
-        names, label = table.pop(file), []
-        if path not in only_facts:
-            asked = [label_column] if label_column in table else []
-            label = asked or _guess(table, alone)
-            told[_in_words(file, label)].append(path)
-        match = matches[file]
-        rows = zip(names, match, _classes(table, label), strict=True)
-        for line, (name, found, classes) in enumerate(rows, start=2):
-            if found in exact and label:
-                labels[found].update(classes)
-            elif found not in exact and label:
-                left_out[name or f"{path}, line {line}"] = found
-        table.index = match
+            file = _most_files(path, table, match, images)
+        names = table.pop(file)
+        table.index = [match(name) for name in names]
         facts.append(table[table.index.isin(exact)])
+        if path not in labelled:
+            continue
+        label = [label_column]
+        if label_column not in table:
+            label = _guess(table, alone=len(labelled) == 1)
+        told[_in_words(file, label)].append(path)
+        rows = zip(names, table.index, _classes(table, label), strict=True)
+        for line, (name, found, classes) in enumerate(rows, start=2):
+            if found in exact:
+                labels[found].update(classes)
+            elif label:
+                left_out[name or f"{path}, line {line}"] = found
     facts = pd.concat(facts).replace("", None).groupby(level=0).first()
-    facts, paths = facts.fillna("").astype(str), tuple(tables)
-    if tables.keys() <= only_facts:
-        return Table(None, facts, {}, paths, "")
+    facts = facts.fillna("").astype(str)
+    if not labelled:
+        return Table(facts=facts, paths=paths)
     told = "; ".join(f"{', '.join(p)} ({how})" for how, p in told.items())
     if not labels and left_out:
         name, reason = next(iter(left_out.items()))
@@ -118,36 +120,34 @@ def read_table(
             f"no row of {told} names an image in {root}; the first is "
             f"{name!r}: {reason}. Set FILE_COLUMN, or put the images there"
         )
-    if not labels:
+    if not any(labels.values()):
         raise ValueError(
             f"which column has the labels? Read {told}. Name it by "
             f"LABEL_COLUMN, one of {_listed(facts)}"
         )
+    for file, classes in labels.items():
+        if len(classes) != 1:
+            left_out[file] = TWO if classes else EMPTY
     classes = {f: min(some) for f, some in labels.items() if len(some) == 1}
-    for file in labels.keys() - classes.keys():
-        left_out[file] = TWO if labels[file] else EMPTY
     _check_case(sorted(set(classes.values())), told)
     return Table(classes, facts, left_out, paths, told)
 
 
-def _paths(root: Path, named) -> list[str]:
+def _paths(root: Path, others, named) -> tuple[str, ...]:
     """Return the paths of the tables in root, POSIX."""
     if named is None:
-        labels = [path for path in [root / LABELS] if path.is_file()]
-        labels = labels or sorted(root.glob("**/_classes.csv"))
-        labels += [path for path in [root / FACTS] if path.is_file()]
-        return [path.relative_to(root).as_posix() for path in labels]
-    paths = [named] if isinstance(named, str) else list(named)
+        parts = [f for f in others if f.rpartition("/")[2] == "_classes.csv"]
+        tables = [f for f in others if f == LABELS] or parts
+        return (*tables, *(f for f in others if f == FACTS))
+    paths = [named] if isinstance(named, str) else named
     for path in paths:
         if not (root / path).is_file():
-            there = [
-                p.relative_to(root).as_posix() for p in root.rglob("*.csv")
-            ]
+            there = [f for f in others if f.lower().endswith(".csv")]
             raise FileNotFoundError(
                 f"LABELS: there is no table {path} in {root}; put it there, "
-                f"or name one of {_listed(sorted(there)) or '(no *.csv)'}"
+                f"or name one of {_listed(there) or '(no *.csv)'}"
             )
-    return paths
+    return tuple(Path(path).as_posix() for path in paths)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -214,7 +214,7 @@ def _ends(files: list[str]) -> dict[str, set[str]]:
     """Find files by each end of their path, with and without extension."""
     ends = defaultdict(set)
     for file in files:
-        parts = file.casefold().split("/")
+        parts = _key(file).split("/")
         for k in range(len(parts)):
             end = "/".join(parts[k:])
             ends[end].add(file)
@@ -222,7 +222,12 @@ def _ends(files: list[str]) -> dict[str, set[str]]:
     return ends
 
 
-def _match(name: str, table: str, exact: set, ends: dict) -> str:
+def _key(path: str) -> str:
+    """Return a path for comparison: in any case and form of Unicode."""
+    return unicodedata.normalize("NFC", path.casefold())
+
+
+def _match(table: str, exact: set, ends: dict, name: str) -> str:
     """Return the file that a table names, or the reason why none."""
     path = posixpath.normpath(name.replace("\\", "/"))
     if re.match(r"\.\./|/|[a-zA-Z]:/|\.\.$", path):
@@ -231,14 +236,15 @@ def _match(name: str, table: str, exact: set, ends: dict) -> str:
     for place in dict.fromkeys((beside, path)):
         if place in exact:
             return place
-        if there := ends.get(place.casefold()):
+        if there := ends.get(_key(place)):
             return SEVERAL if len(there) > 1 else min(there)
     return NO_FILE
 
 
-def _most_files(path: str, matches: dict[str, list], exact: set) -> str:
+def _most_files(path: str, table: pd.DataFrame, match, images) -> str:
     """Return the column whose values name most files."""
-    named = {c: len(exact & set(match)) for c, match in matches.items()}
+    files = {c: [match(name) for name in table[c]] for c in table}
+    named = {c: len(set(images) & set(files[c])) for c in table}
     file = max(named, key=named.get)
     if not named[file]:
         raise ValueError(
@@ -247,7 +253,7 @@ def _most_files(path: str, matches: dict[str, list], exact: set) -> str:
             "column by FILE_COLUMN; a table of other things has to be renamed"
         )
     rivals = [c for c in named if named[c] == named[file]]
-    if any(matches[c] != matches[file] for c in rivals):
+    if any(files[c] != files[file] for c in rivals):
         raise ValueError(
             f"each of the columns {_listed(rivals)} of {path} names other "
             "image files; choose one by FILE_COLUMN"
