@@ -90,7 +90,10 @@ def main(
     told += " with --only alone"
     add("--handout", type=Path, metavar="DIR", help=told)
     any_text()
-    given = {k: v for k, v in vars(parser.parse_args(arguments)).items() if v}
+    given = vars(parser.parse_args(arguments)).items()
+    given = {k: v for k, v in given if v is not None and v is not False}
+    if empty := [k for k, v in given.items() if v == ""]:
+        parser.error(f"--{empty[0]}: it is given without a value")
     for name in given.keys() & {"in_place", "handout"}:
         if given.keys() - {name, "only"}:
             option = name.replace("_", "-")
@@ -135,10 +138,10 @@ def main(
 
 
 def _count(text: str) -> int:
-    """A whole number from one on; a ``ValueError`` is argparse's to tell."""
-    if (number := int(text)) < 1:
-        raise ValueError
-    return number
+    """A whole number from one on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text}")
+    return int(text)
 
 
 def summary(report: Report) -> str:

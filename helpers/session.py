@@ -1,5 +1,6 @@
 """A notebook's session: its profile, its run folder, its device, quietly."""
 
+import difflib
 import importlib
 import logging
 import os
@@ -13,13 +14,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from numbers import Integral, Real
 from pathlib import Path
+from traceback import walk_tb
 from types import SimpleNamespace
 from typing import TextIO, get_args, get_origin
 
 import pandas as pd
+from IPython import get_ipython
 from IPython.display import Markdown, display
 
-from helpers.paths import RUNS_DIR, STAGING, atomic_write, folder
+from helpers.paths import ROOT, RUNS_DIR, STAGING, atomic_write, folder
 
 PROFILES = ("smoke", "quick", "full")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -138,6 +141,8 @@ def begin(
     Raises ``ValueError`` for an unknown profile or precision, and for a mixed
     one with the full profile, which repeats the papers' trainings.
     """
+    if shell := get_ipython():
+        shell.set_custom_exc((ValueError, OSError), _show_briefly)
     _check_choice("PROFILE", profile, PROFILES)
     precision = os.environ.get("WORKBOOK_PRECISION") or "float32"
     if precision not in PRECISIONS[: 1 if profile == "full" else None]:
@@ -171,6 +176,22 @@ def begin(
     return Workspace(notebook, profile, folder(run_dir), versions)
 
 
+def _show_briefly(shell, kind, error, trace, tb_offset=None) -> None:
+    """Show what the helpers refuse: the reader's line, and a sentence.
+
+    An error that comes from elsewhere keeps its whole traceback.
+    """
+    files = [frame.f_code.co_filename for frame, _ in walk_tb(trace)]
+    ours = [Path(file).is_relative_to(ROOT / "helpers") for file in files]
+    if ours[-1]:
+        readers = trace
+        for _ in range(ours.index(True) - 1):
+            readers = readers.tb_next
+        readers.tb_next = error.__cause__ = None
+        error.__suppress_context__ = True
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+
+
 def settings(
     parameters: Mapping[str, object], **choices: Collection[str]
 ) -> SimpleNamespace:
@@ -184,9 +205,10 @@ def settings(
         annotation is its kind
     **choices : for parameters that are texts, the texts to choose from
 
-    Raises ``ValueError`` for an unknown profile, a tuple without a value for
-    each, a value of another kind than its annotation, a list with a value
-    twice or without any number, and a text that is none of the choices.
+    Raises ``ValueError`` for an unknown profile, a name that is nearly a
+    parameter's, a tuple without a value for each, a value of another kind
+    than its annotation, a list with a value twice or without any number, and
+    a text that is none of the choices.
 
     >>> PROFILE = "quick"
     >>> SEEDS: list[int] = ([0], [0, 1], [0, 1, 2])
@@ -196,7 +218,15 @@ def settings(
     """
     _check_choice("PROFILE", parameters["PROFILE"], PROFILES)
     place, chosen = PROFILES.index(parameters["PROFILE"]), {}
-    for name, kind in parameters["__annotations__"].items():
+    kinds = parameters["__annotations__"]
+    known = [*kinds, "PROFILE", "DATA_DIR", "RUN_DIR"]
+    for name in filter(str.isupper, parameters.keys() - set(known)):
+        if meant := difflib.get_close_matches(name, known, 1, 0.85):
+            raise ValueError(
+                f"{name} is no parameter of this notebook; did you mean"
+                f" {meant[0]}? Restart the kernel after the change"
+            )
+    for name, kind in kinds.items():
         value = parameters[name]
         if isinstance(value, tuple):
             if len(value) != len(PROFILES):

@@ -16,6 +16,17 @@ SEEDS = None
 RUN_DIR = None"""
 
 
+def pytest_collection_modifyitems(items):
+    """With ``-n 2``, a file's tests stay together: they share fixtures.
+
+    Of the files that execute notebooks, each test goes its own way.
+    """
+    for item in items:
+        alone = item.get_closest_marker("notebook")
+        group = item.name if alone else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def write_notebook() -> Callable[..., Path]:
     """Write a small notebook into a folder.

@@ -1,7 +1,6 @@
 """The book and JupyterLab, as a reader's browser shows them."""
 
 import os
-import platform
 import shutil
 import socket
 import subprocess
@@ -163,14 +162,14 @@ IDLE = """() => {
 def lab(tmp_path_factory):
     """The address of a JupyterLab on a copy of the notebooks.
 
-    They write into the copy's folder. One more, ``odd.ipynb``, has other
-    metadata than JupyterLab would write.
+    They write into the copy's folder. It reads the project's configuration.
+    One more, ``odd.ipynb``, has other metadata than JupyterLab would write.
     """
     place = tmp_path_factory.mktemp("lab")
     for path in NOTEBOOKS_DIR.glob("*.ipynb"):
         nb = nbformat.read(path, as_version=4)
-        # Of any Python the workbook runs on, a version is part of them.
-        nb.metadata.language_info.version = platform.python_version()
+        # As if another Python had executed it.
+        nb.metadata.language_info.version = "3.11.0"
         for cell in nb.cells:
             if "parameters" in cell.metadata.get("tags", []):
                 mine = f"RUN_DIR = {str(place / 'run')!r}"
@@ -195,7 +194,7 @@ def lab(tmp_path_factory):
     log.parent.mkdir()
     with log.open("w") as out:
         both = {"stdout": out, "stderr": subprocess.STDOUT}
-        server = subprocess.Popen(command, cwd=place, env=env, **both)
+        server = subprocess.Popen(command, cwd=ROOT, env=env, **both)
     try:
         for _ in range(240):
             assert server.poll() is None, log.read_text()

@@ -10,6 +10,7 @@ import pytest
 from exercises import read_exercises
 from ipykernel.ipkernel import IPythonKernel
 
+from helpers import session
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.runner import blemishes, clean, read_notebooks
 
@@ -81,6 +82,18 @@ def test_parameters_are_the_usual_ones(path, code):
     # The scorecard adds up what is in print.
     assert {"DATASET", "SEEDS"} <= kinds or notebook.number == "11"
     assert kinds | PLACES.keys() == notebook.parameters.keys()
+
+
+def test_no_name_is_taken_for_a_misspelt_parameter(path, code):
+    """Run again, `session.settings` finds all names of the notebook."""
+    (notebook,) = (n for n in BOOK if n.path == path)
+    module = ast.parse("\n".join(cell.source for cell in code))
+    names = [n.id for n in ast.walk(module) if isinstance(n, ast.Name)]
+    given = dict.fromkeys([*names, "__annotations__"]) | notebook.parameters
+    given["__annotations__"] = dict.fromkeys(
+        notebook.parameters.keys() - PLACES.keys(), object
+    )
+    session.settings(given)
 
 
 def test_one_title_first_and_the_last_sections(nb):

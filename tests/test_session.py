@@ -11,6 +11,8 @@ import keras
 import pandas as pd
 import pytest
 import tensorflow
+from IPython.core.interactiveshell import InteractiveShell
+from papermill.exceptions import strip_color
 
 from helpers import paths, session
 from helpers.data import load, red_cells
@@ -86,6 +88,56 @@ def test_settings_refuse_another_kind_in_one_sentence(name, value, message):
     with pytest.raises(ValueError, match=message) as caught:
         settings(**{name: value})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("SEED", "SEEDS"), ("EPOCS", "EPOCHS"), ("PROFIL", "PROFILE")],
+)
+def test_settings_refuse_a_name_that_is_nearly_a_parameter(name, meant):
+    given = {"PROFILE": "quick", "SEEDS": [0], "EPOCHS": 1}
+    given["__annotations__"] = {n: KINDS[n] for n in ("SEEDS", "EPOCHS")}
+    others = {"METHODS": 1, "SEED_OF_FOLD": 1, "seed": 2, "_": 3}
+    assert session.settings(given | others) == session.settings(given)
+    with pytest.raises(ValueError, match=f"{name} is no .* mean {meant}"):
+        session.settings(given | {name: 5})
+
+
+@pytest.fixture
+def shell(monkeypatch):
+    """IPython, in which a session has begun; a function that runs a cell."""
+    shell = InteractiveShell()
+    monkeypatch.setattr(session, "get_ipython", lambda: shell)
+    session.begin("00", "smoke")
+    shown = []
+    shell._showtraceback = lambda *error: shown.extend(error[2])
+
+    def run(cell):
+        shown.clear()
+        shell.run_cell(cell)
+        return strip_color("\n".join(shown))
+
+    return run
+
+
+def test_what_the_helpers_refuse_is_shown_in_few_lines(shell):
+    """With the reader's own lines, whether it comes from another error."""
+    shell("from helpers import data, session")
+    shown = shell(
+        "PROFILE = 'fast'\ndef f():\n    session.settings(globals())"
+    )
+    assert shown == ""
+    shown = shell("f()")
+    assert "session.settings(globals())" in shown and "f()" in shown
+    assert shown.endswith(
+        "ValueError: PROFILE is 'fast'; expected one of 'smoke', 'quick', 'full'"
+    )
+    assert "session.py" not in shown
+    shown = shell("data.load('nowhere')")
+    assert "FileNotFoundError: no data set 'nowhere'" in shown
+    assert shown.count("\n") < 8
+    # Of a library's errors, all is shown.
+    assert "decoder.py" in shell("import json\njson.loads('{')")
 
 
 def test_another_keras_json_changes_nothing(tmp_path):

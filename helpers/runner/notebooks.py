@@ -155,7 +155,10 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
             usable = False
         if not usable:
             kinds = "a Python literal without tuples and sets, or a word"
-            raise Refused(f"--set {pair}: the value is to be {kinds}")
+            raise Refused(
+                f"--set {pair}: the value is to be {kinds}; a list has square"
+                " brackets: [0,1]"
+            )
         if isinstance(value, str):
             value = os.path.expanduser(value)
         settings[key] = value
@@ -203,6 +206,9 @@ def check_settings(
     names = {name for n in notebooks for name in n.parameters}
     known = sorted(names - RUNNER_PARAMETERS)
     for key, value in settings.items():
+        if key in RUNNER_PARAMETERS:
+            option = key.lower().replace("_", "-")
+            raise Refused(f"{where} {key}: the runner has --{option} for it")
         if key not in known:
             close = difflib.get_close_matches(key.upper(), known)
             meant = f"did you mean {' or '.join(close)}? " if close else ""

@@ -81,7 +81,7 @@ def read_study(name: str, there: list[Notebook], studies_dir: Path) -> dict:
         except Refused as error:
             raise Refused(f"{at} {error}") from error
         notebooks.check_settings(step["parameters"], selected, at)
-        _check_grid(step, selected, at)
+        _check_grid(step, selected, f"{at} grid:")
     return study | {"steps": steps}
 
 
@@ -89,16 +89,16 @@ def _check_grid(step: dict, selected: list[Notebook], at: str) -> None:
     """Refuse a grid that would run a notebook twice in the same way."""
     for key, values in step["grid"].items():
         if not isinstance(values, list) or not values:
-            raise Refused(f"{at} grid: {key}: a list of values is needed")
+            raise Refused(f"{at} {key}: a list of values is needed")
         if key in step["parameters"]:
-            raise Refused(f"{at} grid: {key}: it has a fixed value, too")
+            raise Refused(f"{at} {key}: it has a fixed value, too")
         for number, value in enumerate(values):
             notebooks.check_settings({key: value}, selected, at)
             if value in values[:number]:
-                raise Refused(f"{at} grid: {key}: {value!r} is there twice")
+                raise Refused(f"{at} {key}: {value!r} is there twice")
         if lack := [n.number for n in selected if key not in n.parameters]:
             raise Refused(
-                f"{at} grid: {key}: {', '.join(lack)} would run more than"
+                f"{at} {key}: {', '.join(lack)} would run more than"
                 " once without a difference, having no such parameter"
             )
 

@@ -178,10 +178,10 @@ def test_values_of_a_grid_are_read(pairs, fixed, grid):
     ("grid", "message"),
     [
         ({"WIDE": [1]}, "--set WIDE: no selected notebook .* mean WIDTH"),
-        ({"WIDTH": [1, 1]}, "grid: WIDTH: 1 is there twice"),
-        ({"WIDTH": 1}, "grid: WIDTH: a list of values is needed"),
-        ({"SEEDS": [0]}, "grid: SEEDS: it has a fixed value, too"),
-        ({"MORE": [0, 1]}, "grid: MORE: 01, 02 would run more than once"),
+        ({"WIDTH": [1, 1]}, "--set WIDTH: 1 is there twice"),
+        ({"WIDTH": 1}, "--set WIDTH: a list of values is needed"),
+        ({"SEEDS": [0]}, "--set SEEDS: it has a fixed value, too"),
+        ({"MORE": [0, 1]}, "--set MORE: 01, 02 would run more than once"),
     ],
 )
 def test_a_grid_that_cannot_be_run_is_refused(

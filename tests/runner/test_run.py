@@ -115,7 +115,7 @@ def runner(tmp_path):
         (["01", "07"], {"SEEDS": 1}, r"\['07'\]; there are 01_a, 02_b"),
         (None, {"SEED": 1}, r"SEED: no .* did you mean SEEDS\?"),
         (["01"], {"WIDTH": 1}, "WIDTH: no selected notebook"),
-        (None, {"RUN_DIR": 1}, "RUN_DIR: no selected notebook"),
+        (None, {"RUN_DIR": 1}, "RUN_DIR: the runner has --run-dir for it"),
         (None, {"DATASET": 2020}, "DATASET: expected a text, got 2020"),
         (None, {"DATASET": ["a"]}, r"DATASET: expected a text, got \['a'\]"),
     ],

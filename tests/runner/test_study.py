@@ -207,6 +207,13 @@ def test_a_file_that_is_no_yaml_is_refused(places):
         ("--study rbc_detection --in-place", "it goes with --only alone"),
         ("--in-place --profile full", "it goes with --only alone"),
         ("--only 99", "no notebook ['99']"),
+        ("--only=", "--only: it is given without a value"),
+        ("--study=", "--study: it is given without a value"),
+        ("--jobs 0", "--jobs: a whole number from 1, not 0"),
+        ("--timeout 1.5", "--timeout: a whole number from 1, not 1.5"),
+        ("--set SEEDS=0,1", "a list has square brackets: [0,1]"),
+        ("--set PROFILE=smoke", "PROFILE: the runner has --profile for it"),
+        ("--grid --only 00,04 --set RHO=1,2", "--set RHO: 00 would run more"),
         ("--resume", "no run with the profile quick"),
     ],
 )
