@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import signal
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,10 @@ from helpers.runner.notebooks import KERNEL
 PARAMETERS = """PROFILE = "quick"
 SEEDS = None
 RUN_DIR = None"""
+
+
+# Of a process in the background a shell makes it ignored, by children, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
