@@ -78,48 +78,40 @@ def _of_value(answer, expected, because, tolerance, what="it") -> str:
         return "not attempted"
     if isinstance(answer, np.generic):
         answer = answer.item()
-    if _same(answer, expected, tolerance):
+    off = _what_is_off(answer, expected, tolerance)
+    if not off:
         return "correct"
     for wrong, text in because:
-        if _same(answer, wrong, tolerance):
+        if not _what_is_off(answer, wrong, tolerance):
             return f"not yet, because {text}"
-    return f"not yet, because {what} {_what_is_off(answer, expected)}"
+    return f"not yet, because {what} {off}"
 
 
-def _same(answer, expected, tolerance: float) -> bool:
-    if isinstance(expected, str | bool | set | frozenset):
-        return type(answer) is type(expected) and answer == expected
+_KINDS = {str: "a text", bool: "True or False", set: "a set"}
+
+
+def _what_is_off(answer, expected, tolerance: float) -> str:
+    """How an answer differs, without telling the right one; "" if it is it."""
+    shown = f"is {_shown(answer)}"
+    if kind := _KINDS.get(type(expected)):
+        if type(answer) is not type(expected):
+            return f"{shown}, not {kind}"
+        return "" if answer == expected else shown
     try:
         right = np.asarray(expected, dtype=float)
         given = np.asarray(answer, dtype=float)
-    except (TypeError, ValueError):
-        # Neither numbers nor one of the above: texts in a list, say.
+    except (TypeError, ValueError):  # texts in a list, say
         pair = (np.asarray(v, dtype=object) for v in (answer, expected))
-        return np.array_equal(*pair)
-    return given.shape == right.shape and np.allclose(
-        given, right, rtol=tolerance, atol=tolerance, equal_nan=True
-    )
-
-
-def _what_is_off(answer, expected) -> str:
-    """How an answer differs, without telling the right one."""
-    if isinstance(expected, str | bool | set | frozenset):
-        kind = {str: "a text", bool: "True or False"}.get(
-            type(expected), "a set"
-        )
-        same = type(answer) is type(expected)
-        return f"is {_shown(answer)}" + ("" if same else f", not {kind}")
-    try:
-        right = np.asarray(expected, dtype=float)
-        given = np.asarray(answer, dtype=float)
-    except (TypeError, ValueError):
-        return f"is {_shown(answer)}"
+        return "" if np.array_equal(*pair) else shown
     if given.shape != right.shape:
         shape = f"shape {right.shape}" if right.ndim else "a single number"
         return f"has shape {given.shape}; expected {shape}"
+    near = {"rtol": tolerance, "atol": tolerance, "equal_nan": True}
+    if np.allclose(given, right, **near):
+        return ""
     if not given.ndim and not np.isnan(given):
         side = "large" if given > right else "small"
-        return f"is {_shown(answer)}: too {side}"
+        return f"{shown}: too {side}"
     off = np.nan_to_num(np.abs(given - right), nan=np.inf)
     place = f" at place {off.argmax()}" if given.ndim else ""
     return f"is {given.flat[off.argmax()]:.4g}{place}: that is wrong"

@@ -173,9 +173,6 @@ def long_tail_folds(
     n_folds: int,
     seed: int,
     largest: int | None = None,
-    *,
-    validation: float | None = None,
-    class_names=None,
 ) -> list[Split]:
     """Cross-validation whose training sets, and only they, are long-tailed.
 
@@ -189,9 +186,7 @@ def long_tail_folds(
     """
     labels = np.asarray(labels)
     n_classes = int(labels.max()) + 1
-    made = folds(
-        labels, groups, n_folds, seed, validation, class_names=class_names
-    )
+    made = folds(labels, groups, n_folds, seed)
     if largest is None:
         largest = min(
             int(class_counts(labels[split.train], n_classes).min())
