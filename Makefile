@@ -61,14 +61,16 @@ gpu-check: $(VENV)/.installed-gpu
 	@$(PY) -m helpers.run --study gpu_check $(ARGS)
 
 test: setup
-	@$(PY) -m pytest --nbval-lax --nbval-current-env tests $(CHECKED)
+	@$(PY) -m pytest -n 2 --nbval-lax --nbval-current-env \
+		tests $(CHECKED)
 
 # As long as make run; not part of make test.
 test-book: setup
 	@$(PY) -m pytest tests/book.py
 
 lab: setup
-	@$(PY) -m jupyter lab notebooks/00_start_here.ipynb
+	@$(PY) -m jupyter lab notebooks/00_start_here.ipynb \
+		--ServerApp.contents_manager_class=helpers.lab.Contents
 
 book: setup
 	@$(PY) -m helpers.book $(ARGS)

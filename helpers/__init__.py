@@ -16,7 +16,7 @@ papers : published tables beside measured ones, what rounded numbers allow, a
     sentence from an interval
 check : whether the answer to an exercise is right, and if not, why
 runner, run : the notebooks, headless, through papermill; the studies
-book : the executed notebooks as web pages
+book, lab : the executed notebooks as web pages; JupyterLab on them
 
 A room imports only from those above it, and says itself what it holds and
 how to add to it: a loss or a method in `methods`, a data set in `data`, an

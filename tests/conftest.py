@@ -21,15 +21,20 @@ RUN_DIR = None"""
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     """With ``-n 2``, a file's tests stay together: they share fixtures.
 
-    Of the files that execute notebooks, each test goes its own way.
+    Those that execute a notebook each go to whichever process is free.
     """
-    for item in items:
-        alone = item.get_closest_marker("notebook")
-        group = item.name if alone else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            alone = "test_notebooks.py" in nodeid
+            return nodeid if alone else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

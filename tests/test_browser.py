@@ -1,6 +1,7 @@
 """The book and JupyterLab, as a reader's browser shows them."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -162,7 +163,7 @@ IDLE = """() => {
 def lab(tmp_path_factory):
     """The address of a JupyterLab on a copy of the notebooks.
 
-    They write into the copy's folder. It reads the project's configuration.
+    They write into the copy's folder. It is started as by ``make lab``.
     One more, ``odd.ipynb``, has other metadata than JupyterLab would write.
     """
     place = tmp_path_factory.mktemp("lab")
@@ -187,6 +188,7 @@ def lab(tmp_path_factory):
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser"]
     command += [f"--port={port}", "--expose-app-in-browser"]
     command += [f"--ServerApp.root_dir={place}", "--IdentityProvider.token="]
+    command += re.findall(r"--ServerApp\S+", (ROOT / "Makefile").read_text())
     command += ["--LabApp.news_url=None"] + ["--allow-root"] * IS_ROOT
     never = "jupyterlab.NeverCheckForUpdate"
     command.append(f"--LabApp.check_for_updates_class={never}")
@@ -194,7 +196,7 @@ def lab(tmp_path_factory):
     log.parent.mkdir()
     with log.open("w") as out:
         both = {"stdout": out, "stderr": subprocess.STDOUT}
-        server = subprocess.Popen(command, cwd=ROOT, env=env, **both)
+        server = subprocess.Popen(command, cwd=place, env=env, **both)
     try:
         for _ in range(240):
             assert server.poll() is None, log.read_text()

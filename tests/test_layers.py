@@ -23,6 +23,7 @@ ORDER = [
     "runner",
     "run",
     "book",
+    "lab",
 ]
 ROOMS = [name for name in ORDER if (HELPERS / name).is_dir()]
 

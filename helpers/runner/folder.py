@@ -21,7 +21,7 @@ import platform
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
 from importlib.util import find_spec
@@ -238,11 +238,13 @@ def made_of(
 
 @cache
 def versions() -> dict[str, str]:
-    """Python's version and that of every package in requirements.txt."""
+    """Python's version, and each installed package's of requirements.txt."""
     lines = (paths.ROOT / "requirements.txt").read_text().splitlines()
-    names = [line.split("==")[0] for line in lines if "==" in line]
-    installed = {name: importlib.metadata.version(name) for name in names}
-    return {"python": platform.python_version()} | installed
+    found = {"python": platform.python_version()}
+    for name in [line.split("==")[0] for line in lines if "==" in line]:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 @cache

@@ -93,7 +93,9 @@ def plain_keras(model, x, labels, run, name, recipe, epochs, late):
         labels, [run], recipe.epochs, recipe.batch_size, sampler=method.sampler
     )[:, 0]
     steps = len(rows) // recipe.epochs
-    model.compile(recipe.new_optimizer(steps), method.loss(counts))
+    loss = method.loss(counts)
+    # Few steps are faster than a compiled program of them.
+    model.compile(recipe.new_optimizer(steps), loss, jit_compile=False)
     for step, batch in enumerate(rows[: epochs * steps]):
         weights = np.ones(len(batch))
         if method.late_weights and step >= late * steps:
