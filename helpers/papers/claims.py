@@ -13,7 +13,8 @@ def read_claims(name: str) -> pd.DataFrame:
     Columns of ``severity_claims``: part (of the source); what it says; its
     number, above zero if the claim holds; on which images. Of
     ``audit_claims``, which printed numbers decide: paper; what it says; where;
-    what would have to be true. Of ``measured_claims``: paper; what it says;
+    what would have to be true; found and verdict, "" where notebook 11 works
+    them out. Of ``measured_claims``: paper; what it says;
     where; its number; on which images; notebook; and what `measured_claims`
     reads.
     """

@@ -285,9 +285,11 @@ def numbers_table(numbers: pd.DataFrame) -> pd.DataFrame:
 def claims_table(audited: pd.DataFrame) -> pd.DataFrame:
     """Each claim of each source with its verdict, by what, and a notebook.
 
-    ``audited`` has found and verdict by the keys of ``audit_claims.csv``.
+    ``audited`` has found and verdict of the claims of ``audit_claims.csv``
+    whose arithmetic notebook 11 does; the file has those of the others.
     """
-    audit = read_claims("audit_claims").join(audited).assign(by="arithmetic")
+    audit = read_claims("audit_claims").assign(by="arithmetic")
+    audit.update(audited)
     numbers = dict(PAPERS.values())
     audit["notebook"] = audit["paper"].map(numbers)
     severity = pd.read_csv(MEASURED_DIR / "severity_verdicts.csv")
