@@ -51,8 +51,9 @@ $(VENV)/.installed-gpu: requirements-gpu.txt $(VENV)/.installed
 
 setup: $(VENV)/.installed
 
+# Two notebooks at a time; where memory is short: ARGS="--jobs 1".
 run: setup
-	@$(PY) -m helpers.run --profile quick $(ARGS)
+	@$(PY) -m helpers.run --profile quick --jobs 2 $(ARGS)
 
 full: $(VENV)/.installed-gpu
 	@$(PY) -m helpers.run --profile full $(ARGS)

@@ -23,72 +23,75 @@ if __name__ == "__main__":  # before the imports, which take seconds
             signal.signal(_number, _leave)
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from helpers.paths import NOTEBOOKS_DIR, RUNS_DIR
+from helpers import paths
 from helpers.runner.batch import DONE, KEPT, Report, run, run_in_place
 from helpers.runner.kernel import Interrupted
 from helpers.runner.notebooks import (
     Refused,
-    parse_grid,
     parse_settings,
+    read_notebooks,
     write_handouts,
 )
-from helpers.runner.study import run_grid, run_study
 from helpers.session import PROFILES, any_text, say
 
 SCORECARD = "11_scorecard"
 """The notebook, and its results, of which a run shows a table at its end."""
+OPTIONS = {
+    "--profile": "how much to compute (default: quick, or as the study says)",
+    "--only": "notebooks, by number (default: all)",
+    "--set": "a notebook parameter; VALUE is a Python literal or else a"
+    " string, and a relative path starts at the project's root",
+    "--grid": "run every combination of the values that --set lists, each in"
+    " a folder of its own: --grid --set RHO=10,50 --set SEEDS=0,1",
+    "--jobs": "notebooks at a time, each with a GPU of its own, if there are"
+    " any (default: 1; make run takes 2). Each may need 2 GB of memory; where"
+    " that lacks and one is killed, it runs again, alone",
+    "--scheduler": "have them executed by a Dask cluster, in place of --jobs,"
+    " that sees this project and the run folder under the same paths; its"
+    " workers are started in the project's root: dask worker tcp://HOST:8786"
+    " --nthreads 1",
+    "--timeout": "give up a notebook of which one code cell takes longer",
+    "--run-dir": "run folder (default: runs/<time>-<profile>, or"
+    " runs/study-<name>)",
+    "--resume": "go on with --run-dir, else with the newest run of the"
+    " profile: re-run only what is missing, failed or stale",
+    "--study": "run the study data/studies/NAME.yaml in place of single"
+    " notebooks",
+    "--publish": "with --study: write its tables into data/measured once it"
+    " is done",
+    "--in-place": "execute the committed notebooks (quick), then replace them"
+    " and their figures, all or none; with --only alone",
+    "--handout": "write the notebooks without outputs and solutions into DIR;"
+    " with --only alone",
+}
 
 
-def main(
-    arguments: Sequence[str] | None = None,
-    notebooks_dir: Path = NOTEBOOKS_DIR,
-    runs_dir: Path = RUNS_DIR,
-) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and run; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m helpers.run",
         description="Execute the workbook's notebooks into a run folder.",
     )
-    add, flag = parser.add_argument, {"action": "store_true"}
-    told = "how much to compute (default: quick, or as the study says)"
-    add("--profile", choices=PROFILES, help=told)
-    told = "notebooks, by number (default: all)"
-    add("--only", metavar="01,03", help=told)
-    told = "a notebook parameter; VALUE is a Python literal or else a string,"
-    told += " and a relative path starts at the project's root"
-    add("--set", action="append", metavar="KEY=VALUE", help=told)
-    told = "run every combination of the values that --set lists, each in a"
-    told += " folder of its own: --grid --set RHO=10,50 --set SEEDS=0,1"
-    add("--grid", **flag, help=told)
-    told = "notebooks at a time, each in a process of its own"
-    told += " and a GPU of its own, if there is one (default: 1)"
-    add("--jobs", type=_count, metavar="N", help=told)
-    told = "have them executed by a Dask cluster that sees this project and"
-    told += " the run folder under the same paths; its workers are started in"
-    told += " the project's root: dask worker tcp://HOST:8786 --nthreads 1"
-    add("--scheduler", metavar="tcp://HOST:8786", help=told)
-    told = "give up a notebook of which one code cell takes longer"
-    add("--timeout", type=_count, metavar="SECONDS", help=told)
-    told = "run folder (default: runs/<time>-<profile>, or runs/study-<name>)"
-    add("--run-dir", type=Path, metavar="DIR", help=told)
-    told = "go on with --run-dir, else with the newest run of the profile:"
-    told += " re-run only what is missing, failed or stale"
-    add("--resume", **flag, help=told)
-    told = "run the study data/studies/NAME.yaml in place of single notebooks"
-    add("--study", metavar="NAME", help=told)
-    told = "with --study: write its tables into data/measured once it is done"
-    add("--publish", **flag, help=told)
-    told = "execute the committed notebooks (quick), then replace them and"
-    told += " their figures, all or none; with --only alone"
-    add("--in-place", **flag, help=told)
-    told = "write the notebooks without outputs and solutions into DIR;"
-    told += " with --only alone"
-    add("--handout", type=Path, metavar="DIR", help=told)
+    forms = {
+        "--profile": {"choices": PROFILES},
+        "--only": {"metavar": "01,03"},
+        "--set": {"action": "append", "metavar": "KEY=VALUE"},
+        "--jobs": {"type": _count, "metavar": "N"},
+        "--scheduler": {"metavar": "tcp://HOST:8786"},
+        "--timeout": {"type": _count, "metavar": "SECONDS"},
+        "--run-dir": {"type": Path, "metavar": "DIR"},
+        "--study": {"metavar": "NAME"},
+        "--handout": {"type": Path, "metavar": "DIR"},
+    }
+    for option, told in OPTIONS.items():
+        form = forms.get(option, {"action": "store_true"})
+        parser.add_argument(option, help=told, **form)
     any_text()
     given = vars(parser.parse_args(arguments)).items()
     given = {k: v for k, v in given if v is not None and v is not False}
@@ -98,36 +101,27 @@ def main(
         if given.keys() - {name, "only"}:
             option = name.replace("_", "-")
             parser.error(f"--{option}: it goes with --only alone")
-    study, in_place = given.pop("study", None), given.pop("in_place", False)
-    grid = given.pop("grid", False)
-    if grid and study:
+    if "grid" in given and "study" in given:
         parser.error("--grid: the study's file says itself which grid it is")
-    if "jobs" in given and "scheduler" in given:
-        parser.error("--jobs: a cluster has the workers that it has")
-    if study and "only" in given:
+    if "study" in given and "only" in given:
         parser.error("--only: a study says itself which notebooks it runs")
-    if "publish" in given and not study:
+    if "publish" in given and "study" not in given:
         parser.error("--publish: name a study with --study")
-    given |= {"notebooks_dir": notebooks_dir, "runs_dir": runs_dir}
+    again = _command(given)
     if "only" in given:
         given["only"] = [name.strip() for name in given["only"].split(",")]
     try:
         if handout := given.pop("handout", None):
-            only = given.get("only")
-            written = write_handouts(handout, only, notebooks_dir)
+            written = write_handouts(handout, **given)
             say(f"{len(written)} notebooks without solutions in {handout}")
             return 0
-        pairs = given.pop("set", [])
-        if grid:
-            given["settings"], values = parse_grid(pairs)
-        elif pairs:
-            given["settings"] = parse_settings(pairs)
-        if grid:
-            report = run_grid(values, **given)
-        elif study:
-            report = run_study(study, **given)
+        if given.pop("in_place", False):
+            report = run_in_place(**given)
         else:
-            report = (run_in_place if in_place else run)(**given)
+            there = read_notebooks(paths.NOTEBOOKS_DIR)
+            pairs, grid = given.pop("set", []), given.pop("grid", False)
+            settings, values = parse_settings(pairs, there, grid)
+            report = run(settings=settings, grid=values, again=again, **given)
     except Refused as error:
         say(f"error: {error}", sys.stderr)
         return 2
@@ -135,6 +129,18 @@ def main(
         return 128 + stop.args[0]
     say(summary(report))
     return report.exit_code
+
+
+def _command(given: dict[str, object]) -> str:
+    """The command with the options that were given, but for the folder's."""
+    words = ["python", "-m", "helpers.run"]
+    for name, value in given.items():
+        option = f"--{name.replace('_', '-')}"
+        if option in ("--run-dir", "--resume"):
+            continue
+        for one in value if isinstance(value, list) else [value]:
+            words += [option] if one is True else [option, str(one)]
+    return shlex.join(words)
 
 
 def _count(text: str) -> int:

@@ -72,7 +72,7 @@ def write_notebook() -> Callable[..., Path]:
     return write
 
 
-def execute(source, parameters, output, timeout=None):
+def execute(source, parameters, output, timeout=None, **how):
     """Execute a notebook in this process: no time, and no outputs."""
     nb = papermill.execute_notebook(
         source, output, parameters, prepare_only=True, language="python"

@@ -1,9 +1,9 @@
 """The notebooks, headless: refuse, execute, resume, publish.
 
-`run` executes notebooks into a folder, `run_study` the steps of a measured
-study, `run_grid` all combinations of some values; `run_in_place` puts executed
-notebooks in the committed ones' place, and `write_handouts` writes them
-without outputs and solutions.
+`run` executes notebooks into a folder: some, all combinations of some values,
+or the steps of a measured study. `run_in_place` puts executed notebooks in
+the committed ones' place, and `write_handouts` writes them without outputs
+and solutions.
 """
 
 from helpers.runner.batch import Report, run, run_in_place
@@ -12,9 +12,7 @@ from helpers.runner.notebooks import (
     Refused,
     blemishes,
     clean,
-    parse_grid,
     parse_settings,
     read_notebooks,
     write_handouts,
 )
-from helpers.runner.study import run_grid, run_study

@@ -32,12 +32,29 @@ from helpers import paths
 from helpers.runner import folder as folders
 from helpers.runner import notebooks
 from helpers.runner.folder import RunFolder
-from helpers.runner.kernel import Interrupted, attempt, execute, stop_signals
+from helpers.runner.kernel import (
+    KILLED,
+    Interrupted,
+    attempt,
+    execute,
+    stop_signals,
+)
 from helpers.runner.notebooks import Notebook, Refused
-from helpers.runner.workers import Here, workers
+from helpers.runner.study import (
+    STEP,
+    Step,
+    check_grid,
+    expanded,
+    gather,
+    publish_tables,
+    read_study,
+)
+from helpers.runner.workers import Here, There, workers
 from helpers.session import say
 
 DONE, KEPT = "done", "kept"
+PLACES = {"DATA_DIR"}
+"""Parameters that do not change what a study measures."""
 
 
 @dataclass
@@ -61,17 +78,6 @@ class Report:
         return int(not set(self.status.values()) <= {DONE, KEPT})
 
 
-class Step(NamedTuple):
-    """Notebooks with one set of parameters, and a folder of their own."""
-
-    selected: list[Notebook]
-    settings: dict[str, object]
-    name: str = ""
-    """The folder, below the run's; "" for the run's own."""
-    columns: dict[str, object] = {}
-    """What tells its results from the others', by name of a column."""
-
-
 class Cell(NamedTuple):
     """One notebook of one step, to be executed once those ``before`` are."""
 
@@ -85,82 +91,107 @@ def run(
     profile: str | None = None,
     only: Sequence[str] | None = None,
     settings: dict[str, object] | None = None,
+    grid: dict[str, list] | None = None,
+    study: str | None = None,
+    publish: bool = False,
     run_dir: Path | None = None,
     resume: bool = False,
-    notebooks_dir: Path = paths.NOTEBOOKS_DIR,
-    runs_dir: Path = paths.RUNS_DIR,
-    **how: object,
-) -> Report:
-    """Execute the selected notebooks into a run folder.
-
-    ``settings`` are parameters of notebooks that have them. ``resume`` goes
-    on with ``run_dir``, else with the newest run of the profile, and takes
-    over that run's profile and settings where none are given. ``how`` goes to
-    `run_steps`. Raises ``Refused`` before anything starts.
-    """
-    settings = settings or {}
-    selected = notebooks.select(notebooks.read_notebooks(notebooks_dir), only)
-    notebooks.check_settings(settings, selected)
-    if run_dir is None:
-        profile = profile or "quick"
-        place = folders.newest_folder if resume else folders.new_folder
-        run_dir = place(runs_dir, profile)
-    if profile:
-        settings = {"PROFILE": profile, **settings}
-    again = "python -m helpers.run"
-    again += f" --only {','.join(only)}" if only else ""
-    return run_steps([Step(selected, settings)], run_dir, again, resume, **how)
-
-
-def run_steps(
-    steps: Sequence[Step],
-    run_dir: Path,
-    again: str,
-    resume: bool = False,
-    alone: bool = False,
+    again: str = "python -m helpers.run",
     jobs: int = 1,
     scheduler: str | None = None,
     timeout: int | None = None,
 ) -> Report:
-    """Execute the notebooks of all steps, each step in its folder.
+    """Execute notebooks into a run folder: some, a grid of them, or a study.
 
     A notebook starts when those of its step that it comes ``after`` have
     ended, well or not.
 
     Parameters
     ----------
-    run_dir : the run's folder, in which those of the steps lie
+    profile : how much to compute; None is a study's own, that of the run that
+        is resumed, or else quick
+    only : the notebooks, by number or name; None: all
+    settings : parameters of the notebooks that have them; over a study's own
+    grid : values of parameters; each combination has a folder of its own
+    study : one whose steps run in place of single notebooks, by its name
+    publish : write the study's tables, each whole, into ``data/measured``, if
+        all its steps are done
+    run_dir : the run's folder; None: a new one, a study's, or with ``resume``
+        the newest of the profile
+    resume : re-run only what is missing or stale. Notebooks without a grid
+        take over the earlier run's settings where none are given
     again : the command that was given; what makes it go on is added
-    alone : the steps' settings stand alone, without those of earlier runs
-    jobs : notebooks at a time, each in a process of its own from two on
+    jobs : notebooks at a time
     scheduler : address of a Dask cluster that executes them instead
     timeout : seconds that each code cell of a notebook may take
 
-    Raises ``Refused`` before anything starts.
+    Raises ``Refused`` before anything starts, and where a table that is to be
+    published is missing.
     """
-    root = paths.folder(run_dir)
-    again += f" --resume{option(root)}"
-    given = {"jobs": jobs > 1 and jobs, "scheduler": scheduler}
-    for name, value in {**given, "timeout": timeout}.items():
-        again += f" --{name} {value}" if value else ""
-    report = Report(root, again=again)
-    many = any(step.name for step in steps)
+    settings, grid = settings or {}, grid or {}
+    there = notebooks.read_notebooks(paths.NOTEBOOKS_DIR)
+    if study:
+        plan = read_study(study, there)
+        only = [n for step in plan["steps"] for n in step["notebooks"]]
+        changed = [*sorted(settings.keys() - PLACES)]
+        changed += ["--profile"] if profile else []
+        if publish and changed:
+            raise Refused(
+                f"--publish: with another {', '.join(changed)} it is not this"
+                f" study any more; change data/studies/{study}.yaml instead"
+            )
+    else:
+        step = STEP | {"notebooks": only, "grid": grid}
+        # Without one, it is that of the run that is resumed.
+        step["profile"] = "quick" if grid or run_dir is None else None
+        plan = {"steps": [step]}
+    selected = notebooks.select(there, only)
+    notebooks.check_settings(settings, selected)
+    check_grid(grid, selected, "--set")
+    run_dir = run_dir or _usual_folder(profile, grid, study, resume)
+    steps = [
+        found
+        for step in plan["steps"]
+        for found in expanded(step, there, settings, profile)
+    ]
+    report = Report(root := paths.folder(run_dir))
+    report.again = f"{again} --resume{_option(root)}"
+    many = bool(study or grid)
     with folders.claimed(root, resume, many), stop_signals() as came:
         try:
             jobs = min(jobs, sum(len(step.selected) for step in steps))
             with workers(jobs, scheduler, root) as pool:
-                cells = _cells(steps, root, resume, alone)
+                cells = _cells(steps, root, resume, many)
                 _Batch(cells, report, pool, timeout).run(came)
         except Interrupted as stop:
-            log(root, f"Interrupted by {stop.args[0].name}; go on: {again}")
+            name = stop.args[0].name
+            log(root, f"Interrupted by {name}; go on: {report.again}")
             raise
+    tables = gather(steps, root) if many else {}
+    if publish and not report.exit_code:
+        report.published = publish_tables(plan["publish"], tables)
     return report
+
+
+def _usual_folder(
+    profile: str | None, grid: dict, study: str | None, resume: bool
+) -> Path:
+    """A study's folder; else a new one, or the one that is to be resumed."""
+    if study:
+        tail = f"-{profile}" if profile else ""
+        return paths.RUNS_DIR / f"study-{study}{tail}"
+    place = folders.newest_folder if resume else folders.new_folder
+    kind = (profile or "quick") + ("-grid" if grid else "")
+    return place(paths.RUNS_DIR, kind)
 
 
 def _cells(
     steps: Sequence[Step], root: Path, resume: bool, alone: bool
 ) -> list[Cell]:
-    """The notebooks of all steps, and the beginning of the run's log."""
+    """The notebooks of all steps; begins the run's log.
+
+    alone : the steps' settings stand without those of earlier runs
+    """
     cells, lines = [], [f"run folder {root}"]
     for step in steps:
         folder = RunFolder(root / step.name, step.settings, resume, alone)
@@ -184,9 +215,10 @@ class _Batch:
 
     cells: list[Cell]
     report: Report
-    pool: Here
+    pool: Here | There
     timeout: int | None
     running: dict[Future, tuple[int, dict]] = field(default_factory=dict)
+    killed: set[int] = field(default_factory=set)
     executed: int = 0
     begun: float = field(default_factory=time.perf_counter)
 
@@ -209,7 +241,7 @@ class _Batch:
                     else:
                         plan.done(self._ended(number, KEPT))
                 ready.sort()
-                while ready and len(self.running) < self.pool.slots():
+                while ready and len(self.running) < self._slots():
                     self._start(*ready.pop(0))
                 bar.n = len(self.report.status)
                 bar.set_postfix_str(self._progress())
@@ -218,16 +250,34 @@ class _Batch:
                     raise Interrupted(came[0])
                 for future in done:
                     number, facts = self.running.pop(future)
+                    status, seconds = self._settle(future, number, facts)
+                    if self._again(number, status):
+                        ready.append((number, "killed"))
+                        continue
                     self.executed += 1
-                    status = self._settle(future, number, facts)
-                    plan.done(self._ended(number, *status))
+                    plan.done(self._ended(number, status, seconds))
         self.report.whole = time.perf_counter() - self.begun
         for cell in self.cells:  # in their order
             status = self.report.status.pop(cell.name)
             self.report.status[cell.name] = status
 
+    def _slots(self) -> int:
+        return 1 if self.killed else self.pool.slots()
+
+    def _again(self, number: int, status: str) -> bool:
+        """Whether a cell runs again, for want of memory for several.
+
+        From then on they run one at a time.
+        """
+        several = isinstance(self.pool, Here) and self.pool.slots() > 1
+        if KILLED not in status or number in self.killed or not several:
+            return False
+        self.killed.add(number)
+        self._log(number, f"{KILLED}; again, and one at a time from now on")
+        return True
+
     def _start(self, number: int, lack: str) -> None:
-        """Hand a cell to a worker; without workers, execute it."""
+        """Hand a cell to a worker."""
         _, notebook, folder, _ = self.cells[number]
         self._log(number, f"running ({lack})")
         facts = folder.made_of(notebook)
@@ -253,8 +303,8 @@ class _Batch:
             if failure is None:
                 folder.publish(notebook.name, staged, facts)
                 return DONE, seconds
-            number, text = failure
-            status = f"failed in code cell {number}" if number else "failed"
+            cell, text = failure
+            status = f"failed in code cell {cell}" if cell else "failed"
             if "\n" in text:
                 log(self.report.folder, f"{name} {status}:\n{text}")
             status += f": {_cause(text)}"
@@ -280,7 +330,10 @@ class _Batch:
         """How far the run is, in words."""
         states = self.report.status.values()
         failed = sum(status not in (DONE, KEPT) for status in states)
-        running = f"{len(self.running)} running, " if self.running else ""
+        names = [
+            self.cells[number].name for number, _ in self.running.values()
+        ]
+        running = f"{', '.join(names)} running, " if names else ""
         text = f"{running}{failed} failed"
         left = len(self.cells) - len(states)
         if left and self.executed:
@@ -307,7 +360,7 @@ def _cause(text: str) -> str:
     return textwrap.shorten(text.strip().splitlines()[-1], 160)
 
 
-def option(run_dir: Path) -> str:
+def _option(run_dir: Path) -> str:
     """A run folder as a command's option, its path from here."""
     # Between two drives of Windows there is no relative path.
     with suppress(ValueError):
@@ -327,17 +380,12 @@ def log(root: Path, text: str) -> None:
         file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
 
-def run_in_place(
-    only: Sequence[str] | None = None,
-    notebooks_dir: Path = paths.NOTEBOOKS_DIR,
-    runs_dir: Path = paths.RUNS_DIR,
-    figures_dir: Path = paths.FIGURES_DIR,
-) -> Report:
+def run_in_place(only: Sequence[str] | None = None) -> Report:
     """Execute the selected notebooks (quick), then replace all or none.
 
     Raises ``Refused`` where one cannot be shared (see ``blemishes``).
     """
-    report = run("quick", only, runs_dir=runs_dir, notebooks_dir=notebooks_dir)
+    report = run("quick", only)
     if report.exit_code:
         report.again = "python -m helpers.run --in-place"
         return report
@@ -348,13 +396,13 @@ def run_in_place(
         if wrong := "; ".join(notebooks.blemishes(nb)):
             raise Refused(f"{name}.ipynb: {wrong}; nothing was replaced")
         cleaned[name] = nbformat.writes(nb).rstrip("\n") + "\n"
-    figures_dir.mkdir(exist_ok=True)
+    paths.FIGURES_DIR.mkdir(exist_ok=True)
     for name, text in cleaned.items():
-        path = paths.atomic_write(notebooks_dir / f"{name}.ipynb", text)
-        report.published.append(path)
+        place = paths.NOTEBOOKS_DIR / f"{name}.ipynb"
+        report.published.append(paths.atomic_write(place, text))
         pattern = f"{name.split('_')[0]}_*.*"
-        for old in figures_dir.glob(pattern):
+        for old in paths.FIGURES_DIR.glob(pattern):
             old.unlink()
         for new in (report.folder / "figures").glob(pattern):
-            shutil.copyfile(new, figures_dir / new.name)
+            shutil.copyfile(new, paths.FIGURES_DIR / new.name)
     return report

@@ -1,8 +1,7 @@
-"""Execute one notebook through papermill; end by a signal without remains."""
+"""Execute one notebook through papermill, in a kernel that can be killed."""
 
 import logging
 import signal
-import sys
 import time
 import traceback
 import uuid
@@ -29,19 +28,7 @@ PUBLISHED = ("notebooks", "figures", "results")
 KERNELS: dict[Path, Popen] = {}
 """The kernels of this process by the notebook that each writes."""
 
-
-class ThisPython(AsyncKernelManager):
-    """Starts this interpreter, whatever else is installed as ``python3``.
-
-    It draws into the notebook, whatever the caller's MPLBACKEND says.
-    """
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        """The specification it starts from."""
-        env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-        return KernelSpec(argv=make_ipkernel_cmd(), language="python", env=env)
-
+KILLED = "killed by SIGKILL"
 
 Failure = tuple[int | None, str]
 """The number of the code cell in which a notebook stopped, and why."""
@@ -53,6 +40,7 @@ def attempt(
     parameters: dict[str, object],
     staging: Path,
     timeout: int | None = None,
+    **how: object,
 ) -> tuple[Path, Failure | None, float]:
     """Execute a notebook in a fresh folder, on whatever machine this is.
 
@@ -66,7 +54,7 @@ def attempt(
         (staged / folder).mkdir(parents=True)
     output = staged / "notebooks" / source.name
     parameters = {**parameters, "RUN_DIR": str(staged)}
-    failure = execute(source, parameters, output, timeout)
+    failure = execute(source, parameters, output, timeout, **how)
     return staged, failure, time.perf_counter() - begun
 
 
@@ -75,32 +63,45 @@ def execute(
     parameters: dict[str, object],
     output: Path,
     timeout: int | None = None,
+    gpu: str | None = None,
+    bar: bool = False,
 ) -> Failure | None:
     """Execute a notebook into ``output``; None if it ran to its end.
 
     Else where and why it stopped: a traceback or a sentence, whose last line
-    says most. ``timeout`` is in seconds, for each cell. The kernel's working
-    directory is the project's root. ``output`` is written cell by cell, so it
-    must lie where nobody takes it for whole.
+    says most. ``timeout`` is in seconds, for each cell; ``gpu`` the only one
+    that its kernel sees; ``bar`` shows its cells on a terminal. The kernel's
+    working directory is the project's root. ``output`` is written cell by
+    cell, so it must lie where nobody takes it for whole.
     """
-    bar = {"desc": source.stem, "leave": False}
+    # Drawn into the notebook, whatever the caller's MPLBACKEND says.
+    env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    env |= {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
 
-    class Kept(ThisPython):
-        async def _async_launch_kernel(self, *args, **more):
-            await super()._async_launch_kernel(*args, **more)
+    class ThisPython(AsyncKernelManager):
+        """Starts this interpreter, whatever else is called ``python3``."""
+
+        kernel_spec = KernelSpec(
+            argv=make_ipkernel_cmd(), language="python", env=env
+        )
+
+        async def _async_launch_kernel(self, command, **more):
+            # Not by papermill's cwd, which is that of all threads.
+            more["cwd"] = str(ROOT)
+            await super()._async_launch_kernel(command, **more)
             KERNELS[output] = self.provisioner.process
 
     logging.getLogger("papermill").disabled = True  # all is reported
+    progress = {"desc": source.stem, "leave": False}
     try:
         papermill.execute_notebook(
             source,
             output,
             parameters=parameters,
             kernel_name="python3",
-            kernel_manager_class=Kept,
+            kernel_manager_class=ThisPython,
             language="python",
-            progress_bar=bar if sys.stderr.isatty() else False,
-            cwd=ROOT,
+            progress_bar=progress if bar else False,
             execution_timeout=timeout,
             coalesce_streams=True,
             # All is written by then; TensorFlow takes seconds to say goodbye.
@@ -133,9 +134,14 @@ def execute(
 
 
 def kill_below(folder: Path) -> None:
-    """Kill the kernels of this process that write below a folder."""
+    """Kill this process' kernels that write below a folder, and theirs."""
+    # What waits for the kernels would complain of their death.
+    logging.getLogger("asyncio").disabled = True
     for output, kernel in list(KERNELS.items()):
         if output.is_relative_to(folder):
+            with suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(kernel.pid).children(True):
+                    child.kill()
             kernel.kill()
 
 
@@ -143,7 +149,7 @@ def _death(status: int | None) -> str:
     """What the exit status of a process that died by itself tells."""
     if status == -9:
         return (
-            "killed by SIGKILL, most often because memory ran out; try a"
+            f"{KILLED}, most often because memory ran out; try a"
             " smaller batch, image size or number of jobs"
         )
     if status is not None and status < 0:
@@ -160,27 +166,19 @@ SIGNALS = [
 
 
 class Interrupted(KeyboardInterrupt):
-    """The signal ``args[0]`` came; an event loop swallows most others."""
+    """The signal ``args[0]`` came."""
 
 
 @contextmanager
 def stop_signals() -> Iterator[list[signal.Signals]]:
-    """Turn SIGNALS into ``Interrupted``; yields those that came.
+    """Turn the first of SIGNALS into ``Interrupted``; yields those that came.
 
-    The kernels, which are children of this process, are killed first: a busy
-    one would keep papermill waiting. The list tells of an exception that got
-    lost in a callback.
+    The list tells of an exception that got lost in a callback.
     """
     came: list[signal.Signals] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         came.append(signal.Signals(number))
-        # What was waiting for the kernels would complain of their death.
-        logging.getLogger("asyncio").disabled = True
-        for child in psutil.Process().children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                if "multiprocessing" not in str(child.cmdline()):
-                    child.kill()
         if len(came) == 1:
             raise Interrupted(came[0])
 

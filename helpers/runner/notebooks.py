@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +19,10 @@ import papermill
 from helpers import paths
 
 RUNNER_PARAMETERS = {"PROFILE", "RUN_DIR"}
-
-TEXT_LISTS = {"GROUPS", "LABELS"}
-"""Parameters whose values are a text or a list of texts."""
-
-TEXTS = {"BACKBONE", "DATASET", "DATA_DIR", "FILE_COLUMN", "LABEL_COLUMN"}
-TEXTS |= {"NETWORK", "PREPROCESSING", "PROFILE", "PROTOCOL", "REGIME"}
-TEXTS |= {"WEIGHTS", *TEXT_LISTS}
-"""Parameters whose values are texts: a folder 2020_01 is no number."""
+PLACES = {*RUNNER_PARAMETERS, "DATA_DIR"}
+"""Parameters that are texts without an annotation that says so."""
+TEXTS = {"str", "object"}
+"""Annotations of a text, and of a text or a list of them."""
 
 ANY_FOLDER = "*"
 """In a notebook's ``datasets``: any folder that is none of KNOWN_SETS."""
@@ -59,16 +56,18 @@ class Refused(ValueError):
 class Notebook:
     """One source notebook; ``cells`` are its cells' sources as JSON.
 
-    ``name`` is the file's without suffix and starts with ``number``. Its
-    metadata may name the ``datasets`` that it takes, "*" for a reader's own
-    folder: ``{"workbook": {"datasets": ["digits", "*"]}}``; and the numbers
-    of the notebooks whose results it reads, and ``after`` which it runs.
+    ``name`` is the file's without suffix and starts with ``number``;
+    ``kinds`` are the annotations of its ``parameters``. Its metadata may name
+    the ``datasets`` that it takes, "*" for a reader's own folder:
+    ``{"workbook": {"datasets": ["digits", "*"]}}``; and the numbers of the
+    notebooks whose results it reads, and ``after`` which it runs.
     """
 
     path: Path
     name: str
     number: str
     parameters: dict[str, object]
+    kinds: dict[str, str]
     datasets: tuple[str, ...]
     after: tuple[str, ...]
     cells: str
@@ -87,22 +86,25 @@ def read_notebooks(folder: Path) -> list[Notebook]:
             raise Refused(f"two notebooks bear the number {number}")
         try:
             nb = nbformat.read(path, as_version=4)
+            asked = papermill.inspect_notebook(path)
             parameters = {
-                key: ast.literal_eval(parameter["default"])
-                for key, parameter in papermill.inspect_notebook(path).items()
+                key: ast.literal_eval(it["default"])
+                for key, it in asked.items()
             }
         except Exception as error:
             raise Refused(f"{path.name} cannot be used: {error}") from error
         if missing := RUNNER_PARAMETERS - parameters.keys():
             raise Refused(f"{path.name}: its parameters cell lacks {missing}")
-        asked = nb.metadata.get("workbook", {})
+        kinds = {k: it["inferred_type_name"] for k, it in asked.items()}
+        more = nb.metadata.get("workbook", {})
         there[number] = Notebook(
             path=path,
             name=path.stem,
             number=number,
             parameters=parameters,
-            datasets=tuple(asked.get("datasets", [])),
-            after=tuple(asked.get("after", [])),
+            kinds=kinds | dict.fromkeys(PLACES & kinds.keys(), "str"),
+            datasets=tuple(more.get("datasets", [])),
+            after=tuple(more.get("after", [])),
             cells=json.dumps([[c.cell_type, c.source] for c in nb.cells]),
         )
     if not there:
@@ -126,71 +128,66 @@ def select(
     return [n for n in notebooks if n.number in only or n.name in only]
 
 
-def parse_settings(pairs: Iterable[str]) -> dict[str, object]:
-    """Read ``KEY=VALUE`` pairs; a value is a Python literal, else a string.
+def parse_settings(
+    pairs: Iterable[str], notebooks: Sequence[Notebook], grid: bool = False
+) -> tuple[dict[str, object], dict[str, list]]:
+    """Read ``KEY=VALUE`` pairs, in a ``grid`` ``KEY=VALUE,VALUE``, too.
 
-    The values of ``TEXTS`` are strings whatever they look like, but for
-    None and the lists of ``TEXT_LISTS``; ``~`` at the beginning of a string
-    stands for the home folder.
+    A value is a Python literal, else a string. Where the notebooks' parameter
+    is a text, it is a string whatever it looks like, but for None, and for a
+    list where one may stand there. ``~`` at the beginning of a string stands
+    for the home folder.
+
+    Returns the parameters with one value, and those with a list of values.
 
     Raises ``Refused`` for a pair without ``=``, a broken literal (``[0, 1``,
-    ``true``) and a kind that JSON would change (a tuple, numbers as keys).
+    ``true``), a kind that JSON would change (a tuple, numbers as keys), and a
+    grid of single values.
     """
-    settings = {}
+    found: dict[str, list] = {}
     for pair in pairs:
         key, sign, text = (part.strip() for part in pair.partition("="))
         if not sign or not key.isidentifier():
             raise Refused(f"--set {pair}: write it as KEY=VALUE")
+        kind = next((n.kinds[key] for n in notebooks if key in n.kinds), "")
+        texts = _parts(text, kind) if grid else [text]
         try:
-            value, usable = ast.literal_eval(text), True
-        except (ValueError, SyntaxError):
-            broken = ("[", "(", "{", "'", '"', "true", "false", "null", "none")
-            value, usable = text, not text.startswith(broken)
-        listed = key in TEXT_LISTS and isinstance(value, list)
-        if key in TEXTS and value is not None and not listed:
-            value, usable = value if isinstance(value, str) else text, True
-        try:
-            usable &= json.loads(json.dumps(value)) == value
-        except TypeError:
-            usable = False
-        if not usable:
+            found[key] = [_value(part.strip(), kind) for part in texts]
+        except TypeError as error:
             kinds = "a Python literal without tuples and sets, or a word"
             raise Refused(
                 f"--set {pair}: the value is to be {kinds}; a list has square"
                 " brackets: [0,1]"
-            )
-        if isinstance(value, str):
-            value = os.path.expanduser(value)
-        settings[key] = value
-    return settings
-
-
-def parse_grid(
-    pairs: Iterable[str],
-) -> tuple[dict[str, object], dict[str, list]]:
-    """Read ``KEY=VALUE`` and ``KEY=VALUE,VALUE`` pairs: fixed, and lists.
-
-    Raises ``Refused`` as `parse_settings` does, and where all are fixed.
-    """
-    grid: dict[str, list] = {}
-    for pair in pairs:
-        key, sign, text = pair.partition("=")
-        try:
-            values = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError):
-            values = text
-        if isinstance(values, tuple) and key.strip() not in TEXTS:
-            texts = list(map(repr, values))
-        else:
-            alone = text.lstrip().startswith(("[", "{", "("))
-            texts = [text] if alone else text.split(",")
-        read = [parse_settings([f"{key}{sign}{text}"]) for text in texts]
-        for name in read[0]:
-            grid[name] = [settings[name] for settings in read]
-    fixed = {k: v[0] for k, v in grid.items() if len(v) == 1}
-    if len(fixed) == len(grid):
+            ) from error
+    settings = {k: v[0] for k, v in found.items() if len(v) == 1}
+    if grid and len(settings) == len(found):
         raise Refused("--grid: give a parameter values: --set SEEDS=0,1")
-    return fixed, {k: v for k, v in grid.items() if k not in fixed}
+    return settings, {k: v for k, v in found.items() if len(v) > 1}
+
+
+def _parts(text: str, kind: str) -> list[str]:
+    """The values of a grid's parameter, which commas divide."""
+    with suppress(ValueError, SyntaxError):
+        values = ast.literal_eval(text)
+        if isinstance(values, tuple) and kind not in TEXTS:
+            return list(map(repr, values))
+    return [text] if text.startswith(("[", "{", "(")) else text.split(",")
+
+
+def _value(text: str, kind: str) -> object:
+    """One value; ``TypeError`` where it is none."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value, broken = text, ("[", "(", "{", "'", '"', "true", "false")
+        if kind not in TEXTS and text.startswith((*broken, "null", "none")):
+            raise TypeError from None
+    is_text = str | list | None if kind == "object" else str | None
+    if kind in TEXTS and not isinstance(value, is_text):
+        value = text
+    if json.loads(json.dumps(value)) != value:
+        raise TypeError
+    return os.path.expanduser(value) if isinstance(value, str) else value
 
 
 def check_settings(
@@ -216,10 +213,10 @@ def check_settings(
                 f"{where} {key}: no selected notebook has this parameter;"
                 f" {meant}there are {', '.join(known)}"
             )
-        one = (
-            value if key in TEXT_LISTS and isinstance(value, list) else [value]
-        )
-        if key in TEXTS and not all(isinstance(v, str | None) for v in one):
+        kinds = {n.kinds[key] for n in notebooks if key in n.kinds}
+        listed = "object" in kinds and isinstance(value, list)
+        one = value if listed else [value]
+        if kinds & TEXTS and not all(isinstance(v, str | None) for v in one):
             wrong = f"expected a text, got {value!r}; write it in quotes"
             raise Refused(f"{where} {key}: {wrong}")
     name = settings.get("DATASET")
@@ -287,19 +284,17 @@ def without_solutions(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def write_handouts(
-    folder: Path,
-    only: Sequence[str] | None = None,
-    notebooks_dir: Path = paths.NOTEBOOKS_DIR,
+    folder: Path, only: Sequence[str] | None = None
 ) -> list[Path]:
     """Write the selected notebooks `without_solutions` into a folder.
 
     Returns their paths. Raises ``Refused``, before it writes anything, for
     the folder of the notebooks and where a notebook holds somebody's work.
     """
-    if folder.resolve() == notebooks_dir.resolve():
+    if folder.resolve() == paths.NOTEBOOKS_DIR.resolve():
         raise Refused(f"{folder} holds the notebooks; name another folder")
     texts = {}
-    for notebook in select(read_notebooks(notebooks_dir), only):
+    for notebook in select(read_notebooks(paths.NOTEBOOKS_DIR), only):
         path = folder / notebook.path.name
         if path.exists() and any(
             c.get("outputs") for c in nbformat.read(path, as_version=4).cells

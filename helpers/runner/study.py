@@ -1,4 +1,4 @@
-"""Measured studies: notebooks, their parameters, and the tables they make.
+"""What is to run: some notebooks, a grid of values, or a measured study.
 
 A study is a file ``data/studies/NAME.yaml``::
 
@@ -16,7 +16,8 @@ A study is a file ``data/studies/NAME.yaml``::
 Each step is a run in a folder of its own, ``name`` or its notebooks' numbers;
 one with a ``grid`` is a run for each combination of the grid's values, in a
 folder each. A value alone stands for a list of it where the notebooks have a
-list: ``SEEDS: [0, 1]`` makes two runs, with the seeds [0] and [1].
+list: ``SEEDS: [0, 1]`` makes two runs, with the seeds [0] and [1]. Notebooks
+and grids of the command line are studies of one step, which are in no file.
 
 At the end ``results/NAME.csv`` of all runs are put together, one run's rows
 after another's, with a step's ``columns`` and the grid's parameters where the
@@ -28,17 +29,15 @@ import hashlib
 import itertools
 import json
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import yaml
 
 from helpers import paths
 from helpers.runner import notebooks
-from helpers.runner.batch import Report, Step, run_steps
-from helpers.runner.folder import new_folder, newest_folder
 from helpers.runner.notebooks import Notebook, Refused
 from helpers.session import PROFILES
 
@@ -48,26 +47,34 @@ STEP |= {"grid": {}, "columns": {}, "name": ""}
 """Keys and the values of those that are left out, whose kind is theirs."""
 REQUIRED = {"title", "needs", "takes", "steps", "notebooks"}
 
-PLACES = {"DATA_DIR"}
-"""Parameters that do not change what a study measures."""
+
+class Step(NamedTuple):
+    """Notebooks with one set of parameters, and a folder of their own."""
+
+    selected: list[Notebook]
+    settings: dict[str, object]
+    name: str = ""
+    """The folder, below the run's; "" for the run's own."""
+    columns: dict[str, object] = {}
+    """What tells its results from the others', by name of a column."""
 
 
-def read_study(name: str, there: list[Notebook], studies_dir: Path) -> dict:
+def read_study(name: str, there: list[Notebook]) -> dict:
     """Read a study and check it against the notebooks that there are.
 
     Raises ``Refused`` for an unknown study, key, notebook or parameter, and
     for a value of the wrong kind.
     """
-    known = sorted(path.stem for path in studies_dir.glob("*.yaml"))
-    if name not in known:
-        names = ", ".join(known) or "none"
+    files = {path.stem: path for path in paths.STUDIES_DIR.glob("*.yaml")}
+    if name not in files:
+        names = ", ".join(sorted(files)) or "none"
         raise Refused(f"no study {name!r}; there are {names}")
     where = f"{name}.yaml"
     try:
-        text = (studies_dir / where).read_text("utf-8")
-        study = _filled(yaml.safe_load(text), STUDY, where)
+        study = yaml.safe_load(files[name].read_text("utf-8"))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise Refused(f"{where} cannot be read: {error}") from error
+    study = _filled(study, STUDY, where)
     steps = [_filled(s, STEP, f"{where}, steps") for s in study["steps"]]
     for step in steps:
         step["name"] = step["name"] or "_".join(map(str, step["notebooks"]))
@@ -81,17 +88,35 @@ def read_study(name: str, there: list[Notebook], studies_dir: Path) -> dict:
         except Refused as error:
             raise Refused(f"{at} {error}") from error
         notebooks.check_settings(step["parameters"], selected, at)
-        _check_grid(step, selected, f"{at} grid:")
+        check_grid(step["grid"], selected, f"{at} grid:")
+        if both := step["grid"].keys() & step["parameters"]:
+            raise Refused(f"{at} grid: {min(both)}: it has a fixed value, too")
     return study | {"steps": steps}
 
 
-def _check_grid(step: dict, selected: list[Notebook], at: str) -> None:
+def _filled(given: object, usual: dict, where: str) -> dict:
+    """What is given, with the usual values of the rest."""
+    if not isinstance(given, dict):
+        raise Refused(f"{where}: the keys are {', '.join(usual)}, not {given}")
+    for key in [*usual, *given]:
+        if key not in usual:
+            raise Refused(f"{where}: {key}: the keys are {', '.join(usual)}")
+        value, kind = given.get(key, usual[key]), type(usual[key])
+        if not isinstance(value, kind):
+            wrong = f"a {kind.__name__} is needed, not {value!r}"
+            raise Refused(f"{where}: {key}: {wrong}")
+        if key in REQUIRED and not value:
+            raise Refused(f"{where}: {key}: missing")
+    return usual | given
+
+
+def check_grid(
+    grid: Mapping[str, object], selected: list[Notebook], at: str
+) -> None:
     """Refuse a grid that would run a notebook twice in the same way."""
-    for key, values in step["grid"].items():
+    for key, values in grid.items():
         if not isinstance(values, list) or not values:
             raise Refused(f"{at} {key}: a list of values is needed")
-        if key in step["parameters"]:
-            raise Refused(f"{at} {key}: it has a fixed value, too")
         for number, value in enumerate(values):
             notebooks.check_settings({key: value}, selected, at)
             if value in values[:number]:
@@ -103,8 +128,8 @@ def _check_grid(step: dict, selected: list[Notebook], at: str) -> None:
             )
 
 
-def _expanded(
-    step: dict,
+def expanded(
+    step: Mapping[str, object],
     there: list[Notebook],
     settings: Mapping[str, object],
     profile: str | None,
@@ -115,8 +140,9 @@ def _expanded(
     """
     selected = notebooks.select(there, step["notebooks"])
     names = {name for n in selected for name in n.parameters}
-    usual = {"PROFILE": profile or step["profile"]} | step["parameters"]
     more = {k: v for k, v in settings.items() if k in names}
+    if profile := profile or step["profile"]:
+        more["PROFILE"] = profile
     grid = {k: v for k, v in step["grid"].items() if k not in more}
     found = []
     for values in itertools.product(*grid.values()):
@@ -125,16 +151,16 @@ def _expanded(
         place = ",".join(f"{k}={_in_path(v)}" for k, v in chosen.items())
         name = f"{step['name']}/{place}".strip("/")
         columns = {k: _text(v) for k, v in chosen.items()} | step["columns"]
-        found.append(Step(selected, usual | listed | more, name, columns))
+        given = step["parameters"] | listed | more
+        found.append(Step(selected, given, name, columns))
     return found
 
 
 def _listed(key: str, value: object, selected: list[Notebook]) -> object:
     """A value; in a list where the notebooks' parameter is one."""
-    usual = [n.parameters[key] for n in selected]
-    usual = [it[0] if isinstance(it, tuple) else it for it in usual]
+    kind = next(n.kinds[key] for n in selected)
     alone = not isinstance(value, list | None)
-    return [value] if alone and isinstance(usual[0], list) else value
+    return [value] if alone and kind.startswith("list") else value
 
 
 def _text(value: object) -> str:
@@ -150,109 +176,7 @@ def _in_path(value: object) -> str:
     return short
 
 
-def _filled(given: object, usual: dict, where: str) -> dict:
-    """What is given, with the usual values of the rest."""
-    if not isinstance(given, dict):
-        raise Refused(f"{where}: the keys are {', '.join(usual)}, not {given}")
-    for key in [*usual, *given]:
-        if key not in usual:
-            raise Refused(f"{where}: {key}: the keys are {', '.join(usual)}")
-        value, kind = given.get(key, usual[key]), type(usual[key]).__name__
-        if not isinstance(value, type(usual[key])):
-            raise Refused(f"{where}: {key}: a {kind} is needed, not {value!r}")
-        if key in REQUIRED and not value:
-            raise Refused(f"{where}: {key}: missing")
-    return usual | given
-
-
-def run_study(
-    name: str,
-    settings: dict[str, object] | None = None,
-    profile: str | None = None,
-    run_dir: Path | None = None,
-    resume: bool = False,
-    publish: bool = False,
-    notebooks_dir: Path = paths.NOTEBOOKS_DIR,
-    runs_dir: Path = paths.RUNS_DIR,
-    studies_dir: Path = paths.STUDIES_DIR,
-    measured_dir: Path = paths.MEASURED_DIR,
-    **how: object,
-) -> Report:
-    """Run a study's steps, each in a folder below ``runs/study-NAME``.
-
-    ``settings`` and ``profile`` override the study's. ``publish`` writes its
-    tables, each whole, into ``data/measured``, if all its steps are done.
-    ``how`` goes to `run_steps`. Raises ``Refused`` before anything starts,
-    and where such a table is missing.
-    """
-    settings = settings or {}
-    there = notebooks.read_notebooks(notebooks_dir)
-    study = read_study(name, there, studies_dir)
-    changed = sorted(settings.keys() - PLACES) + ["--profile"] * bool(profile)
-    if publish and changed:
-        raise Refused(
-            f"--publish: with another {', '.join(changed)} it is not this"
-            f" study any more; change data/studies/{name}.yaml instead"
-        )
-    numbers = [n for step in study["steps"] for n in step["notebooks"]]
-    notebooks.check_settings(settings, notebooks.select(there, numbers))
-    tail = f"-{profile}" if profile else ""
-    run_dir = run_dir or runs_dir / f"study-{name}{tail}"
-    again = f"python -m helpers.run --study {name}" + " --publish" * publish
-    again += f" --profile {profile}" if profile else ""
-    again += "".join(_set(key, [value]) for key, value in settings.items())
-    parts = [_expanded(s, there, settings, profile) for s in study["steps"]]
-    steps = [step for part in parts for step in part]
-    report = run_steps(steps, run_dir, again, resume, alone=True, **how)
-    tables = _gathered(steps, report.folder)
-    if publish and not report.exit_code:
-        report.published = _publish(study["publish"], tables, measured_dir)
-    return report
-
-
-def run_grid(
-    grid: dict[str, list],
-    profile: str | None = None,
-    only: Sequence[str] | None = None,
-    settings: dict[str, object] | None = None,
-    run_dir: Path | None = None,
-    resume: bool = False,
-    notebooks_dir: Path = paths.NOTEBOOKS_DIR,
-    runs_dir: Path = paths.RUNS_DIR,
-    **how: object,
-) -> Report:
-    """Run notebooks for each combination of the values in a ``grid``.
-
-    As a study of one step, which is in no file; each combination has a folder
-    below the run's. ``how`` goes to `run_steps`. Raises ``Refused`` before
-    anything starts.
-    """
-    profile, settings = profile or "quick", settings or {}
-    there = notebooks.read_notebooks(notebooks_dir)
-    selected = notebooks.select(there, only)
-    notebooks.check_settings(settings, selected)
-    step = STEP | {"notebooks": only, "parameters": settings, "grid": grid}
-    _check_grid(step, selected, "--set")
-    if run_dir is None:
-        place = newest_folder if resume else new_folder
-        run_dir = place(runs_dir, f"{profile}-grid")
-    again = f"python -m helpers.run --grid --profile {profile}"
-    again += f" --only {','.join(only)}" if only else ""
-    both = {**{k: [v] for k, v in settings.items()}, **grid}
-    again += "".join(_set(key, values) for key, values in both.items())
-    steps = _expanded(step, there, {}, profile)
-    report = run_steps(steps, run_dir, again, resume, alone=True, **how)
-    _gathered(steps, report.folder)
-    return report
-
-
-def _set(key: str, values: list) -> str:
-    """Values of a parameter as a command's option."""
-    texts = [v if key in notebooks.TEXTS else repr(v) for v in values]
-    return f" --set {shlex.quote(f'{key}=' + ','.join(map(str, texts)))}"
-
-
-def _gathered(steps: list[Step], root: Path) -> dict[str, list[pd.DataFrame]]:
+def gather(steps: Sequence[Step], root: Path) -> dict[str, list[pd.DataFrame]]:
     """Put the results of all steps together, below ``root/results``.
 
     The tidy ones, which have a metric and a value, become one more table,
@@ -292,17 +216,15 @@ def _whole(name: str, parts: list[pd.DataFrame]) -> str:
     return whole.to_csv(index=False)
 
 
-def _publish(
-    publish: Mapping[str, str],
-    tables: Mapping[str, list[pd.DataFrame]],
-    measured_dir: Path,
+def publish_tables(
+    names: Mapping[str, str], tables: Mapping[str, list[pd.DataFrame]]
 ) -> list[Path]:
     """Write a study's tables once all of them have been found whole."""
     texts = {}
-    for table, result in publish.items():
+    for table, result in names.items():
         parts = tables.get(result, [])
         if len({tuple(part.columns) for part in parts}) != 1:
             wrong = "the steps' columns differ" if parts else "no step has it"
             raise Refused(f"nothing published: {result}.csv: {wrong}")
-        texts[measured_dir / f"{table}.csv"] = _whole(result, parts)
+        texts[paths.MEASURED_DIR / f"{table}.csv"] = _whole(result, parts)
     return [paths.atomic_write(path, text) for path, text in texts.items()]

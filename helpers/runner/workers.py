@@ -1,54 +1,85 @@
-"""Who executes the notebooks: this process, or the workers of a cluster.
+"""Who executes the notebooks: threads of this process, or a Dask cluster.
 
-Workers are Dask's, each of them a process that executes one notebook at a
-time. Where one is lost, Dask has its notebook executed by another.
+A notebook's kernel is a process of its own, so that a thread, which waits for
+it, is enough to run one beside another. Nothing listens on a port for that.
+A cluster's workers may be on other machines; where one is lost, Dask has its
+notebook executed by another.
 """
 
-import logging
 import os
 import shutil
-import signal
 import subprocess
+import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from multiprocessing import resource_tracker
+from collections.abc import Callable, Iterator
+from concurrent.futures import (
+    CancelledError,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from helpers import paths
 from helpers.runner import kernel
 from helpers.runner.folder import code_digest, versions
-from helpers.runner.kernel import Interrupted
 from helpers.runner.notebooks import Refused
 
 if TYPE_CHECKING:
-    from distributed import Client, SpecCluster
+    from distributed import Client
 
-HOST = "127.0.0.1"
 SECONDS = 30
 """How long a cluster may take to answer."""
 
 
 class Here:
-    """Executes in this process, while it is asked to."""
+    """Executes on this machine, so many notebooks at a time.
+
+    From two on, each gets one GPU, if there are any; where there are fewer
+    GPUs than notebooks, some share one. Cores are not divided: the number of
+    threads decides how sums are rounded, so that a notebook with a core of
+    its own would give other numbers than a serial run.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs, self.futures = jobs, set()
+        self.threads = ThreadPoolExecutor(jobs)
+        self.free: SimpleQueue[str | None] = SimpleQueue()
+        found = gpus() if jobs > 1 else []
+        for job in range(jobs):
+            self.free.put(found[job % len(found)] if found else None)
 
     def slots(self) -> int:
         """How many notebooks may be executed at a time."""
-        return 1
+        return self.jobs
 
     def submit(self, function: Callable, *args: object) -> Future:
-        """Call a function, and return a future that is done."""
-        future = Future()
-        try:
-            future.set_result(function(*args))
-        except Exception as error:
-            future.set_exception(error)
+        """Have a function called; returns its future."""
+
+        # Those of several notebooks would write over each other.
+        bar = self.jobs == 1 and sys.stderr.isatty()
+
+        def call():
+            gpu = self.free.get()
+            try:
+                return function(*args, gpu=gpu, bar=bar)
+            finally:
+                self.free.put(gpu)
+
+        future = self.threads.submit(call)
+        self.futures.add(future)
         return future
 
+    def stop(self, root: Path) -> None:
+        """Kill the kernels that write below a folder, also one to come."""
+        while wait(self.futures, 0.1).not_done:
+            kernel.kill_below(root)
 
-class There(Here):
+
+class There:
     """Executes on a cluster, one notebook on a worker."""
 
     def __init__(self, client: "Client") -> None:
@@ -66,104 +97,38 @@ class There(Here):
             raise CancelledError
         return self.executor.submit(function, *args)
 
+    def stop(self, root: Path) -> None:
+        """Kill the kernels that write below a folder, on all workers."""
+        with suppress(Exception):
+            self.client.run(kernel.kill_below, root, on_error="ignore")
+
 
 @contextmanager
-def workers(jobs: int, scheduler: str | None, root: Path) -> Iterator[Here]:
-    """What executes notebooks: ``jobs`` processes, or a cluster.
+def workers(
+    jobs: int, scheduler: str | None, root: Path
+) -> Iterator[Here | There]:
+    """What executes notebooks: ``jobs`` threads here, or a cluster.
 
     ``root`` is the run's folder, which all workers have to see. Raises
     ``Refused`` where a cluster does not answer or does not fit.
     """
-    if jobs == 1 and not scheduler:
-        yield Here()
-        return
-    from distributed import Client
-
-    place = nullcontext(scheduler) if scheduler else _local(jobs)
-    with place as cluster, ExitStack() as stack:
-        try:
-            client = Client(cluster, timeout=SECONDS, set_as_default=False)
-            stack.callback(client.close, timeout=1)
-            client.wait_for_workers(1, timeout=SECONDS)
-        except (OSError, ValueError) as error:
-            raise Refused(f"--scheduler {scheduler}: {error}") from error
+    with ExitStack() as stack:
         if scheduler:
+            from distributed import Client
+
+            try:
+                client = Client(scheduler, timeout=SECONDS)
+                stack.callback(client.close, timeout=1)
+                client.wait_for_workers(1, timeout=SECONDS)
+            except (OSError, ValueError) as error:
+                raise Refused(f"--scheduler {scheduler}: {error}") from error
             _check(client, scheduler, root)
+        pool = There(client) if scheduler else Here(jobs)
         try:
-            yield There(client)
-        except Interrupted:
-            with suppress(Exception):
-                client.run(kernel.kill_below, root, on_error="ignore")
+            yield pool
+        except BaseException:
+            pool.stop(root)
             raise
-
-
-@contextmanager
-def _local(jobs: int) -> Iterator["SpecCluster"]:
-    """A cluster that nobody outside this machine can reach.
-
-    Its other users can, and could have code executed.
-    """
-    import dask
-    from distributed import Nanny, Scheduler, SpecCluster
-
-    usual = {"host": HOST, "dashboard": False}
-    more = {"nthreads": 1, "memory_limit": 0, "silence_logs": logging.CRITICAL}
-    specs = {
-        number: {"cls": Nanny, "options": {**usual, **more, "env": env}}
-        for number, env in enumerate(environments(jobs, gpus()))
-    }
-    head = {"dashboard_address": f"{HOST}:0", **usual}
-    config = {
-        f"distributed.{it}.http.routes": [] for it in ("worker", "scheduler")
-    }
-    # Dask would allow a worker, and so its kernel, one thread.
-    config["distributed.nanny.pre-spawn-environ"] = {}
-    cluster = None
-    try:
-        with dask.config.set(config), _signals_held():
-            cluster = SpecCluster(
-                workers=specs,
-                scheduler={"cls": Scheduler, "options": head},
-                silence_logs=logging.CRITICAL,
-            )
-        yield cluster
-    finally:
-        with suppress(Exception):
-            cluster.close(timeout=5)
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """What is started here and in its threads gets no Ctrl-C and no hang-up.
-
-    A terminal sends them to all processes; the runner's own comes later.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    held = set(kernel.SIGNALS) - {signal.SIGTERM}
-    resource_tracker.ensure_running()  # it would let them through again
-    signal.pthread_sigmask(signal.SIG_BLOCK, held)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
-
-
-def environments(jobs: int, gpus: Sequence[str]) -> list[dict[str, str]]:
-    """The environment of each of so many workers: one GPU, if there are any.
-
-    Where there are fewer GPUs than workers, some share one. Cores are not
-    divided: the number of threads decides how sums are rounded, so that a
-    notebook with a core of its own would give other numbers than a serial run.
-    """
-    found = []
-    for job in range(jobs):
-        env = {"TQDM_DISABLE": "1"}
-        if gpus:
-            env |= {"CUDA_VISIBLE_DEVICES": gpus[job % len(gpus)]}
-        found.append(env)
-    return found
 
 
 def gpus() -> list[str]:

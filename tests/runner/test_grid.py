@@ -1,45 +1,37 @@
-"""Grids: what they run, and on workers what a run without them gives."""
+"""Grids: what they run, and several at a time what a serial run gives."""
 
-import inspect
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
+from types import SimpleNamespace
 
 import pandas as pd
 import psutil
 import pytest
 from distributed import Client, LocalCluster
 
-from helpers.runner import (
-    Refused,
-    folder,
-    kernel,
-    parse_grid,
-    run_grid,
-    run_study,
-    workers,
-)
-from helpers.runner.workers import environments, gpus
+from helpers import paths
+from helpers.runner import Refused, batch, kernel, parse_settings, run, workers
+from helpers.runner.kernel import KILLED
+from helpers.runner.workers import Here, gpus
 
 PARAMETERS = """PROFILE = "quick"
 SEEDS: list[int] = ([0], [0, 1], None)
 WIDTH = 1
 RUN_DIR = None"""
-SCORES = """import os, time
-from pathlib import Path
+SCORES = """from pathlib import Path
 seeds = SEEDS if isinstance(SEEDS, list) else SEEDS[0]
 rows = "".join(f"f1,{WIDTH + seed},{seed}\\n" for seed in seeds)
 table = Path(RUN_DIR, "results", "NN_scores.csv")
 table.write_text("metric,value,seed\\n" + rows)
-threads = os.environ.get("OMP_NUM_THREADS")
-facts = f"what,it\\ndata,same\\nthreads,{threads}\\n"
-table.with_name("NN_provenance.csv").write_text(facts)"""
-DIE_ONCE = """
-time.sleep(0.3)
-mark = Path("killed")
+facts = "what,it\\ndata,same\\n"
+_ = table.with_name("NN_provenance.csv").write_text(facts)"""
+DIE_ONCE = """import os, time
+mark = Path(RUN_DIR).parents[3] / "killed"
 if WIDTH == 1 and not mark.exists():
     mark.write_text("in mid-cell")
     os.kill(os.getpid(), 9)"""
@@ -47,19 +39,11 @@ GRID = {"WIDTH": [1, 2, 3], "SEEDS": [0, 1]}
 
 
 @pytest.fixture
-def places(tmp_path, write_notebook, monkeypatch):
-    """A small book of two notebooks with the same parameters."""
-    monkeypatch.setattr(folder, "code_digest", lambda: "settled")
+def book(write):
+    """Two notebooks with the same parameters."""
     for number in ("01", "02"):
         source = SCORES.replace("NN", number)
-        write_notebook(
-            tmp_path / "notebooks",
-            f"{number}_a",
-            source,
-            "if Path('die').exists():" + DIE_ONCE.replace("\n", "\n    "),
-            parameters=PARAMETERS,
-        )
-    return {f"{it}_dir": tmp_path / it for it in ("notebooks", "runs")}
+        write(f"{number}_a", source, parameters=PARAMETERS)
 
 
 def tables(run_dir):
@@ -69,11 +53,11 @@ def tables(run_dir):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_a_grid_on_workers_equals_a_serial_one(
-    places, tmp_path, no_kernel, request
+def test_a_grid_of_two_jobs_equals_a_serial_one(
+    book, write, tmp_path, no_kernel, request
 ):
-    """Interrupted and resumed, and with a worker killed in mid-cell."""
-    serial = run_grid(GRID, "smoke", **places)
+    """Interrupted and resumed, and with a kernel killed in mid-cell."""
+    serial = run("smoke", grid=GRID)
     assert serial.exit_code == 0 and len(serial.status) == 12
     made = tables(serial.folder)
     scores = pd.read_csv(serial.folder / "results" / "02_scores.csv")
@@ -86,15 +70,14 @@ def test_a_grid_on_workers_equals_a_serial_one(
         "02_scores": 6,
     }
     assert "data,same" in made["01_provenance.csv"]
-
-    # The same on two workers, which import a copy of what no_kernel does.
-    (tmp_path / "die").touch()
-    code = f"""import sys, traceback, papermill; from pathlib import Path
-from helpers import run; from helpers.runner import batch, folder
+    # The same two at a time, with real kernels.
+    source = SCORES.replace("NN", "01")
+    write("01_a", source, DIE_ONCE, parameters=PARAMETERS)
+    code = """import sys; from pathlib import Path
+from helpers import paths, run; from helpers.runner import folder
 folder.code_digest = lambda: "settled"
-{inspect.getsource(no_kernel)}
-batch.execute = execute
-sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
+paths.NOTEBOOKS_DIR, paths.RUNS_DIR = Path("notebooks"), Path("runs")
+sys.exit(run.main(sys.argv[1:]))"""
     mine = tmp_path / "runs" / "mine"
     command = [sys.executable, "-c", code, "--grid", "--profile=smoke"]
     command += ["--jobs=2", f"--run-dir={mine}"]
@@ -108,33 +91,35 @@ sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
         start_new_session=True,
     )
     request.addfinalizer(process.kill)
-    lines = []
-    while not (tmp_path / "killed").exists() or len(lines) < 14:
-        lines.append(process.stdout.readline())
-        assert lines[-1], lines
-    # Nobody else reaches the workers.
-    others = psutil.Process(process.pid).children(recursive=True)
-    for one in [psutil.Process(process.pid), *others]:
-        for it in one.net_connections():
-            if it.status == "LISTEN":
-                assert it.laddr.ip == "127.0.0.1" and it.laddr.port != 8787
+    text = ""
+    while text.count(": done, ") < 3 or KILLED not in text:
+        text += (line := process.stdout.readline())
+        assert line, text
+    assert f"01_a: {KILLED}; again, and one at a time from" in text
+    assert re.search("a: done, .* s; WIDTH=1,SEEDS=./0._a running, 0 f", text)
+    # Nothing of the runner can be reached.
+    runner = psutil.Process(process.pid)
+    states = {it.status for it in runner.net_connections() if it.laddr}
+    assert "LISTEN" not in states
+    kernels = runner.children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGINT
+    assert not any(kernel.is_running() for kernel in kernels)
     last = output.splitlines()[-1]
     assert last.startswith("Interrupted by SIGINT; go on: python -m helpers")
-    assert "--set SEEDS=0,1 --resume --run-dir runs/mine --jobs 2" in last
+    assert "--set SEEDS=0,1 --grid --jobs 2 --resume --run-dir runs/m" in last
     assert "Traceback" not in output
     assert not list(mine.glob("**/.staging"))
-    rest = run_grid(GRID, run_dir=mine, resume=True, profile="smoke", **places)
+    rest = run("smoke", grid=GRID, run_dir=mine, resume=True, jobs=2)
     assert {*rest.status.values()} == {"kept", "done"}
     assert 2 <= [*rest.status.values()].count("kept") <= 9
     assert tables(mine) == made
 
 
-def test_a_cell_that_fails_is_reported_and_the_rest_go_on(places, no_kernel):
+def test_a_cell_that_fails_is_reported_and_the_rest_go_on(book, no_kernel):
     grid = {"WIDTH": ["x", 2], "SEEDS": [0, 1]}
-    report = run_grid(grid, "smoke", ["02"], **places)
+    report = run("smoke", ["02"], grid=grid)
     assert report.exit_code == 1
     failed = "failed in code cell 2: TypeError: can only concatenate str"
     assert [*report.status] == [
@@ -149,13 +134,40 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(places, no_kernel):
     assert table["WIDTH"].tolist() == [2, 2]
     # Without a folder's name, the newest grid of the profile goes on.
     grid = {"WIDTH": [2], "SEEDS": [0, 1]}
-    again = run_grid(grid, "smoke", ["02"], resume=True, **places)
+    again = run("smoke", ["02"], grid=grid, resume=True)
     assert again.folder == report.folder
     assert {*again.status.values()} == {"kept"}
 
 
+def test_several_run_at_a_time_and_say_so(book, monkeypatch, no_kernel):
+    """Those killed together run again, alone; one killed twice has failed."""
+    begun, ended, most = [], [], []
+
+    def execute(source, *more, **how):
+        begun.append(source)
+        most.append(len(begun) - len(ended))
+        time.sleep(0.2)
+        ended.append(source)
+        if begun.count(source) < kills:
+            return 1, f"its kernel died: {KILLED}, for want of memory"
+        return no_kernel(source, *more)
+
+    kills = 2
+    monkeypatch.setattr(batch, "execute", execute)
+    report = run("smoke", jobs=2)
+    assert report.status == {"01_a": "done", "02_a": "done"}
+    assert most == [1, 2, 1, 1]
+    log = (report.folder / "log.txt").read_text()
+    assert "01_a: running (killed)" in log
+    kills = 9
+    report = run("smoke", jobs=2)
+    assert len(begun) == 8
+    for status in report.status.values():
+        assert status.startswith("failed in code cell 1: its kernel died: ")
+
+
 @pytest.mark.parametrize(
-    ("pairs", "fixed", "grid"),
+    ("pairs", "settings", "grid"),
     [
         (["A=1,2", "B=x"], {"B": "x"}, {"A": [1, 2]}),
         (["A=[0, 1],[2]"], {}, {"A": [[0, 1], [2]]}),
@@ -166,12 +178,13 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(places, no_kernel):
         (["A=1,2", "B=[0, 1"], None, r"--set B=\[0, 1"),
     ],
 )
-def test_values_of_a_grid_are_read(pairs, fixed, grid):
-    if fixed is None:
+def test_values_of_a_grid_are_read(pairs, settings, grid):
+    there = [SimpleNamespace(kinds={"DATASET": "str"})]
+    if settings is None:
         with pytest.raises(Refused, match=grid):
-            parse_grid(pairs)
+            parse_settings(pairs, there, True)
     else:
-        assert parse_grid(pairs) == (fixed, grid)
+        assert parse_settings(pairs, there, True) == (settings, grid)
 
 
 @pytest.mark.parametrize(
@@ -180,21 +193,17 @@ def test_values_of_a_grid_are_read(pairs, fixed, grid):
         ({"WIDE": [1]}, "--set WIDE: no selected notebook .* mean WIDTH"),
         ({"WIDTH": [1, 1]}, "--set WIDTH: 1 is there twice"),
         ({"WIDTH": 1}, "--set WIDTH: a list of values is needed"),
-        ({"SEEDS": [0]}, "--set SEEDS: it has a fixed value, too"),
         ({"MORE": [0, 1]}, "--set MORE: 01, 02 would run more than once"),
     ],
 )
-def test_a_grid_that_cannot_be_run_is_refused(
-    places, write_notebook, grid, message
-):
-    more = PARAMETERS + "\nMORE = 1"
-    write_notebook(places["notebooks_dir"], "03_b", "1", parameters=more)
+def test_a_grid_that_cannot_be_run_is_refused(book, write, grid, message):
+    write("03_b", "1", parameters=PARAMETERS + "\nMORE = 1")
     with pytest.raises(Refused, match=message):
-        run_grid(grid, "smoke", settings={"SEEDS": [0]}, **places)
-    assert not places["runs_dir"].exists()
+        run("smoke", grid=grid)
+    assert not [*paths.RUNS_DIR.iterdir()]
 
 
-def test_a_study_may_hold_a_grid(places, tmp_path, no_kernel):
+def test_a_study_may_hold_a_grid(book, tmp_path, no_kernel):
     text = """title: Which width?
 needs: nothing
 takes: a second
@@ -206,38 +215,42 @@ steps:
     profile: smoke
     parameters: {WIDTH: 7}
     columns: {WIDTH: seven}"""
-    (tmp_path / "one.yaml").write_text(text)
-    more = {"studies_dir": tmp_path, "measured_dir": tmp_path / "measured"}
-    report = run_study("one", publish=True, **places, **more)
+    (paths.STUDIES_DIR / "one.yaml").write_text(text)
+    report = run(study="one", publish=True)
     names = ["a/WIDTH=1/01_a", "a/WIDTH=2/01_a", "b/01_a"]
     assert report.status == dict.fromkeys(names, "done")
     (table,) = report.published
     rows = ["f1,1,0,1", "f1,2,0,2", "f1,7,0,seven"]
     assert table.read_text().splitlines() == ["metric,value,seed,WIDTH", *rows]
     # A parameter that is given on top is no part of the grid any more.
-    where = tmp_path / "other"
-    report = run_study("one", {"WIDTH": 5}, run_dir=where, **places, **more)
-    assert report.status == dict.fromkeys(["a/01_a", "b/01_a"], "done")
+    other = run(settings={"WIDTH": 5}, study="one", run_dir=tmp_path / "other")
+    assert other.status == dict.fromkeys(["a/01_a", "b/01_a"], "done")
     # Folders of one kind are not taken for the other's.
-    for run_dir in (report.folder / "b", tmp_path / "notebooks"):
+    for run_dir in (report.folder / "b", paths.NOTEBOOKS_DIR):
         with pytest.raises(Refused, match="no study and no grid|other files"):
-            run_grid(
-                GRID, run_dir=run_dir, resume=run_dir.name == "b", **places
-            )
+            run(grid=GRID, run_dir=run_dir, resume=run_dir.name == "b")
 
 
-def test_gpus_are_divided_among_workers():
-    env = environments(2, ["0"])
-    assert [it["CUDA_VISIBLE_DEVICES"] for it in env] == ["0", "0"]
-    env = environments(3, ["0", "GPU-7"])
-    assert [it["CUDA_VISIBLE_DEVICES"] for it in env] == ["0", "GPU-7", "0"]
-    assert "CUDA_VISIBLE_DEVICES" not in environments(1, [])[0]
+@pytest.mark.parametrize(
+    ("jobs", "there", "given"),
+    [
+        (1, "0,1", [None]),
+        (2, "0", ["0", "0"]),
+        (3, "0,GPU-7", ["0", "GPU-7", "0"]),
+        (2, "", [None, None]),
+    ],
+)
+def test_gpus_are_divided_among_jobs(monkeypatch, jobs, there, given):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", there)
+    assert gpus() == [it for it in there.split(",") if it]
+    pool = Here(jobs)
 
+    def taken(gpu, bar):
+        time.sleep(0.1)
+        return gpu
 
-def test_gpus_are_those_that_a_process_may_use(monkeypatch, tmp_path):
-    for given, found in {"1,3": ["1", "3"], "": []}.items():
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-        assert gpus() == found
+    found = [pool.submit(taken) for _ in range(jobs)]
+    assert {future.result() for future in found} == {*given}
 
 
 @pytest.fixture
@@ -250,11 +263,27 @@ def cluster():
         yield cluster.scheduler_address
 
 
-def test_a_cluster_that_is_there_is_used(places, no_kernel, cluster):
-    more = {"scheduler": cluster, **places}
-    report = run_grid({"WIDTH": [1, 2]}, "smoke", ["01"], **more)
+def test_a_cluster_that_is_there_is_used(book, no_kernel, cluster):
+    grid = {"WIDTH": [1, 2]}
+    report = run("smoke", ["01"], grid=grid, scheduler=cluster)
     assert {*report.status.values()} == {"done"}
-    assert report.again.endswith(f" --scheduler {cluster}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_notebook_whose_worker_is_lost_runs_on_another(write, tmp_path):
+    mark = tmp_path / "killed"
+    kill = f"""import os
+if WIDTH == 1 and not os.path.exists({str(mark)!r}):
+    open({str(mark)!r}, "w").close()
+    os.kill(os.getppid(), 9)"""
+    write("01_a", kill, SCORES.replace("NN", "01"), parameters=PARAMETERS)
+    options = {"dashboard_address": None, "threads_per_worker": 1}
+    with LocalCluster(n_workers=1, **options) as cluster:
+        address = cluster.scheduler_address
+        report = run("smoke", grid={"WIDTH": [1, 2]}, scheduler=address)
+    assert {*report.status.values()} == {"done"} and mark.exists()
+    table = pd.read_csv(report.folder / "grid.csv")
+    assert table["WIDTH"].tolist() == [1, 2]
 
 
 def test_only_the_kernels_of_a_run_are_killed(monkeypatch, tmp_path):
@@ -277,15 +306,15 @@ def test_only_the_kernels_of_a_run_are_killed(monkeypatch, tmp_path):
     ],
 )
 def test_a_cluster_that_does_not_fit_is_refused(
-    places, cluster, monkeypatch, change, message
+    book, cluster, monkeypatch, change, message
 ):
     if change == "folder":
 
-        def run(self, facts, token):
+        def facts(self, facts, token):
             here = facts(token)
             return {"tcp://there": here | {next(iter(here)): False}}
 
-        monkeypatch.setattr(Client, "run", run)
+        monkeypatch.setattr(Client, "run", facts)
         monkeypatch.setattr(
             Client, "nthreads", lambda self: {"tcp://there": 1}
         )
@@ -297,4 +326,4 @@ def test_a_cluster_that_does_not_fit_is_refused(
         monkeypatch.setattr(workers, "SECONDS", 1)
         cluster = "tcp://127.0.0.1:9"
     with pytest.raises(Refused, match=message):
-        run_grid(GRID, "smoke", scheduler=cluster, **places)
+        run("smoke", grid=GRID, scheduler=cluster)

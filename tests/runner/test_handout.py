@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from exercises import read_exercises
 
+from helpers import paths
 from helpers.check import marks
 from helpers.paths import NOTEBOOKS_DIR
 from helpers.run import main
@@ -70,8 +71,8 @@ def test_a_handout_runs_with_nothing_attempted(handed_out):
 
 
 @pytest.fixture
-def book(write_notebook, tmp_path):
-    path = write_notebook(tmp_path / "notebooks", "01_a", STUB)
+def book(write):
+    path = write("01_a", STUB)
     nb = nbformat.read(path, as_version=4)
     nb.cells[-1].metadata.update(tags=["exercise"], wrong="four = 5")
     new = nbformat.v4.new_markdown_cell
@@ -79,13 +80,12 @@ def book(write_notebook, tmp_path):
     other = "<details><summary>More</summary>\n\nTo read.\n</details>"
     nb.cells += [new(SOLVED), new(before), new(other)]
     nbformat.write(nb, path)
-    return path.parent
 
 
 def test_what_goes_and_what_stays(book, tmp_path, capsys):
     """Questions and other folded text stay; an error ends no run."""
     folder = tmp_path / "out"
-    assert main(["--handout", str(folder)], book) == 0
+    assert main(["--handout", str(folder)]) == 0
     assert "1 notebooks without solutions in" in capsys.readouterr().out
     nb = nbformat.read(folder / "01_a.ipynb", as_version=4)
     *_, stub, questions, other = nb.cells
@@ -97,19 +97,19 @@ def test_what_goes_and_what_stays(book, tmp_path, capsys):
 
 def test_nobodys_work_is_overwritten(book, tmp_path):
     folder = tmp_path / "out"
-    (path,) = write_handouts(folder, notebooks_dir=book)
-    assert write_handouts(folder, notebooks_dir=book) == [path]
+    (path,) = write_handouts(folder)
+    assert write_handouts(folder) == [path]
     nb = nbformat.read(path, as_version=4)
     output = nbformat.v4.new_output("stream", text="4")
     nb.cells[-3].outputs = [output]
     nbformat.write(nb, path)
     with pytest.raises(Refused, match="01_a.ipynb has been run; move it"):
-        write_handouts(folder, notebooks_dir=book)
+        write_handouts(folder)
     with pytest.raises(Refused, match="notebooks holds the notebooks"):
-        write_handouts(book, notebooks_dir=book)
-    assert main(["--handout", str(book)], book) == 2
+        write_handouts(paths.NOTEBOOKS_DIR)
+    assert main(["--handout", str(paths.NOTEBOOKS_DIR)]) == 2
     with pytest.raises(SystemExit):
-        main(["--handout", str(folder), "--profile", "smoke"], book)
+        main(["--handout", str(folder), "--profile", "smoke"])
 
 
 def test_marks_of_a_class(tmp_path):

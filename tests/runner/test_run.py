@@ -29,7 +29,6 @@ from helpers.runner import (
     Report,
     blemishes,
     folder,
-    parse_settings,
     read_notebooks,
     run,
     run_in_place,
@@ -39,16 +38,16 @@ from helpers.runner.kernel import Interrupted, stop_signals
 from helpers.runner.notebooks import (
     ANY_FOLDER,
     KNOWN_SETS,
-    TEXTS,
     check_settings,
+    parse_settings,
     select,
 )
 from helpers.session import say
 
 DATA = """PROFILE = "quick"
-DATASET = None
+DATASET: str = None
 DATA_DIR = None
-WEIGHTS = None
+WEIGHTS: str = None
 NETWORKS = None
 RUN_DIR = None"""
 WRITE = """from pathlib import Path
@@ -84,28 +83,6 @@ def wait_for(condition, seconds: float = 40.0):
     raise AssertionError(f"nothing came in {seconds} s")
 
 
-@pytest.fixture(autouse=True)
-def settled_code(monkeypatch):
-    """A constant for the code's digest: files may be edited meanwhile."""
-    monkeypatch.setattr(folder, "code_digest", lambda: "settled")
-
-
-@pytest.fixture
-def write(write_notebook, tmp_path):
-    """Write a notebook into ``tmp_path/"notebooks"``."""
-    return lambda *args, **more: write_notebook(
-        tmp_path / "notebooks", *args, **more
-    )
-
-
-@pytest.fixture
-def runner(tmp_path):
-    """``run`` with the test's own notebooks and runs folders."""
-    where = {"notebooks_dir": tmp_path / "notebooks"}
-    where["runs_dir"] = tmp_path / "runs"
-    return lambda *args, **more: run(*args, **where, **more)
-
-
 # What is refused, before anything starts
 
 
@@ -121,13 +98,13 @@ def runner(tmp_path):
     ],
 )
 def test_wrong_names_are_refused_before_anything_starts(
-    write, runner, tmp_path, only, settings, message
+    write, tmp_path, only, settings, message
 ):
     write("01_a")
     write("02_b", parameters=DATA + "\nWIDTH = 1  # [0, 1], or None")
     with pytest.raises(Refused, match=message):
-        runner("smoke", only, settings)
-    assert names(tmp_path) == ["notebooks"]
+        run("smoke", only, settings)
+    assert names(paths.RUNS_DIR) == []
 
 
 @pytest.mark.parametrize(
@@ -151,19 +128,17 @@ def test_wrong_names_are_refused_before_anything_starts(
     ],
 )
 def test_settings_are_literals_or_words_and_texts_stay_texts(pair, value):
+    there = read_notebooks(NOTEBOOKS_DIR)
     if value is Refused:
         with pytest.raises(Refused, match=re.escape(pair)):
-            parse_settings([pair])
+            parse_settings([pair], there)
     else:
-        assert parse_settings([pair]) == {pair.split("=")[0]: value}
+        read = parse_settings([pair], there)
+        assert read == ({pair.split("=")[0]: value}, {})
 
 
-def test_the_runner_knows_the_notebooks_texts_and_data_sets():
-    committed = read_notebooks(NOTEBOOKS_DIR)
-    named = {name for notebook in committed for name in notebook.parameters}
-    assert named >= TEXTS >= {"DATASET", "DATA_DIR", "PROFILE"}
-    assert not TEXTS & {"SEEDS", "EPOCHS", "CLASSES", "METHODS_OF", "NETWORKS"}
-    for notebook in committed:
+def test_the_runner_knows_the_notebooks_data_sets():
+    for notebook in read_notebooks(NOTEBOOKS_DIR):
         assert set(notebook.datasets) <= KNOWN_SETS | {ANY_FOLDER}
 
 
@@ -188,7 +163,7 @@ def test_commands_in_the_texts_are_accepted(file):
         pairs = [b for a, b in pairwise(words) if a == "--set"]
         if "--study" not in options:
             chosen = select(notebooks, only and only.split(","))
-            check_settings(parse_settings(pairs), chosen)
+            check_settings(parse_settings(pairs, notebooks)[0], chosen)
 
 
 @pytest.mark.parametrize(
@@ -235,12 +210,10 @@ def test_unusable_notebooks_are_refused(write, tmp_path, files, message):
         read_notebooks(tmp_path / "notebooks")
 
 
-def test_a_folder_that_cannot_be_used_is_refused(
-    write, runner, tmp_path, monkeypatch
-):
+def test_a_folder_that_cannot_be_used_is_refused(write, tmp_path, monkeypatch):
     source = write("01_a")
     with pytest.raises(Refused, match="other files"):
-        runner("smoke", run_dir=source.parent)
+        run("smoke", run_dir=source.parent)
     assert names(source.parent) == [source.name]
 
     def unable(self, **options):
@@ -248,14 +221,14 @@ def test_a_folder_that_cannot_be_used_is_refused(
 
     mine = tmp_path / "runs" / "mine"
     with pytest.raises(Refused, match="no run that --resume could go on"):
-        runner("smoke", run_dir=mine, resume=True)
+        run("smoke", run_dir=mine, resume=True)
     with pytest.raises(Refused, match="Not a directory.* --run-dir"):
-        runner("smoke", run_dir=source / "mine")
+        run("smoke", run_dir=source / "mine")
     with pytest.raises(Refused, match="File exists.* --run-dir"):
-        runner("smoke", run_dir=source)
+        run("smoke", run_dir=source)
     monkeypatch.setattr(folder.FileLock, "acquire", unable)
     with pytest.raises(Refused, match="No locks available.* --run-dir"):
-        runner("smoke", run_dir=mine)
+        run("smoke", run_dir=mine)
 
     def read_only(self, *args, **options):
         raise OSError(errno.EROFS, "Read-only file system")
@@ -263,11 +236,11 @@ def test_a_folder_that_cannot_be_used_is_refused(
     monkeypatch.setattr(Path, "mkdir", read_only)
     for place in (None, mine.with_name("other")):
         with pytest.raises(Refused, match="Read-only file .* --run-dir"):
-            runner("smoke", run_dir=place)
+            run("smoke", run_dir=place)
 
 
 def test_a_full_disk_is_named_and_the_others_go_on(
-    write, runner, monkeypatch, tmp_path
+    write, monkeypatch, tmp_path
 ):
     """What papermill writes is cut short, then what the runner writes."""
     write("01_a", "'" + 1000 * "x" + "'")
@@ -281,7 +254,7 @@ def test_a_full_disk_is_named_and_the_others_go_on(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(LocalHandler, "write", half)
-    report = runner("smoke")
+    report = run("smoke")
     failed = (
         "failed: 01_a.ipynb could not be read or written: .* No space left"
     )
@@ -298,18 +271,18 @@ def test_a_full_disk_is_named_and_the_others_go_on(
 
     def publish_full(self, name, *args):
         if name == "01_a":
-            monkeypatch.setattr(paths, "atomic_write", full)
+            patch.setattr(paths, "atomic_write", full)
         publish(self, name, *args)
 
-    monkeypatch.setattr(RunFolder, "publish", publish_full)
     write("02_b", WRITE.format("02"), "# changed")
-    report = runner("smoke", resume=True)
-    for status in report.status.values():
-        assert re.match("failed: OSError: .* No space left", status)
-    with pytest.raises(Refused, match="cannot be written .*No space left"):
-        runner("smoke", resume=True)
-    monkeypatch.undo()
-    report = runner("smoke", resume=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "publish", publish_full)
+        report = run("smoke", resume=True)
+        for status in report.status.values():
+            assert re.match("failed: OSError: .* No space left", status)
+        with pytest.raises(Refused, match="cannot be written .*No space left"):
+            run("smoke", resume=True)
+    report = run("smoke", resume=True)
     assert {*report.status.values()} == {"done"}
 
 
@@ -341,7 +314,7 @@ def test_run_says_what_became_of_each(write, tmp_path, monkeypatch):
     place = tmp_path / "runs" / "mine_ü"
     options = ["--profile=smoke", "--set=SEEDS=[3, 4]", f"--run-dir={place}"]
     options += ["--timeout=3"]
-    assert main(options, tmp_path / "notebooks", tmp_path / "runs") == 1
+    assert main(options) == 1
     assert [path.read_bytes() for path in sources] == before
     printed = terminal.buffer.getvalue().decode("ascii")
     for line in (
@@ -389,17 +362,15 @@ def test_none_keeps_the_notebooks_value():
     assert made["parameters"] == {"DATASET": "digits"}
 
 
-def test_resume_runs_only_what_has_to(
-    write, runner, no_kernel, monkeypatch, tmp_path
-):
+def test_resume_runs_only_what_has_to(write, no_kernel, monkeypatch, tmp_path):
     write("01_a", WRITE.format("one"))
     write("02_b", FAIL)
-    mine = runner("smoke", settings={"SEEDS": [1]}).folder
+    mine = run("smoke", settings={"SEEDS": [1]}).folder
     with pytest.raises(Refused, match="add --resume"):
-        runner("smoke", run_dir=mine)
+        run("smoke", run_dir=mine)
 
     def resumed(**more):
-        again = runner("smoke", resume=True, **more)
+        again = run("smoke", resume=True, **more)
         assert again.folder == mine
         return "".join(status[0] for status in again.status.values())
 
@@ -433,26 +404,24 @@ def test_resume_runs_only_what_has_to(
 
 
 def test_what_reads_results_runs_last_and_again_when_they_change(
-    write, runner, no_kernel
+    write, no_kernel
 ):
     write("01_a", READ, after=["02"])
     write("02_b", WRITE.format("02_one"))
-    report = runner("smoke")
+    report = run("smoke")
     assert report.exit_code == 0
     copy = report.folder / "results" / "copy.csv"
     assert copy.read_text() == "02_one"
     more = {"run_dir": report.folder, "resume": True}
-    assert [*runner(**more).status.values()] == ["kept", "kept"]
+    assert [*run(**more).status.values()] == ["kept", "kept"]
     write("02_b", WRITE.format("02_two"))
-    assert [*runner(**more).status.values()] == ["done", "done"]
+    assert [*run(**more).status.values()] == ["done", "done"]
     assert copy.read_text() == "02_two"
     # Alone, it takes what is there.
-    assert [*runner("smoke", ["01"]).status.values()] == ["done"]
+    assert [*run("smoke", ["01"]).status.values()] == ["done"]
 
 
-def test_publication_cut_short_is_redone(
-    write, runner, no_kernel, monkeypatch
-):
+def test_publication_cut_short_is_redone(write, no_kernel, monkeypatch):
     write("01_a", WRITE.format("first"))
     place, moved = RunFolder.place, []
 
@@ -464,16 +433,15 @@ def test_publication_cut_short_is_redone(
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "place", once)
         with pytest.raises(RuntimeError, match="killed"):
-            runner("smoke")
+            run("smoke")
     write("01_a", WRITE.format("second"))
-    report = runner("smoke", resume=True)
+    report = run("smoke", resume=True)
     assert report.status == {"01_a": "done"}
     assert names(report.folder / "results") == ["second.csv"]
 
 
 def test_code_digest_follows_the_code(monkeypatch, tmp_path):
     """Every helper decides it, in whatever folder it lies."""
-    monkeypatch.undo()
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     digest = folder.code_digest.__wrapped__
     seen = [digest()]
@@ -490,7 +458,7 @@ def test_code_digest_follows_the_code(monkeypatch, tmp_path):
 
 
 def test_changed_data_and_weights_are_not_kept(
-    write, runner, no_kernel, tmp_path, monkeypatch
+    write, no_kernel, tmp_path, monkeypatch
 ):
     write("01_a", parameters=DATA)
     write("02_b")
@@ -542,10 +510,10 @@ def test_changed_data_and_weights_are_not_kept(
         (lambda: None, packaged, "k"),
         (lambda: package.write_bytes(b"2"), packaged, "d"),
     ]
-    report = runner("smoke", settings=settings)
+    report = run("smoke", settings=settings)
     for number, (change, more, expected) in enumerate(steps):
         change()
-        report = runner("smoke", settings=settings | more, resume=True)
+        report = run("smoke", settings=settings | more, resume=True)
         statuses = [status[0] for status in report.status.values()]
         assert statuses == [expected, "k"], number
     assert "data or weights changed" in (report.folder / "log.txt").read_text()
@@ -561,15 +529,16 @@ def test_packages_of_weights_are_those_that_are_read():
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGKILL"])
 def test_stopped_run_leaves_nothing_half_done_and_goes_on(
-    write, runner, tmp_path, number, request
+    write, tmp_path, number, request
 ):
     write("01_a", WRITE.format("01"))
     write("02_b", WRITE.format("02"), LONG)
     mine = tmp_path / "runs" / "mine"
     code = """import sys; from pathlib import Path; from helpers import run
-from helpers.runner import folder
+from helpers import paths; from helpers.runner import folder
 folder.code_digest = lambda: "settled"
-sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
+paths.NOTEBOOKS_DIR, paths.RUNS_DIR = Path("notebooks"), Path("runs")
+sys.exit(run.main(sys.argv[1:]))"""
     command = [sys.executable, "-c", code, "--profile", "smoke"]
     process = subprocess.Popen(
         [*command, "--run-dir", str(mine)],
@@ -582,7 +551,7 @@ sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
     pid = wait_for(lambda: list(mine.glob(".staging/*/kernel.pid")))[0]
     kernel = int(wait_for(pid.read_text))
     with pytest.raises(Refused, match="in use by another runner"):
-        runner("smoke", run_dir=mine, resume=True)
+        run("smoke", run_dir=mine, resume=True)
     assert process.poll() is None
     process.send_signal(signal.Signals[number])
     output, _ = process.communicate(timeout=20)
@@ -590,7 +559,8 @@ sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
         wait_for(lambda: not psutil.pid_exists(kernel))
     else:
         assert process.returncode == 128 + signal.Signals[number], output
-        again = "python -m helpers.run --resume --run-dir runs/mine"
+        again = "python -m helpers.run --profile smoke"
+        again += " --resume --run-dir runs/mine"
         last = f"Interrupted by {number}; go on: {again}"
         assert output.splitlines()[-1] == last
         assert not psutil.pid_exists(kernel)
@@ -599,7 +569,7 @@ sys.exit(run.main(sys.argv[1:], Path("notebooks"), Path("runs")))"""
     assert names(mine / "notebooks") == ["01_a.ipynb"]
     request.getfixturevalue("no_kernel")
     write("02_b", WRITE.format("02"))
-    report = runner(run_dir=mine, resume=True)
+    report = run(run_dir=mine, resume=True)
     assert report.status == {"01_a": "kept", "02_b": "done"}
     assert not (mine / ".staging").exists()
 
@@ -681,12 +651,10 @@ def test_refresh_replaces_notebooks_and_figures(write, tmp_path):
     draw = "_ = open(f'{RUN_DIR}/figures/01_new.png', 'w')\n7"
     slider = "import ipywidgets\nipywidgets.IntSlider()"
     source = write("01_a", draw, "print(PROFILE)", slider)
-    figures = tmp_path / "figures"
-    figures.mkdir()
+    figures = paths.FIGURES_DIR
     for name in ("01_old.png", "02_other.png"):
         (figures / name).write_bytes(b"old")
-    where = (tmp_path / "notebooks", tmp_path / "runs", figures)
-    assert run_in_place(None, *where).exit_code == 0
+    assert run_in_place().exit_code == 0
     nb = nbformat.read(source, as_version=4)
     nbformat.validate(nb)
     ids = ["title", "parameters", "cell-0", "cell-1", "cell-2"]
@@ -699,7 +667,7 @@ def test_refresh_replaces_notebooks_and_figures(write, tmp_path):
     assert str(tmp_path) not in source.read_text()
     assert names(figures) == ["01_new.png", "02_other.png"]
     once = source.read_bytes()
-    run_in_place(None, *where)
+    run_in_place()
     assert source.read_bytes() == once
 
 
@@ -725,8 +693,7 @@ def test_what_cannot_be_shared_is_found(write, output, message):
 def test_refresh_replaces_all_or_nothing(write, no_kernel, tmp_path, cell):
     sources = [write("01_a", "1"), write("02_b", cell)]
     before = [path.read_bytes() for path in sources]
-    where = (tmp_path / "notebooks", tmp_path / "runs", tmp_path / "figures")
     refused = pytest.raises(Refused, match="02_b.ipynb: cell 2 .* path")
     with contextlib.nullcontext() if cell == FAIL else refused:
-        assert run_in_place(None, *where).exit_code == 1
+        assert run_in_place().exit_code == 1
     assert [path.read_bytes() for path in sources] == before

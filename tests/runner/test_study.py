@@ -1,15 +1,14 @@
 """Studies: their files against the notebooks, running, publishing."""
 
 import json
-from functools import partial
 
 import pytest
 import yaml
 
 from helpers import paths
-from helpers import run as run_module
+from helpers.paths import MEASURED_DIR, NOTEBOOKS_DIR, STUDIES_DIR
 from helpers.run import main
-from helpers.runner import Refused, read_notebooks, run_study
+from helpers.runner import Refused, read_notebooks, run
 from helpers.runner.study import read_study
 
 TABLE = """import json
@@ -44,53 +43,40 @@ STEP = {"notebooks": ["01"], "profile": "smoke"}
 
 
 @pytest.mark.parametrize(
-    "name", sorted(path.stem for path in paths.STUDIES_DIR.glob("*.yaml"))
+    "name", sorted(path.stem for path in STUDIES_DIR.glob("*.yaml"))
 )
 def test_every_study_fits_the_notebooks(name):
-    notebooks = read_notebooks(paths.NOTEBOOKS_DIR)
-    study = read_study(name, notebooks, paths.STUDIES_DIR)
-    measured = {path.stem for path in paths.MEASURED_DIR.glob("*.csv")}
+    study = read_study(name, read_notebooks(NOTEBOOKS_DIR))
+    measured = {path.stem for path in MEASURED_DIR.glob("*.csv")}
     assert set(study["publish"]) <= measured
-    readme = (paths.MEASURED_DIR / "README.md").read_text("utf-8")
+    readme = (MEASURED_DIR / "README.md").read_text("utf-8")
     assert f"--study {name} " in readme
 
 
 @pytest.fixture
-def places(tmp_path, write_notebook, no_kernel):
-    """Folders of a small book, with one notebook and without a study."""
-    names = ("notebooks", "runs", "studies", "measured")
-    found = {f"{name}_dir": tmp_path / name for name in names}
-    for folder in found.values():
-        folder.mkdir()
-    write_notebook(
-        found["notebooks_dir"], "01_a", TABLE, parameters=PARAMETERS
-    )
-    return found
-
-
-@pytest.fixture
-def study(places):
+def study(write, no_kernel):
     """Write the study "widths", changed; returns what runs it."""
+    write("01_a", TABLE, parameters=PARAMETERS)
 
-    def write(change=None, **options):
+    def run_changed(change=None, **options):
         text = yaml.safe_dump(STUDY | (change or {}))
-        (places["studies_dir"] / "widths.yaml").write_text(text)
-        return run_study("widths", **options, **places)
+        (paths.STUDIES_DIR / "widths.yaml").write_text(text)
+        return run(study="widths", **options)
 
-    return write
+    return run_changed
 
 
-def test_a_study_runs_goes_on_and_is_published(study, places):
+def test_a_study_runs_goes_on_and_is_published(study):
     report = study(settings={"DATA_DIR": "here"})
-    assert report.folder == places["runs_dir"] / "study-widths"
+    assert report.folder == paths.RUNS_DIR / "study-widths"
     assert report.status == {"narrow/01_a": "done", "wide/01_a": "done"}
-    assert list(places["measured_dir"].iterdir()) == []
+    assert list(paths.MEASURED_DIR.iterdir()) == []
     with pytest.raises(Refused, match="already holds a run; add --resume"):
         study()
     again = {"settings": {"DATA_DIR": "here"}, "resume": True}
     report = study(publish=True, **again)
     assert set(report.status.values()) == {"kept"}
-    table = places["measured_dir"] / "widths.csv"
+    table = paths.MEASURED_DIR / "widths.csv"
     assert report.published == [table]
     assert table.read_text().splitlines() == [
         "profile,width,run,note",
@@ -104,17 +90,15 @@ def test_a_study_runs_goes_on_and_is_published(study, places):
     assert table.read_text().splitlines()[1:] == ["smoke,None,0,first"]
 
 
-def test_provenance_is_kept_once(study, places, write_notebook):
+def test_provenance_is_kept_once(study, write):
     source = TABLE.replace("01_scores", "01_provenance")
     source = source.replace("{PROFILE},{WIDTH},{seed}", "data,{WIDTH},same")
-    write_notebook(
-        places["notebooks_dir"], "01_a", source, parameters=PARAMETERS
-    )
+    write("01_a", source, parameters=PARAMETERS)
     steps = [STUDY["steps"][0] | {"name": name} for name in ("a", "b")]
     steps.append(STUDY["steps"][1])
     publish = {"widths_provenance": "01_provenance"}
     study({"steps": steps, "publish": publish}, publish=True)
-    table = places["measured_dir"] / "widths_provenance.csv"
+    table = paths.MEASURED_DIR / "widths_provenance.csv"
     assert table.read_text().splitlines()[1:] == ["data,1,same", "data,9,same"]
 
 
@@ -124,27 +108,23 @@ def test_profile_and_settings_are_put_on_top(study):
     for step in ("narrow", "wide"):
         text = report.folder / step / "results" / "01_scores.csv"
         assert text.read_text().splitlines()[1].startswith("full,5,")
-    head, end = report.again.split(" --run-dir ")
-    given = "--study widths --profile full --set WIDTH=5 --resume"
-    assert head == f"python -m helpers.run {given}"
-    assert end.endswith("study-widths-full")
 
 
 @pytest.mark.parametrize(
     "options", [{"settings": {"WIDTH": 5}}, {"profile": "smoke"}]
 )
-def test_another_study_is_not_published(study, places, options):
+def test_another_study_is_not_published(study, options):
     with pytest.raises(Refused, match="not this study any more"):
         study(publish=True, **options)
-    assert list(places["runs_dir"].iterdir()) == []
+    assert list(paths.RUNS_DIR.iterdir()) == []
 
 
-def test_a_study_that_failed_is_not_published(study, places):
+def test_a_study_that_failed_is_not_published(study):
     steps = [STUDY["steps"][0], STUDY["steps"][1] | {"parameters": {}}]
     steps[1]["parameters"] = {"SEEDS": 5}
     report = study({"steps": steps}, publish=True)
     assert report.exit_code == 1
-    assert report.published == list(places["measured_dir"].iterdir()) == []
+    assert report.published == list(paths.MEASURED_DIR.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -154,13 +134,11 @@ def test_a_study_that_failed_is_not_published(study, places):
         ({"a": "01_scores"}, {"more": 1}, "01_scores.csv: .* columns differ"),
     ],
 )
-def test_all_tables_are_published_or_none(
-    study, places, publish, columns, message
-):
+def test_all_tables_are_published_or_none(study, publish, columns, message):
     steps = [STUDY["steps"][0], STUDY["steps"][1] | {"columns": columns}]
     with pytest.raises(Refused, match=message):
         study({"publish": publish, "steps": steps}, publish=True)
-    assert list(places["measured_dir"].iterdir()) == []
+    assert list(paths.MEASURED_DIR.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -184,17 +162,18 @@ def test_all_tables_are_published_or_none(
     ],
 )
 def test_a_wrong_study_is_refused_before_anything_starts(
-    study, places, change, message
+    study, change, message
 ):
     with pytest.raises(Refused, match=message):
         study(change)
-    assert list(places["runs_dir"].iterdir()) == []
+    assert list(paths.RUNS_DIR.iterdir()) == []
 
 
-def test_a_file_that_is_no_yaml_is_refused(places):
-    (places["studies_dir"] / "bad.yaml").write_text("title: [")
+def test_a_file_that_is_no_yaml_is_refused(write):
+    write("01_a")
+    (paths.STUDIES_DIR / "bad.yaml").write_text("title: [")
     with pytest.raises(Refused, match="bad.yaml cannot be read"):
-        run_study("bad", **places)
+        run(study="bad")
 
 
 @pytest.mark.parametrize(
@@ -217,21 +196,28 @@ def test_a_file_that_is_no_yaml_is_refused(places):
         ("--resume", "no run with the profile quick"),
     ],
 )
-def test_command_line_refuses(capsys, tmp_path, arguments, message):
+def test_command_line_refuses(
+    capsys, monkeypatch, tmp_path, arguments, message
+):
+    monkeypatch.setattr(paths, "RUNS_DIR", tmp_path)
     try:
-        assert main(arguments.split(), runs_dir=tmp_path) == 2
+        assert main(arguments.split()) == 2
     except SystemExit as stop:  # argparse's own refusals
         assert stop.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_command_line_runs_and_publishes(places, monkeypatch, capsys):
+def test_command_line_runs_and_publishes(write, no_kernel, capsys):
+    write("01_a", TABLE, parameters=PARAMETERS)
     text = json.dumps(STUDY)
-    (places["studies_dir"] / "widths.yaml").write_text(text)
-    more = {key: places[key] for key in ("studies_dir", "measured_dir")}
-    monkeypatch.setattr(run_module, "run_study", partial(run_study, **more))
-    where = (places["notebooks_dir"], places["runs_dir"])
-    assert main(["--study", "widths", "--publish"], *where) == 0
+    (paths.STUDIES_DIR / "widths.yaml").write_text(text)
+    assert main(["--study", "widths", "--publish"]) == 0
     printed = capsys.readouterr().out
     assert "wide/01_a: done" in printed
     assert "published widths.csv" in printed
+    # What was given is given again, and the folder named.
+    given = ["--study=widths", "--profile=full", "--set=WIDTH=a b"]
+    assert main([*given, "--set=SEEDS=5", "--jobs=2"]) == 1
+    again = "--profile full --set 'WIDTH=a b' --set SEEDS=5 --jobs 2"
+    again += " --study widths --resume --run-dir"
+    assert f"repair: python -m helpers.run {again} " in capsys.readouterr().out
