@@ -9,7 +9,6 @@ to ``KNOWN_SETS`` in `runner.notebooks`.
 
 from helpers.data.audit import (
     audit_report,
-    duplicates,
     near_duplicates,
     thumbnails,
 )

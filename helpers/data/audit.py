@@ -40,33 +40,6 @@ _MEANINGS = {
 """What each check of ``audit_report`` means, or what to do about it."""
 
 
-def used_files(ds: ImageDataset) -> pd.DataFrame:
-    """Return the rows of ``ds.found`` that belong to the images, in order.
-
-    Raises ValueError for a data set without a file for each image.
-    """
-    used = ds.found[ds.found["used"]].reset_index(drop=True)
-    if len(used) != len(ds) or used["phash"].isna().any():
-        raise ValueError(
-            f"{ds.name} has no file for each image that could be audited; "
-            "take an image folder"
-        )
-    return used
-
-
-def duplicates(ds: ImageDataset) -> pd.DataFrame:
-    """List the used files that are the same to the byte as another one.
-
-    Columns: set (a number for each distinct content), file, class, split,
-    source; in the order of set and file.
-    """
-    used = ds.found[ds.found["used"]]
-    rows = used[used.duplicated("sha256", keep=False)]
-    rows = rows.assign(set=pd.factorize(rows["sha256"])[0])
-    columns = ["set", "file", "class", "split", "source"]
-    return rows.sort_values(["set", "file"])[columns].reset_index(drop=True)
-
-
 def near_duplicates(ds: ImageDataset) -> pd.DataFrame:
     """List pairs of used images that look alike but differ in bytes.
 
@@ -81,8 +54,15 @@ def near_duplicates(ds: ImageDataset) -> pd.DataFrame:
     Columns: first, second (files), distance (bits), difference (grey
     levels), same_class, same_source, same_split (of the published split;
     true where there is none).
+
+    Raises ValueError for a data set without a file for each image.
     """
-    used = used_files(ds)
+    used = ds.found[ds.found["used"]]
+    if len(used) != len(ds) or used["phash"].isna().any():
+        raise ValueError(
+            f"{ds.name} has no file for each image that could be audited; "
+            "take an image folder"
+        )
     hashes = used["phash"].to_numpy(np.uint64)
     pairs = [np.empty((2, 0), int)]
     for i, one in enumerate(hashes):
@@ -100,8 +80,8 @@ def near_duplicates(ds: ImageDataset) -> pd.DataFrame:
     keep = (difference <= MAX_DIFFERENCE) & (content[i] != content[j])
     i, j = i[keep], j[keep]
     pairs = {
-        "first": used["file"].to_numpy()[i],
-        "second": used["file"].to_numpy()[j],
+        "first": ds.files[i],
+        "second": ds.files[j],
         "distance": np.bitwise_count(hashes[i] ^ hashes[j]).astype(int),
         "difference": difference[keep],
     }
@@ -124,9 +104,9 @@ def audit_report(ds: ImageDataset) -> pd.DataFrame:
     split = (
         np.full(n, "") if ds.published_split is None else ds.published_split
     )
+    used = found[found["used"]]
     reasons = found.loc[~found["used"], "reason"].value_counts()
-    copies, near = duplicates(ds), near_duplicates(ds)
-    contents = copies.groupby("set")
+    near, contents = near_duplicates(ds), used.groupby("sha256")
 
     def several(column: str) -> int:
         return (contents[column].nunique() > 1).sum()
@@ -150,8 +130,8 @@ def audit_report(ds: ImageDataset) -> pd.DataFrame:
         (len(found), len(found)),
         (n, len(found)),
         *((reasons.get(reason, 0), len(found)) for reason in REASONS),
-        ((found["used"] & found["mistyped"]).sum(), n),
-        (len(copies) - contents.ngroups, n),
+        (used["mistyped"].sum(), n),
+        (n - contents.ngroups, n),
         (several("class"), none),
         (files(near["first"] != ""), n),
         (files(~near["same_class"]), n),

@@ -96,26 +96,27 @@ def load(
     groups, a size or a table that it does not have, and what its loader
     raises.
     """
-    sizes = {} if image_size is None else {"image_size": image_size}
-    if sizes and (not isinstance(image_size, int) or image_size < 1):
-        raise ValueError(f"image_size: expected pixels, got {image_size!r}")
     in_memory = {
         severity.NAME: severity.load_severity,
         smears.NAME: smears.load_smears,
         "digits": load_digits,
     }
-    others = (*in_memory, *CIFAR_CLASSES, CHULA)
+    size = {} if image_size is None else {"image_size": image_size}
+    if size and (not isinstance(image_size, int) or image_size < 1):
+        raise ValueError(f"image_size: expected pixels, got {image_size!r}")
     tables = labels, file_column, label_column
+    others = (*SYNTHETIC, *in_memory, *CIFAR_CLASSES, CHULA)
     if name in others and tables != (None, None, None):
         raise ValueError(
             f"LABELS, FILE_COLUMN, LABEL_COLUMN: {name} has its own labels; "
             "leave them out"
         )
-    if name == CHULA:
+    root = paths.data_folder(data_dir) / name
+    if name in in_memory:
+        ds = in_memory[name](**size)
+    elif name == CHULA:
         rule = groups if groups in GROUP_RULES else "block"
-        ds = load_cells(data_dir, **sizes, group_rule=rule)
-    elif name in in_memory:
-        ds = in_memory[name](**sizes)
+        ds = load_cells(data_dir, **size, group_rule=rule)
     elif name in CIFAR_CLASSES:
         if image_size not in (None, 32):
             raise ValueError(
@@ -123,21 +124,20 @@ def load(
                 "was asked for; leave it out"
             )
         ds = load_cifar(name, data_dir)
+    elif name in SYNTHETIC:
+        root = acne.draw_acne(paths.CACHE_DIR / name, SYNTHETIC[name])
+        ds = load_folder(root, name, **size)
+    elif root.is_dir():
+        shown = Path(name).name  # of "two/" and of "/data/two"
+        ds = load_folder(root, shown, image_size or 150, *tables)
     else:
-        root = paths.data_folder(data_dir) / name
-        if name in SYNTHETIC:
-            root = acne.draw_acne(
-                paths.CACHE_DIR / name, scale=SYNTHETIC[name]
-            )
-        elif not root.is_dir():
-            raise FileNotFoundError(
-                f"no data set '{name}': there is no folder {root}. Put the "
-                "image folder there, name its parent folder by WORKBOOK_DATA "
-                "or DATA_DIR, or use one that needs no download: "
-                f"{', '.join((*SYNTHETIC, *in_memory))}. data/README.md says "
-                "where to get each."
-            )
-        ds = load_folder(root, name, image_size or 150, *tables)
+        raise FileNotFoundError(
+            f"no data set '{name}': there is no folder {root}. Put the image "
+            "folder there, name its parent folder by WORKBOOK_DATA or "
+            "DATA_DIR, or use one that needs no download: "
+            f"{', '.join((*SYNTHETIC, *in_memory))}. data/README.md says "
+            "where to get each."
+        )
     return regroup(ds, groups)
 
 
@@ -170,13 +170,13 @@ def load_three(
     """
     if not 0 < scale <= 1:
         raise ValueError(f"scale={scale} must lie in (0, 1]")
-    classes = smears.CLASS_NAMES
-    published = [smears.COUNTS[c] for c in classes]
     if cells != "labelled" and name != smears.NAME:
         raise ValueError(
             f"cells: {cells} cells need the true circles of {smears.NAME}; "
             f"of {name} take labelled ones"
         )
+    classes = smears.CLASS_NAMES
+    published = [smears.COUNTS[c] for c in classes]
     if name == smears.NAME:
         ds = smears.load_smears(image_size, scale, seed, cells)
         there = ds.counts()
@@ -193,8 +193,8 @@ def load_three(
         wanted = [max(round(scale * n), 2) for n in published]
         rows = subsample(ds.labels, scaled_counts(wanted, there), seed)
         taken = {"cells_taken": len(rows), "seed_of_taking": seed}
-        provenance = ds.provenance | taken
-        ds = ds.take(rows, class_names=classes, provenance=provenance)
+        known = ds.provenance | taken
+        ds = ds.take(rows, class_names=classes, provenance=known)
     columns = {"published": published, "there": there, "used": ds.counts()}
     return ds, pd.DataFrame(columns, pd.Index(classes, name="class"))
 

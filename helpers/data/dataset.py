@@ -38,8 +38,8 @@ def found_table(rows: dict | list[dict]) -> pd.DataFrame:
     """
     # As objects: a hash beside an unknown one would be rounded to a float.
     table = pd.DataFrame(rows, columns=list(FOUND), dtype=object)
-    empty = {"str": "", "bool": False}
-    unknown = {c: empty[kind] for c, kind in FOUND.items() if kind in empty}
+    unknown = {c: "" for c, kind in FOUND.items() if kind == "str"}
+    unknown |= {c: False for c, kind in FOUND.items() if kind == "bool"}
     return table.fillna(unknown).astype(FOUND)
 
 
@@ -92,11 +92,8 @@ class ImageDataset:
         changed: fields with another value, already in the new order.
         """
         fields = ("images", "labels", "groups", "published_split", "files")
-        kept = {
-            field: None if values is None else values[rows]
-            for field in fields
-            for values in [getattr(self, field)]
-        }
+        kept = {field: getattr(self, field) for field in fields}
+        kept = {f: v if v is None else v[rows] for f, v in kept.items()}
         kept["images"].flags.writeable = False
         if self.facts is not None:
             kept["facts"] = self.facts.iloc[rows].reset_index(drop=True)
@@ -207,26 +204,16 @@ def from_arrays(
         digest.update(labels.astype("<i8").tobytes())
         sha256 = digest.hexdigest()
     images.flags.writeable = False
-    n_used = int(found["used"].sum())
+    used = int(found["used"].sum())
     provenance = {
         "name": name,
         **known,
         "found": len(found),
-        "used": n_used,
-        "left_out": len(found) - n_used,
+        "used": used,
+        "left_out": len(found) - used,
         "image_size": images.shape[1],
         "group_rule": group_rule,
         "sha256": sha256,
     }
-    return ImageDataset(
-        name,
-        images,
-        labels,
-        tuple(class_names),
-        groups,
-        split,
-        files,
-        found,
-        facts,
-        provenance,
-    )
+    names, rest = tuple(class_names), (files, found, facts, provenance)
+    return ImageDataset(name, images, labels, names, groups, split, *rest)

@@ -54,16 +54,11 @@ def fetch_chula(to: Path | str | None = None) -> tuple[Path, int]:
         )
     to.mkdir(parents=True, exist_ok=True)
     pooch.get_logger().setLevel("WARNING")
+    unzip = pooch.Unzip([f"{TOP}/{name}" for name in MEMBERS], "unpacked")
     with tempfile.TemporaryDirectory(prefix=f".{CHULA}.", dir=to) as work:
-        members = [f"{TOP}/{name}" for name in MEMBERS]
         try:
-            pooch.retrieve(
-                ARCHIVE,
-                known_hash=None,  # each file has its own
-                fname="archive.zip",
-                path=work,
-                processor=pooch.Unzip(members, "unpacked"),
-            )
+            # No hash of the archive: each file has its own.
+            pooch.retrieve(ARCHIVE, None, "archive.zip", work, unzip)
         except zipfile.BadZipFile as error:
             raise ValueError(f"{ARCHIVE} gave no zip: {error}") from error
         except OSError as error:
@@ -74,27 +69,21 @@ def fetch_chula(to: Path | str | None = None) -> tuple[Path, int]:
                 f"{target}"
             ) from error
         unpacked = Path(work) / "unpacked" / TOP
-        n_checked = _check(unpacked)
+        expected = pd.read_csv(CHECKSUMS, index_col="file")["sha256"]
+        wrong = [
+            file
+            for file, sha256 in expected.items()
+            if not (unpacked / file).is_file()
+            or paths.file_sha256(unpacked / file) != sha256
+        ]
+        if wrong:
+            raise ValueError(
+                "the archive is not what the workbook was tried with: "
+                f"{wrong[0]} is missing or differs ({len(wrong)} of "
+                f"{len(expected)} files in all); nothing was written"
+            )
         os.rename(unpacked, target)
-    return target, n_checked
-
-
-def _check(folder: Path) -> int:
-    """Compare every file that has a checksum; return how many."""
-    expected = pd.read_csv(CHECKSUMS, index_col="file")["sha256"]
-    wrong = [
-        file
-        for file, sha256 in expected.items()
-        if not (folder / file).is_file()
-        or pooch.file_hash(folder / file) != sha256
-    ]
-    if wrong:
-        raise ValueError(
-            "the archive is not what the workbook was tried with: "
-            f"{wrong[0]} is missing or differs ({len(wrong)} of "
-            f"{len(expected)} files in all); nothing was written"
-        )
-    return len(expected)
+    return target, len(expected)
 
 
 def main(arguments: list[str] | None = None) -> int:

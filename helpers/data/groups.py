@@ -33,20 +33,20 @@ def regroup(
     Raises ValueError for a rule that is none of these, and for a path in
     which an expression matches nothing.
     """
-    if isinstance(rules, list | tuple) and len(rules) == 1:
-        (rules,) = rules
+    rules = [rules] if isinstance(rules, str) else rules
     # As a text too: the runner takes None for "as usual".
-    rules = None if rules == "none" else rules
-    if rules in (OWN, ds.provenance["group_rule"]):
+    rules = None if rules == ["none"] else rules
+    own = OWN, ds.provenance["group_rule"]
+    if rules is None:
+        groups, rule = None, None
+    elif not rules:
+        raise ValueError("groups: an empty list; say 'own' or None")
+    elif len(rules) == 1 and rules[0] in own:
         return ds
-    groups, rule = None, rules
-    if isinstance(rules, str):
-        groups = _by(ds, rules)
-    elif rules is not None:
-        if not rules:
-            raise ValueError("groups: an empty list; say 'own' or None")
+    else:
         ways = [_by(ds, rule) for rule in rules]
-        groups, rule = _joined(ds, ways), " + ".join(rules)
+        groups = ways[0] if len(ways) == 1 else _joined(ds, ways)
+        rule = " + ".join(rules)
     found = ds.found.copy()
     if len(ds) == found["used"].sum():
         source = "" if groups is None else groups
@@ -74,12 +74,13 @@ def _by(ds: ImageDataset, rule: str) -> np.ndarray:
     if pattern.groups != 1:
         why = f"as a regular expression it has {pattern.groups} (groups)"
         raise ValueError(_unknown(rule, columns, why))
-    depth = int(ds.published_split is not None)
     made = []
     for file, label in zip(ds.files, ds.labels, strict=True):
-        path, name = str(file), ds.class_names[label]
-        below = "/".join(path.split("/")[depth:]).removeprefix(f"{name}/")
-        match = pattern.search(below)
+        name = ds.class_names[label]
+        below = (
+            str(file) if ds.published_split is None else file.partition("/")[2]
+        )
+        match = pattern.search(below := below.removeprefix(f"{name}/"))
         if match is None or match[1] is None:
             raise ValueError(
                 f"groups: {rule!r} matches nothing in '{below}' of class "

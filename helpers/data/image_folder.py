@@ -55,7 +55,7 @@ FORMATS = {
 HIDDEN = "hidden"
 REASONS = {
     "outside a class folder": "READMEs and the like; move images into their "
-    "class's folder",
+    "class's folder, name a table of labels by LABELS",
     HIDDEN: "files of the operating system or of an editor",
     "broken link": "the file it points to is not there",
     "not an image": "an extension that is not read; convert if it is an image",
@@ -314,9 +314,13 @@ def _check_classes(root: Path, names: list[str], found, columns) -> None:
     for name in [] if columns else names:
         rows = found[found["class"] == name]
         if rows["used"].sum() < 2:
+            why = [
+                f". {r}: {REASONS[r]}" for r in rows["reason"].unique() if r
+            ]
             raise ValueError(
                 f"class '{name}' in {root} has fewer than two usable images "
                 f"({told(rows) or 'no file'}); add images or remove its folder"
+                + "".join(why)
             )
 
 

@@ -7,6 +7,7 @@ Several tables are read as one, their rows joined by file.
 """
 
 import io
+import os
 import posixpath
 import re
 import unicodedata
@@ -147,17 +148,20 @@ def _paths(root: Path, others, named) -> tuple[str, ...]:
                 f"LABELS: there is no table {path} in {root}; put it there, "
                 f"or name one of {_listed(there) or '(no *.csv)'}"
             )
-    return tuple(Path(path).as_posix() for path in paths)
+    return tuple(
+        Path(os.path.relpath(root / path, root)).as_posix() for path in paths
+    )
 
 
 def _read(path: Path) -> pd.DataFrame:
     """Read a table as spreadsheets save it, as text.
 
-    Columns are divided by comma, semicolon or tab; a byte-order mark at the
-    beginning and blanks around names and values are skipped.
+    Columns are divided by comma, semicolon or tab; a byte-order mark and
+    Excel's line "sep=;" at the beginning, and blanks around names and values,
+    are skipped.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = re.sub(r"\Asep=.\s+", "", path.read_text("utf-8-sig"))
         comma = max(",;\t", key=text.partition("\n")[0].count)
         table = pd.read_csv(
             io.StringIO(text), sep=comma, dtype=str, keep_default_na=False
@@ -166,8 +170,9 @@ def _read(path: Path) -> pd.DataFrame:
             raise ValueError("it has no rows")
         if not isinstance(table.index, pd.RangeIndex):
             raise ValueError("a row has more values than the first row")
-        table = table.fillna("").astype(str)
-        table.columns = table.columns.astype(str).str.strip()
+        table = table.fillna("").rename(columns=lambda name: str(name).strip())
+        if twice := table.columns[table.columns.duplicated()].tolist():
+            raise ValueError(f"it has two columns {twice[0]!r}")
         return table.apply(lambda column: column.str.strip())
     except ValueError as error:  # of decoding or of parsing
         raise ValueError(
@@ -191,11 +196,15 @@ def _check_asked(tables: dict[str, pd.DataFrame], **asked) -> None:
 
 
 def _check_case(classes: list[str], told: str) -> None:
-    by_case = {name.casefold(): name for name in classes}
-    if alike := sorted(set(classes) - set(by_case.values())):
-        pairs = [
-            f"{name!r} and {by_case[name.casefold()]!r}" for name in alike
-        ]
+    """Raise ValueError for classes such as "Nevus" and "nevus", 1 and 1.0."""
+    plain = [re.sub(r"(?<=\d)\.0+$", "", c.casefold()) for c in classes]
+    first = dict(zip(reversed(plain), reversed(classes), strict=True))
+    pairs = [
+        f"{first[key]!r} and {name!r}"
+        for key, name in zip(plain, classes, strict=True)
+        if first[key] != name
+    ]
+    if pairs:
         raise ValueError(
             f"the classes {', '.join(pairs)} seem to be one, spelt in two "
             f"ways; correct the table. Read {told}"
@@ -248,9 +257,16 @@ def _most_files(path: str, table: pd.DataFrame, match, images) -> str:
     file = max(named, key=named.get)
     if not named[file]:
         raise ValueError(
-            f"no column of {path} names image files in the data set's folder; "
-            f"columns: {_listed(named)}. Put the images there, or name the "
+            f"no column of {path} names image files in the data set's folder, "
+            f"such as {_listed(images[:1]) or '(there is none)'}; columns: "
+            f"{_listed(named)}, first row: {_listed(table.iloc[0])}. Write "
+            "paths from the folder on, put the images there, or name the "
             "column by FILE_COLUMN; a table of other things has to be renamed"
+        )
+    if match(file) in images:
+        raise ValueError(
+            f"the first row of {path} names an image, {file!r}; put the names "
+            "of the columns above it, such as 'file' and 'label'"
         )
     rivals = [c for c in named if named[c] == named[file]]
     if any(files[c] != files[file] for c in rivals):
@@ -280,7 +296,8 @@ def _guess(table: pd.DataFrame, alone: bool) -> list[str]:
 
 
 def _numbers(table: pd.DataFrame) -> pd.DataFrame:
-    return table.apply(pd.to_numeric, errors="coerce")
+    truth = table.replace({"True": "1", "False": "0"})
+    return truth.apply(pd.to_numeric, errors="coerce")
 
 
 def _classes(table: pd.DataFrame, label: list[str]) -> list[list[str]]:

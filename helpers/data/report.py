@@ -101,7 +101,7 @@ def _most_folds(ds: ImageDataset, most: int) -> int:
 
 
 def _groups(ds: ImageDataset) -> list[str]:
-    rule, columns = str(ds.provenance["group_rule"]), pd.DataFrame(ds.facts)
+    rule = str(ds.provenance["group_rule"])
     if ds.groups is None:
         lines = ["Sources: this data set does not tell them."]
     else:
@@ -118,23 +118,19 @@ def _groups(ds: ImageDataset) -> list[str]:
                 "patient or one original, say so by GROUPS: a column, an "
                 f"expression on the path, or '{NEAR}'."
             )
-    used = columns.columns.intersection(rule.split(" + "))
-    for column, n in (columns[used] == "").sum().items():
-        if n:
+    new, groups = [], ds.files if ds.groups is None else ds.groups
+    for column, values in pd.DataFrame(ds.facts).sort_index(axis=1).items():
+        n, empty = values.nunique(), (values == "").sum()
+        is_rule = column in rule.split(" + ")
+        if is_rule and empty:
             lines.append(
-                f"{n} images have no {column}: each is a source of its own "
-                "there, which leaks where it is not true."
+                f"{empty} images have no {column}: each is a source of its "
+                "own there, which leaks where it is not true."
             )
-    others = [c for c in columns.columns.difference(used) if _MAY.search(c)]
-    n_values = columns[others].nunique()
-    # Neither one value an image, nor what the groups are already.
-    some = n_values[n_values.between(2, len(ds) - 1)]
-    groups = ds.files if ds.groups is None else ds.groups
-    new = [
-        f"{column} ({n} values)"
-        for column, n in some.items()
-        if len({*zip(columns[column], groups, strict=True)}) != n
-    ]
+        # Neither one value an image, nor what the groups are already.
+        may = not is_rule and _MAY.search(column) and 1 < n < len(ds)
+        if may and len({*zip(values, groups, strict=True)}) != n:
+            new.append(f"{column} ({n} values)")
     if new:
         lines.append(f"Columns to try as GROUPS: {', '.join(new)}.")
     return lines

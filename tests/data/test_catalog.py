@@ -294,3 +294,5 @@ def test_an_image_folder_on_disk(tmp_path):
     # 345 : 356 : 2,691, by one factor, within 4, 4 and 20 images.
     assert counts["used"].tolist() == [3, 3, 20]
     assert len(np.unique(ds.groups)) == 26
+    for name in ("own/", f"{tmp_path}/own"):
+        assert load(name, tmp_path, 16).name == "own"

@@ -168,6 +168,7 @@ def test_fewer_than_two_classes(tmp_path, n):
         ([], r"images \(no file\); add"),
         (["a.jpg", "b.jpg"], r"images \(1 zero-byte, 1 unreadable\)"),
         (["a.png"], r"images \(1 used\); add"),
+        (["a.tif"], r"images \(1 not an image\); add.*convert if it is an"),
     ],
 )
 def test_a_class_without_enough_images(flat, files, told):

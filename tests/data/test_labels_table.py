@@ -202,6 +202,27 @@ def test_a_column_of_repeated_values_is_the_guess(root):
     assert label_of(root) == dict(ROWS)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nf;label\r\nx1;no\r\nx2;NA\r\nx3;no\r\nx4;NA",
+        "f,NA,no\nx1,False,True\nx2,True,False\nx3,False,True\nx4,True,False",
+        ",f,label\n7,x1,no\n8,x2,NA\n9,x3,no\n9,x3,no\n6,x4,NA",
+    ],
+)
+def test_tables_as_excel_and_pandas_write_them(root, text):
+    """Excel's first line; get_dummies; an index column and a row twice."""
+    put(root, "labels.csv", text)
+    assert label_of(root) == dict(ROWS)
+
+
+def test_names_in_another_form_of_unicode(root):
+    """As a Mac packs them: a letter and its dots are two characters."""
+    (root / "x4.jpg").rename(root / "u\u0308ber 4.jpg")
+    put(root, "labels.csv", "f,label\nx1,a\nx2,b\n\u00dcBER 4,a")
+    assert label_of(root)["u\u0308ber 4.jpg"] == "a"
+
+
 # --- faults, each by its name ---------------------------------------------
 
 
@@ -229,6 +250,14 @@ def test_a_column_of_repeated_values_is_the_guess(root):
         ("f,label\nx1,p,1\nx2,q,1\n", {}, "more values than the first row"),
         ("f,label\n", {}, "labels.csv is no table .*no rows"),
         ('f,label\nx1\n"x', {}, "labels.csv is no table"),
+        ("x1.JPG,p\nx2.png,q\n", {}, "first row .* names an image, 'x1.JPG'"),
+        ("f,label, label\nx1,p,p\n", {}, "two columns 'label'"),
+        ("f,label\nx1,1\nx2,1.0\n", {}, "'1' and '1.0'.*two ways"),
+        (
+            "f,label\nC:\\set\\x1.jpg,p\n",
+            {},
+            r"such as 'a/x1.JPG'.*first row: 'C:\\\\set\\\\x1.jpg'.* paths from",
+        ),
     ],
 )
 def test_errors(root, table, named, told):
