@@ -58,7 +58,7 @@ def near_duplicates(ds: ImageDataset) -> pd.DataFrame:
     Raises ValueError for a data set without a file for each image.
     """
     used = ds.found[ds.found["used"]]
-    if len(used) != len(ds) or used["phash"].isna().any():
+    if not _has_files(ds):
         raise ValueError(
             f"{ds.name} has no file for each image that could be audited; "
             "take an image folder"
@@ -91,13 +91,18 @@ def near_duplicates(ds: ImageDataset) -> pd.DataFrame:
     return pd.DataFrame(pairs)
 
 
+def _has_files(ds: ImageDataset) -> bool:
+    used = ds.found[ds.found["used"]]
+    return len(used) == len(ds) and used["phash"].notna().all()
+
+
 def audit_report(ds: ImageDataset) -> pd.DataFrame:
     """Check a data set and return one row for each check.
 
     Columns: check, count, share (of the found files above "used", of the
     used ones, sources or test images as the check says; else NaN), meaning.
-    Rows on sources or on the published split are there where the data set
-    has them.
+    Rows on sources, on the published split or on near duplicates are there
+    where the data set has sources, a split or a file for each image.
     """
     found, n, none = ds.found, len(ds), np.nan
     groups = ds.files if ds.groups is None else ds.groups
@@ -106,13 +111,17 @@ def audit_report(ds: ImageDataset) -> pd.DataFrame:
     )
     used = found[found["used"]]
     reasons = found.loc[~found["used"], "reason"].value_counts()
-    near, contents = near_duplicates(ds), used.groupby("sha256")
+    contents = used.groupby("sha256")
+    pairs = ["first", "second", "same_class", "same_source", "same_split"]
+    near = pd.DataFrame(columns=pairs, dtype=bool)
+    if _has_files(ds):
+        near = near_duplicates(ds)
 
     def several(column: str) -> int:
         return (contents[column].nunique() > 1).sum()
 
     def files(which: pd.Series) -> int:
-        return np.unique(near.loc[which, ["first", "second"]]).size
+        return near.loc[which, ["first", "second"]].stack().nunique()
 
     n_sources = len(np.unique(groups))
     shared = (pd.Series(split).groupby(groups).nunique() > 1).sum()
@@ -128,10 +137,10 @@ def audit_report(ds: ImageDataset) -> pd.DataFrame:
     # (count, of how many), in the order of _MEANINGS.
     rows = [
         (len(found), len(found)),
-        (n, len(found)),
+        (len(used), len(found)),
         *((reasons.get(reason, 0), len(found)) for reason in REASONS),
         (used["mistyped"].sum(), n),
-        (n - contents.ngroups, n),
+        (len(used) - contents.ngroups, n),
         (several("class"), none),
         (files(near["first"] != ""), n),
         (files(~near["same_class"]), n),
@@ -158,6 +167,8 @@ def audit_report(ds: ImageDataset) -> pd.DataFrame:
         table = table[~table["check"].str.contains("source|sibling")]
     if ds.published_split is None:
         table = table[~table["check"].str.contains("publish|sibling")]
+    if not _has_files(ds):
+        table = table[~table["check"].str.contains("near duplicates")]
     return table.reset_index(drop=True)
 
 

@@ -54,8 +54,8 @@ FORMATS = {
 
 HIDDEN = "hidden"
 REASONS = {
-    "outside a class folder": "READMEs and the like; move images into their "
-    "class's folder, name a table of labels by LABELS",
+    "outside a class folder": "READMEs and the like; move images into a class "
+    "folder, name tables by LABELS",
     HIDDEN: "files of the operating system or of an editor",
     "broken link": "the file it points to is not there",
     "not an image": "an extension that is not read; convert if it is an image",
@@ -138,9 +138,7 @@ def load_folder(
     _check_classes(root, class_names, found, table.columns)
     facts = table.facts
     if facts is not None:
-        if missing := [
-            file for file in used["file"] if file not in facts.index
-        ]:
+        if missing := sorted(set(used["file"]) - set(facts.index)):
             raise ValueError(
                 f"{root / labels_table.FACTS} does not list '{missing[0]}' "
                 f"({len(missing)} files in all); add them to it or rename it"
@@ -196,10 +194,10 @@ def _tree(root: Path) -> dict[str, tuple[list[str], list[str]]]:
     tree = {}
     for place, dirs, names in os.walk(root, followlinks=True, onerror=refuse):
         here = Path(place)
-        for link in [here / name for name in dirs]:
-            # A link to a folder above itself would be followed for ever.
-            above = [here.resolve(), *here.resolve().parents]
-            if link.is_symlink() and link.resolve() in above:
+        # A link to a folder above itself would be followed for ever.
+        links = [here / name for name in dirs if (here / name).is_symlink()]
+        for link in links:
+            if here.resolve().is_relative_to(link.resolve()):
                 dirs.remove(link.name)
                 names.append(link.name)
         path = here.relative_to(root).as_posix()
@@ -314,13 +312,11 @@ def _check_classes(root: Path, names: list[str], found, columns) -> None:
     for name in [] if columns else names:
         rows = found[found["class"] == name]
         if rows["used"].sum() < 2:
-            why = [
-                f". {r}: {REASONS[r]}" for r in rows["reason"].unique() if r
-            ]
+            kinds = [kind for kind in rows["reason"].unique() if kind]
             raise ValueError(
                 f"class '{name}' in {root} has fewer than two usable images "
                 f"({told(rows) or 'no file'}); add images or remove its folder"
-                + "".join(why)
+                + "".join(f". {kind}: {REASONS[kind]}" for kind in kinds)
             )
 
 

@@ -142,9 +142,14 @@ def test_public_acne_set():
     assert table["files found"] == 4607 + table.filter(like="left out").sum()
 
 
-def test_a_data_set_without_files_is_not_audited():
+def test_without_files_nothing_is_said_of_near_duplicates():
+    ds = load("digits")
+    table = audit.audit_report(ds).set_index("check")["count"]
+    assert table["used"] == table["files found"] == 1797
+    assert table["sources"] == 14 and table["exact duplicates"] == 0
+    assert not table.index.str.contains("near").any()
     with pytest.raises(ValueError, match="digits has no file for each image"):
-        audit.audit_report(load("digits"))
+        audit.near_duplicates(ds)
 
 
 def test_thumbnails_are_box_means():

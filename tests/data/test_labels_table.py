@@ -256,7 +256,7 @@ def test_names_in_another_form_of_unicode(root):
         (
             "f,label\nC:\\set\\x1.jpg,p\n",
             {},
-            r"such as 'a/x1.JPG'.*first row: 'C:\\\\set\\\\x1.jpg'.* paths from",
+            r"'a/x1.JPG'.*first row: 'C:\\\\set\\\\x1.jpg'.* paths from",
         ),
     ],
 )
