@@ -13,6 +13,7 @@ import re
 import unicodedata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 
@@ -181,55 +182,53 @@ def readable_name(name: str) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def _tree(root: Path) -> dict[str, tuple[list[str], list[str]]]:
-    """List every folder, also hidden ones, by its path, POSIX; "." is root.
+def _tree(root: Path) -> dict[tuple[str, ...], tuple[list[str], list[str]]]:
+    """List every folder, also hidden ones, by the parts of its path.
 
     Each has the names of the folders in it that are not hidden, and the
-    paths of its files, broken links among them.
+    paths of its files, POSIX, broken links among them.
     """
 
     def refuse(error):
         raise error
 
     tree = {}
-    for place, dirs, names in os.walk(root, followlinks=True, onerror=refuse):
-        here = Path(place)
+    for path, dirs, names in os.walk(root, followlinks=True, onerror=refuse):
+        here = Path(path)
         # A link to a folder above itself would be followed for ever.
         links = [here / name for name in dirs if (here / name).is_symlink()]
         for link in links:
             if here.resolve().is_relative_to(link.resolve()):
                 dirs.remove(link.name)
                 names.append(link.name)
-        path = here.relative_to(root).as_posix()
-        shown = sorted(name for name in dirs if not is_hidden(name))
-        tree[path] = shown, [_joined(path, name) for name in names]
+        place = here.relative_to(root).parts
+        files = ["/".join((*place, name)) for name in names]
+        tree[place] = sorted(n for n in dirs if not is_hidden(n)), files
     return tree
-
-
-def _joined(folder: str, name: str) -> str:
-    return f"{folder}/{name}".removeprefix("./")
 
 
 def _sets(tree) -> dict[str, str]:
     """Return the folders of a published split and their sets, or none."""
-    names = tree["."][0]
+    names = tree[()][0]
     sets = {n: SETS[n.lower()] for n in names if n.lower() in SETS}
     # One such name among others may be a class ("train", "bus", ...).
     return sets if len(sets) > 1 or [*sets] == names else {}
 
 
-def _layout(tree, sets: dict[str, str]) -> dict[str, tuple[str, str]]:
+def _layout(tree, sets: dict[str, str]) -> dict[tuple, tuple[str, str]]:
     """Return the set and the class of each class folder, by its path."""
+    parts = {(name,): part for name, part in sets.items()} or {(): ""}
     return {
-        _joined(part, name): (key, name)
-        for part, key in (sets or {".": ""}).items()
-        for name in tree[part][0]
+        (*place, name): (part, name)
+        for place, part in parts.items()
+        for name in tree[place][0]
     }
 
 
 def _check_folders(root: Path, tree, sets, layout) -> None:
     """Raise ValueError where a class folder is likely misnamed."""
-    for folder in layout:
+    folders = ["/".join(place) for place in layout]
+    for folder in folders:
         if (shown := readable_name(folder)) != folder:
             raise ValueError(
                 f"the name of the folder '{shown}' in {root} is not in "
@@ -237,11 +236,11 @@ def _check_folders(root: Path, tree, sets, layout) -> None:
             )
     # Folders such as seg_train, which hold folders only, and their sets.
     around = {
-        folder: {part or SETS[word] for word in words}
-        for folder, (part, name) in layout.items()
+        "/".join(place): {part or SETS[word] for word in words}
+        for place, (part, name) in layout.items()
         if (words := SETS.keys() & re.split("[^a-z]+", name.lower()))
-        and len(tree[folder][0]) >= 2
-        and all(map(_unseen, tree[folder][1]))
+        and len(tree[place][0]) >= 2
+        and all(map(_unseen, tree[place][1]))
     }
     # Without a split, one such folder may be a class.
     if around and (sets or len(set().union(*around.values())) > 1):
@@ -254,7 +253,7 @@ def _check_folders(root: Path, tree, sets, layout) -> None:
         raise ValueError(
             f"some class folders in {root} seem to be one class spelt in "
             f"two ways: {'; '.join(pairs)}. Class folders: "
-            f"{', '.join(layout)}. Rename them so that a class has the same "
+            f"{', '.join(folders)}. Rename them so that a class has the same "
             "name everywhere. (Where two are different classes, add an empty "
             "folder of either name beside the other.)"
         )
@@ -416,7 +415,8 @@ def read_image(path: Path, size: int | None) -> tuple[np.ndarray | None, dict]:
                     reason = f"smaller than {MIN_SIDE} px"
                     return None, row | {"reason": reason}
                 opened.load()
-                image = _rgb(_upright(opened))
+                _turn_upright(opened)
+                image = _rgb(opened)
     except MemoryError:
         raise  # says nothing about the file
     # Decoders raise many kinds of exception on damaged bytes (OSError,
@@ -453,15 +453,13 @@ def _reason_of(error: Exception) -> str:
     return "truncated" if "truncated" in words else "unreadable"
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
+def _turn_upright(image: Image.Image) -> None:
+    # The pixels are sound even where the camera's notes are not.
+    with suppress(Exception):
         image.getexif()  # kept, while Pillow rewrites only notes in info
         for key in ("exif", "Raw profile type exif"):
             image.info.pop(key, None)
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        # The pixels are sound even where the camera's notes are not.
-        return image
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -473,4 +471,5 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         page = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(page, image)
-    return image.convert("RGB")
+    # Of an RGB image that would be a copy.
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -92,9 +92,8 @@ def read_table(
     labels, facts, left_out, told = defaultdict(set), [], {}, defaultdict(list)
     for path, table in tables.items():
         match = cache(partial(_match, path, exact, ends))
-        file = file_column
-        if file not in table:
-            file = _most_files(path, table, match, images)
+        asked = [file_column] if file_column in table else list(table)
+        file = _most_files(path, table[asked], match, images)
         names = table.pop(file)
         table.index = [match(name) for name in names]
         facts.append(table[table.index.isin(exact)])
@@ -115,12 +114,6 @@ def read_table(
     if not labelled:
         return Table(facts=facts, paths=paths)
     told = "; ".join(f"{', '.join(p)} ({how})" for how, p in told.items())
-    if not labels and left_out:
-        name, reason = next(iter(left_out.items()))
-        raise ValueError(
-            f"no row of {told} names an image in {root}; the first is "
-            f"{name!r}: {reason}. Set FILE_COLUMN, or put the images there"
-        )
     if not any(labels.values()):
         raise ValueError(
             f"which column has the labels? Read {told}. Name it by "

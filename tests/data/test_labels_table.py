@@ -236,7 +236,7 @@ def test_names_in_another_form_of_unicode(root):
             "LABEL_COLUMN: .* 'lable' .*only 'f', 'label'",
         ),
         ("f,label\nx1,p\n", {"file_column": "g"}, "no column 'g'"),
-        ("f,g,label\nx1,y,p\n", {"file_column": "g"}, "first is 'y': label w"),
+        ("f,g,label\nx1,y,p\n", {"file_column": "g"}, "'g', first row: 'y'"),
         ("f,label\ny,p\n", {}, "names image files in .*'f', 'label'"),
         ("f,x\nx1,p\nx2,q\n", {"label_column": "f"}, "which column"),
         ("f,what\nx1,p\nx2,q\n", {}, "which column .*LABEL_COLUMN.* 'what'"),
