@@ -128,11 +128,18 @@ def marks(folder: Path | str) -> pd.DataFrame:
     attempted", "error" where the answer raised one, "not run" where the
     notebook stopped before. The last column counts the correct ones.
 
-    Raises ``FileNotFoundError`` where no notebook holds an exercise.
+    Raises ``FileNotFoundError`` where no notebook holds an exercise, and
+    ``ValueError`` where a file is no notebook.
     """
     rows = {}
     for path in sorted(Path(folder).rglob("*.ipynb")):
-        for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        if ".ipynb_checkpoints" in path.parts:  # JupyterLab's copies
+            continue
+        try:
+            cells = json.loads(path.read_text("utf-8"))["cells"]
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path} is no notebook; take it out") from None
+        for cell in cells:
             for name in CALL.findall("".join(cell["source"])):
                 outputs = cell.get("outputs", [])
                 raised = any(o["output_type"] == "error" for o in outputs)
@@ -153,4 +160,7 @@ def marks(folder: Path | str) -> pd.DataFrame:
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("usage: python -m helpers.check FOLDER")
-    print(marks(sys.argv[1]).to_string())
+    try:
+        print(marks(sys.argv[1]).to_string())
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"error: {error}")

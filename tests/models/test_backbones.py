@@ -246,7 +246,6 @@ MEASURED = (MEAN, STD**2)
         ("EfficientNetB0", None, NEUTRAL),
         ("EfficientNetB0", None, MEASURED),
         ("EfficientNetB1", "imagenet", KERAS_FILE),
-        ("EfficientNetB1", None, NEUTRAL),
     ],
     ids=lambda value: "" if isinstance(value, tuple) else str(value),
 )

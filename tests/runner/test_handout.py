@@ -1,6 +1,7 @@
 """Notebooks to hand out hold no answers, and run as they are."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -144,5 +145,14 @@ def test_marks_of_a_class(tmp_path):
         "ben.ipynb": {"1": "not yet", "2": "not run", "3": "", "correct": 0},
         "cleo.ipynb": {"1": "", "2": "", "3": "not attempted", "correct": 0},
     }
+    copies = tmp_path / ".ipynb_checkpoints"
+    shutil.copytree(tmp_path, copies)
+    assert [*marks(tmp_path).index] == [*table.index]
     with pytest.raises(FileNotFoundError, match="no notebook with exercises"):
         marks(tmp_path / "none")
+    (tmp_path / "dora.ipynb").write_text("")
+    command = [sys.executable, "-m", "helpers.check", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    told = f"error: {tmp_path / 'dora.ipynb'} is no notebook; take it out\n"
+    assert done.stderr == told
