@@ -153,8 +153,8 @@ def _count(text: str) -> int:
 def summary(report: Report) -> str:
     """Text for the end of a run: statuses, folder, notebook 11's table."""
     lines = ["", "seconds  notebook"]
-    for name, status in report.status.items():
-        lines.append(f"{report.seconds[name]:7.1f}  {name}: {status}")
+    for cell in report.cells:
+        lines.append(f"{cell.seconds:7.1f}  {cell.name}: {cell.status}")
     lines.append(f"{report.whole:7.1f}  in all")
     lines.append(f"\nnotebooks, figures and results in {report.folder}")
     table = report.folder / "results" / f"{SCORECARD}_counts.csv"

@@ -8,7 +8,6 @@ import json
 import os
 import shlex
 import shutil
-import sys
 import textwrap
 import time
 from collections.abc import Sequence
@@ -23,10 +22,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
 
 import nbformat
-from tqdm import tqdm
 
 from helpers import paths
 from helpers.runner import folder as folders
@@ -58,6 +55,26 @@ PLACES = {"DATA_DIR"}
 
 
 @dataclass
+class Cell:
+    """One notebook of one step, and what became of it."""
+
+    label: str
+    """Its place among the others and its name: "[2/13] 01_eda"."""
+    notebook: Notebook
+    folder: RunFolder
+    before: set[int]
+    """Places, from 0, of those that have to end before it begins."""
+    made_of: dict[str, object] = field(default_factory=dict)
+    status: str = ""
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The step's name and the notebook's."""
+        return self.label.split(" ", 1)[1]
+
+
+@dataclass
 class Report:
     """What became of each notebook, in order.
 
@@ -66,25 +83,30 @@ class Report:
     """
 
     folder: Path
-    status: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
     again: str = ""
+    cells: list[Cell] = field(default_factory=list)
     published: list[Path] = field(default_factory=list)
     whole: float = 0.0
 
     @property
+    def status(self) -> dict[str, str]:
+        """By name: done, kept, or why it failed."""
+        return {cell.name: cell.status for cell in self.cells}
+
+    @property
     def exit_code(self) -> int:
         """0 where every selected notebook is done, else 1."""
-        return int(not set(self.status.values()) <= {DONE, KEPT})
+        return int(not {cell.status for cell in self.cells} <= {DONE, KEPT})
 
-
-class Cell(NamedTuple):
-    """One notebook of one step, to be executed once those ``before`` are."""
-
-    name: str
-    notebook: Notebook
-    folder: RunFolder
-    before: list[int]
+    def log(self, text: str) -> None:
+        """Print, and write with the time to the run's log, if it can be."""
+        say(text)
+        mode = {"encoding": "utf-8", "errors": "backslashreplace"}
+        with (
+            suppress(OSError),
+            (self.folder / "log.txt").open("a", **mode) as file,
+        ):
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
 
 def run(
@@ -154,18 +176,18 @@ def run(
         for step in plan["steps"]
         for found in expanded(step, there, settings, profile)
     ]
-    report = Report(root := paths.folder(run_dir))
-    report.again = f"{again} --resume{_option(root)}"
+    root = paths.folder(run_dir)
+    report = Report(root, f"{again} --resume{_option(root)}")
     many = bool(study or grid)
     with folders.claimed(root, resume, many), stop_signals() as came:
         try:
             jobs = min(jobs, sum(len(step.selected) for step in steps))
             with workers(jobs, scheduler, root) as pool:
-                cells = _cells(steps, root, resume, many)
-                _Batch(cells, report, pool, timeout).run(came)
+                _prepare(report, steps, resume, alone=many)
+                _Batch(report, pool, timeout).run(came)
         except Interrupted as stop:
             name = stop.args[0].name
-            log(root, f"Interrupted by {name}; go on: {report.again}")
+            report.log(f"Interrupted by {name}; go on: {report.again}")
             raise
     tables = gather(steps, root) if many else {}
     if publish and not report.exit_code:
@@ -185,84 +207,118 @@ def _usual_folder(
     return place(paths.RUNS_DIR, kind)
 
 
-def _cells(
-    steps: Sequence[Step], root: Path, resume: bool, alone: bool
-) -> list[Cell]:
-    """The notebooks of all steps; begins the run's log.
+def _prepare(
+    report: Report, steps: Sequence[Step], resume: bool, alone: bool
+) -> None:
+    """Make the steps' folders and the report's cells; begin the log.
 
     alone : the steps' settings stand without those of earlier runs
     """
-    cells, lines = [], [f"run folder {root}"]
+    lines = [f"run folder {report.folder}"]
+    total = sum(len(step.selected) for step in steps)
     for step in steps:
-        folder = RunFolder(root / step.name, step.settings, resume, alone)
-        numbers, first = [n.number for n in step.selected], len(cells)
-        for notebook in step.selected:
+        place = report.folder / step.name
+        folder = RunFolder(place, step.settings, resume, alone)
+        first = len(report.cells)
+        numbers = [n.number for n in step.selected]
+        for place, notebook in enumerate(step.selected, first):
             name = f"{step.name}/{notebook.name}".removeprefix("/")
-            earlier = [n for n in numbers if n in notebook.after]
-            before = [first + numbers.index(n) for n in earlier]
-            cells.append(Cell(name, notebook, folder, before))
+            earlier = {*numbers} & {*notebook.after}
+            before = {first + numbers.index(number) for number in earlier}
+            label = f"[{place + 1}/{total}] {name}"
+            report.cells.append(Cell(label, notebook, folder, before))
         given = [f"{k}={v!r}" for k, v in folder.settings.items()]
         lines.append(f"{step.name} parameters {', '.join(given)}".strip())
     versions = json.dumps(folders.versions(), indent=1)
-    paths.atomic_write(root / "versions.json", versions + "\n")
-    log(root, "\n".join(lines))
-    return cells
+    paths.atomic_write(report.folder / "versions.json", versions + "\n")
+    report.log("\n".join(lines))
 
 
 @dataclass
 class _Batch:
     """The cells of a run on their way from waiting to done."""
 
-    cells: list[Cell]
     report: Report
     pool: Here | There
     timeout: int | None
-    running: dict[Future, tuple[int, dict]] = field(default_factory=dict)
+    running: dict[Future, int] = field(default_factory=dict)
     killed: set[int] = field(default_factory=set)
     executed: int = 0
-    begun: float = field(default_factory=time.perf_counter)
 
     def run(self, came: list) -> None:
         """Execute all cells, in order where they allow it."""
-        before = {k: cell.before for k, cell in enumerate(self.cells)}
-        plan, ready = TopologicalSorter(before), []
+        begun, cells = time.perf_counter(), self.report.cells
+        plan = TopologicalSorter({k: c.before for k, c in enumerate(cells)})
         plan.prepare()
-        with tqdm(
-            total=len(self.cells),
-            bar_format="{bar:20} {n_fmt} of {total_fmt}{postfix}",
-            disable=not sys.stderr.isatty() or len(self.cells) == 1,
-            leave=False,
-        ) as bar:
-            while plan.is_active():
-                for number in plan.get_ready():
-                    _, notebook, folder, _ = self.cells[number]
-                    if lack := folder.lack(notebook):
-                        ready.append((number, lack))
-                    else:
-                        plan.done(self._ended(number, KEPT))
-                ready.sort()
-                while ready and len(self.running) < self._slots():
-                    self._start(*ready.pop(0))
-                bar.n = len(self.report.status)
-                bar.set_postfix_str(self._progress())
-                done = wait(self.running, 1.0, FIRST_COMPLETED).done
-                if came:
-                    raise Interrupted(came[0])
-                for future in done:
-                    number, facts = self.running.pop(future)
-                    status, seconds = self._settle(future, number, facts)
-                    if self._again(number, status):
-                        ready.append((number, "killed"))
-                        continue
-                    self.executed += 1
-                    plan.done(self._ended(number, status, seconds))
-        self.report.whole = time.perf_counter() - self.begun
-        for cell in self.cells:  # in their order
-            status = self.report.status.pop(cell.name)
-            self.report.status[cell.name] = status
+        ready: list[tuple[int, str]] = []
+        while plan.is_active():
+            for number in plan.get_ready():
+                cell = cells[number]
+                if lack := cell.folder.lack(cell.notebook):
+                    ready.append((number, lack))
+                else:
+                    cell.status = KEPT
+                    self.report.log(f"{cell.label}: {KEPT}")
+                    plan.done(number)
+            ready.sort()
+            slots = 1 if self.killed else self.pool.slots()
+            while ready and len(self.running) < slots:
+                self._start(*ready.pop(0))
+            done = wait(self.running, 1.0, FIRST_COMPLETED).done
+            if came:
+                raise Interrupted(came[0])
+            for future in done:
+                number = self.running.pop(future)
+                cell = cells[number]
+                status, cell.seconds = self._settle(future, cell)
+                if self._again(number, status):
+                    ready.append((number, "killed"))
+                    continue
+                cell.status = status
+                self.executed += 1
+                self.report.whole = time.perf_counter() - begun
+                text = f"{cell.label}: {status}, {cell.seconds:.1f} s"
+                self.report.log(text + self._progress())
+                plan.done(number)
 
-    def _slots(self) -> int:
-        return 1 if self.killed else self.pool.slots()
+    def _start(self, number: int, lack: str) -> None:
+        """Hand a cell to a worker."""
+        cell = self.report.cells[number]
+        self.report.log(f"{cell.label}: running ({lack})")
+        cell.made_of = cell.folder.made_of(cell.notebook)
+        try:
+            source, name = cell.notebook.path.absolute(), cell.notebook.name
+            task = execute, source, cell.made_of["parameters"]
+            staging = cell.folder.stage(name)
+            future = self.pool.submit(attempt, *task, staging, self.timeout)
+        except Exception as error:  # no space, no cluster any more
+            future = Future()
+            future.set_exception(error)
+        self.running[future] = number
+
+    def _settle(self, future: Future, cell: Cell) -> tuple[str, float]:
+        """Publish what a cell left, or set it aside: its status, seconds."""
+        try:
+            staged, failure, seconds = future.result()
+        except Exception as error:  # of the worker, or of its folder
+            return f"failed: {_reason(error)}", 0.0
+        name = cell.notebook.name
+        try:
+            if failure is None:
+                cell.folder.publish(name, staged, cell.made_of)
+                return DONE, seconds
+            where, text = failure
+            status = f"failed in code cell {where}" if where else "failed"
+            if "\n" in text:
+                self.report.log(f"{cell.name} {status}:\n{text}")
+            status += f": {_cause(text)}"
+            file = f"{name}.ipynb"  # as far as it got
+            cell.folder.place(staged / "notebooks" / file, f"failed/{file}")
+        except OSError as error:
+            status = status if failure else f"failed: {_reason(error)}"
+        finally:  # the disk may be full
+            shutil.rmtree(staged, ignore_errors=True)
+        return status, seconds
 
     def _again(self, number: int, status: str) -> bool:
         """Whether a cell runs again, for want of memory for several.
@@ -273,77 +329,25 @@ class _Batch:
         if KILLED not in status or number in self.killed or not several:
             return False
         self.killed.add(number)
-        self._log(number, f"{KILLED}; again, and one at a time from now on")
+        label = self.report.cells[number].label
+        text = f"{label}: {KILLED}; again, and one at a time from now on"
+        self.report.log(text)
         return True
 
-    def _start(self, number: int, lack: str) -> None:
-        """Hand a cell to a worker."""
-        _, notebook, folder, _ = self.cells[number]
-        self._log(number, f"running ({lack})")
-        facts = folder.made_of(notebook)
-        try:
-            task = execute, notebook.path.absolute(), facts["parameters"]
-            staging = folder.stage(notebook.name)
-            future = self.pool.submit(attempt, *task, staging, self.timeout)
-        except Exception as error:  # no space, no cluster any more
-            future = Future()
-            future.set_exception(error)
-        self.running[future] = number, facts
-
-    def _settle(
-        self, future: Future, number: int, facts: dict
-    ) -> tuple[str, float]:
-        """Publish what a cell left, or set it aside: its status, seconds."""
-        name, notebook, folder, _ = self.cells[number]
-        try:
-            staged, failure, seconds = future.result()
-        except Exception as error:  # of the worker, or of its folder
-            return f"failed: {_reason(error)}", 0.0
-        try:
-            if failure is None:
-                folder.publish(notebook.name, staged, facts)
-                return DONE, seconds
-            cell, text = failure
-            status = f"failed in code cell {cell}" if cell else "failed"
-            if "\n" in text:
-                log(self.report.folder, f"{name} {status}:\n{text}")
-            status += f": {_cause(text)}"
-            file = f"{notebook.name}.ipynb"  # as far as it got
-            folder.place(staged / "notebooks" / file, f"failed/{file}")
-        except OSError as error:
-            status = status if failure else f"failed: {_reason(error)}"
-        finally:  # the disk may be full
-            shutil.rmtree(staged, ignore_errors=True)
-        return status, seconds
-
-    def _ended(self, number: int, status: str, seconds: float = 0.0) -> int:
-        """Report a cell's end; returns its number."""
-        name = self.cells[number].name
-        self.report.status[name] = status
-        self.report.seconds[name] = seconds
-        text = f"{status}, {seconds:.1f} s"
-        more = f"; {self._progress()}" if len(self.cells) > 1 else ""
-        self._log(number, text + more)
-        return number
-
     def _progress(self) -> str:
-        """How far the run is, in words."""
-        states = self.report.status.values()
-        failed = sum(status not in (DONE, KEPT) for status in states)
-        names = [
-            self.cells[number].name for number, _ in self.running.values()
-        ]
-        running = f"{', '.join(names)} running, " if names else ""
-        text = f"{running}{failed} failed"
-        left = len(self.cells) - len(states)
-        if left and self.executed:
-            each = (time.perf_counter() - self.begun) / self.executed
+        """How far a run of several is, in words."""
+        cells = self.report.cells
+        ended = [cell.status for cell in cells if cell.status]
+        failed = len(ended) - ended.count(DONE) - ended.count(KEPT)
+        if len(cells) == 1:
+            return ""
+        text = f"; {len(ended)} ended, {failed} failed"
+        if names := [cells[number].name for number in self.running.values()]:
+            text += f", {', '.join(names)} running"
+        if left := len(cells) - len(ended):
+            each = self.report.whole / self.executed
             text += f", about {timedelta(seconds=round(each * left))} left"
         return text
-
-    def _log(self, number: int, text: str) -> None:
-        head = f"[{number + 1}/{len(self.cells)}] {self.cells[number].name}"
-        log(self.report.folder, f"{head}: {text}")
 
 
 def _reason(error: Exception) -> str:
@@ -366,18 +370,6 @@ def _option(run_dir: Path) -> str:
     with suppress(ValueError):
         run_dir = Path(os.path.relpath(run_dir))
     return f" --run-dir {shlex.quote(run_dir.as_posix())}"
-
-
-def log(root: Path, text: str) -> None:
-    """Print, and write with the time to the run's log, if it can be."""
-    with tqdm.external_write_mode():
-        say(text)
-    path = root / "log.txt"
-    with (
-        suppress(OSError),
-        path.open("a", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
 
 
 def run_in_place(only: Sequence[str] | None = None) -> Report:

@@ -96,7 +96,8 @@ sys.exit(run.main(sys.argv[1:]))"""
         text += (line := process.stdout.readline())
         assert line, text
     assert f"01_a: {KILLED}; again, and one at a time from" in text
-    assert re.search("a: done, .* s; WIDTH=1,SEEDS=./0._a running, 0 f", text)
+    last = "a: done, .* s; . ended, 0 failed, WIDTH=1,SEEDS=./0._a running, a"
+    assert re.search(last, text)
     # Nothing of the runner can be reached.
     runner = psutil.Process(process.pid)
     states = {it.status for it in runner.net_connections() if it.laddr}
@@ -129,7 +130,7 @@ def test_a_cell_that_fails_is_reported_and_the_rest_go_on(book, no_kernel):
         *(failed, failed, "done", "done")
     ]
     log = (report.folder / "log.txt").read_text()
-    assert re.search("2/4.*; 2 failed, about 0:00:00 left\n", log)
+    assert re.search("2/4.*; 2 ended, 2 failed, about 0:00:00 left\n", log)
     table = pd.read_csv(report.folder / "grid.csv")
     assert table["WIDTH"].tolist() == [2, 2]
     # Without a folder's name, the newest grid of the profile goes on.

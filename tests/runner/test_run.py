@@ -27,6 +27,7 @@ from helpers.run import main, summary
 from helpers.runner import (
     Refused,
     Report,
+    batch,
     blemishes,
     folder,
     read_notebooks,
@@ -328,7 +329,7 @@ def test_run_says_what_became_of_each(write, tmp_path, monkeypatch):
         " itself with exit status 3\n",
         "04_d: failed in code cell 2: its kernel died: killed by SIGKILL,",
         "05_e: failed in code cell 3: it took longer than the 3 s of --time",
-        "; 4 failed\n",
+        "; 6 ended, 4 failed\n",
         "after the repair: python -m",
     ):
         assert line in printed
@@ -612,7 +613,8 @@ def test_two_runs_at_once_get_folders_of_their_own(tmp_path):
 def test_the_summary_ends_with_the_table_of_notebook_11(tmp_path, done):
     (tmp_path / "results").mkdir()
     table = tmp_path / "results" / "11_scorecard_counts.csv"
-    report = Report(tmp_path, {"11_scorecard": done}, {"11_scorecard": 1.0})
+    cell = batch.Cell("[1/1] 11_scorecard", None, None, set(), status=done)
+    report = Report(tmp_path, cells=[cell])
     nothing = summary(report)
     table.write_text("paper,within\nacne,3\n")
     more = summary(report).removeprefix(nothing)
