@@ -4,7 +4,6 @@ Each notebook gets a kernel of its own. One that fails is reported and the
 others go on. The source notebooks are only read, but for `run_in_place`.
 """
 
-import json
 import os
 import shlex
 import shutil
@@ -183,7 +182,7 @@ def run(
         try:
             jobs = min(jobs, sum(len(step.selected) for step in steps))
             with workers(jobs, scheduler, root) as pool:
-                _prepare(report, steps, resume, alone=many)
+                _prepare(report, steps, alone=many)
                 _Batch(report, pool, timeout).run(came)
         except Interrupted as stop:
             name = stop.args[0].name
@@ -203,13 +202,10 @@ def _usual_folder(
         tail = f"-{profile}" if profile else ""
         return paths.RUNS_DIR / f"study-{study}{tail}"
     place = folders.newest_folder if resume else folders.new_folder
-    kind = (profile or "quick") + ("-grid" if grid else "")
-    return place(paths.RUNS_DIR, kind)
+    return place((profile or "quick") + ("-grid" if grid else ""))
 
 
-def _prepare(
-    report: Report, steps: Sequence[Step], resume: bool, alone: bool
-) -> None:
+def _prepare(report: Report, steps: Sequence[Step], alone: bool) -> None:
     """Make the steps' folders and the report's cells; begin the log.
 
     alone : the steps' settings stand without those of earlier runs
@@ -218,7 +214,7 @@ def _prepare(
     total = sum(len(step.selected) for step in steps)
     for step in steps:
         place = report.folder / step.name
-        folder = RunFolder(place, step.settings, resume, alone)
+        folder = RunFolder(place, step.settings, alone)
         first = len(report.cells)
         numbers = [n.number for n in step.selected]
         for place, notebook in enumerate(step.selected, first):
@@ -229,8 +225,6 @@ def _prepare(
             report.cells.append(Cell(label, notebook, folder, before))
         given = [f"{k}={v!r}" for k, v in folder.settings.items()]
         lines.append(f"{step.name} parameters {', '.join(given)}".strip())
-    versions = json.dumps(folders.versions(), indent=1)
-    paths.atomic_write(report.folder / "versions.json", versions + "\n")
     report.log("\n".join(lines))
 
 

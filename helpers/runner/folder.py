@@ -55,18 +55,22 @@ PACKAGES = {
 def claimed(root: Path, resume: bool, many: bool) -> Iterator[None]:
     """Hold a folder, of one run or of ``many``, for this process alone.
 
-    Raises ``Refused`` where it holds other files, another kind of run or
-    nothing to resume, where another runner holds it, and where it cannot be
-    made or locked.
+    Raises ``Refused`` where it holds other files, another kind of run, one
+    that is not to be resumed or none that could be, where another runner
+    holds it, and where it cannot be made, locked or written.
     """
     try:
-        ours = _states(root) or (root / ".lock").exists()
+        states = _states(root)
+        ours = states or (root / ".lock").exists()
         if resume and not ours:
             _refuse(root, "holds no run that --resume could go on with;")
         if not ours and any(root.glob("[!.]*")):
             _refuse(root, "holds other files than a run's;")
-        if many and (root / STATE).exists():
-            _refuse(root, "holds a run that is no study and no grid;")
+        if states and many == (root / STATE).exists():
+            kind = "no study and no grid" if many else "a study or a grid"
+            _refuse(root, f"holds a run that is {kind};")
+        if states and not resume:
+            _refuse(root, "already holds a run; add --resume or")
         root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(root / ".lock", fallback_to_soft=False)
         lock.acquire(timeout=0)
@@ -76,6 +80,11 @@ def claimed(root: Path, resume: bool, many: bool) -> Iterator[None]:
         _refuse(root, f"cannot be written or locked ({error});")
     try:
         _clear(root)  # what a runner left that was killed
+        text = json.dumps(versions(), indent=1) + "\n"
+        try:
+            paths.atomic_write(root / "versions.json", text)
+        except OSError as error:
+            _refuse(root, f"cannot be written ({error});")
         yield
     finally:
         _clear(root)
@@ -96,35 +105,19 @@ class RunFolder:
 
     ``settings``, the parameters all its notebooks get, and ``records``, what
     is known of each finished one, are kept in ``state.json``. Given settings
-    are put on top of the earlier run's, or take their place where they stand
-    ``alone``. Raises ``Refused`` for a folder with other files, and for an
-    earlier run that is not resumed.
+    are put on top of an earlier run's, or take their place where they stand
+    ``alone``.
     """
 
     def __init__(
-        self,
-        path: Path,
-        settings: dict[str, object],
-        resume: bool,
-        alone: bool = False,
+        self, path: Path, settings: Mapping[str, object], alone: bool
     ) -> None:
-        self.path = path
-        self.settings: dict[str, object] = {"PROFILE": "quick"}
-        self.records: dict[str, dict] = {}
-        names = [path.name for path in self.path.glob("[!.]*")]
-        if STATE in names:
-            if not resume:
-                _refuse(path, "already holds a run; add --resume or")
-            state = json.loads((path / STATE).read_text())
-            self.records = state["done"]
-            self.settings = self.settings if alone else state["settings"]
-        elif names:
-            _refuse(path, "holds other files than a run's;")
-        self.settings.update(settings)
-        try:
-            self._save()
-        except OSError as error:
-            _refuse(path, f"cannot be written ({error});")
+        self.path, file = path, path / STATE
+        state = json.loads(file.read_text()) if file.exists() else {}
+        self.records: dict[str, dict] = state.get("done", {})
+        earlier = {} if alone else state.get("settings", {})
+        self.settings = {"PROFILE": "quick"} | earlier | settings
+        self._save()
 
     def _save(self) -> None:
         state = {"settings": self.settings, "done": self.records}
@@ -178,26 +171,27 @@ class RunFolder:
         os.replace(source, self.path / file)
 
 
-def new_folder(runs_dir: Path, profile: str) -> Path:
-    """Make ``runs_dir/<time>-<profile>``, unique among concurrent runs."""
+def new_folder(kind: str) -> Path:
+    """Make ``runs/<time>-<kind>``, unique among concurrent runs."""
     while True:
-        folder = runs_dir / f"{datetime.now():%Y%m%d-%H%M%S}-{profile}"
+        folder = paths.RUNS_DIR / f"{datetime.now():%Y%m%d-%H%M%S}-{kind}"
         try:
             folder.mkdir(parents=True)
             return folder
         except FileExistsError:
             pass
         except OSError as error:
-            _refuse(runs_dir, f"cannot be written ({error});")
+            _refuse(folder, f"cannot be made ({error});")
         time.sleep(0.1)
 
 
-def newest_folder(runs_dir: Path, profile: str) -> Path:
-    """The run of a profile that was started last; ``Refused`` if none."""
-    for folder in sorted(runs_dir.glob(f"[0-9]*-{profile}"), reverse=True):
+def newest_folder(kind: str) -> Path:
+    """The run of a kind that was started last; ``Refused`` if none."""
+    folders = paths.RUNS_DIR.glob(f"[0-9]*-{kind}")
+    for folder in sorted(folders, reverse=True):
         if _states(folder):
             return folder
-    raise Refused(f"no run with the profile {profile} in {runs_dir}")
+    raise Refused(f"no run with the profile {kind} in {paths.RUNS_DIR}")
 
 
 def _states(root: Path) -> list[Path]:

@@ -227,9 +227,12 @@ steps:
     other = run(settings={"WIDTH": 5}, study="one", run_dir=tmp_path / "other")
     assert other.status == dict.fromkeys(["a/01_a", "b/01_a"], "done")
     # Folders of one kind are not taken for the other's.
-    for run_dir in (report.folder / "b", paths.NOTEBOOKS_DIR):
-        with pytest.raises(Refused, match="no study and no grid|other files"):
-            run(grid=GRID, run_dir=run_dir, resume=run_dir.name == "b")
+    for message, run_dir, more in (
+        ("no study and no grid", report.folder / "b", {"grid": GRID}),
+        ("is a study or a grid", report.folder, {}),
+    ):
+        with pytest.raises(Refused, match=message):
+            run(run_dir=run_dir, resume=True, **more)
 
 
 @pytest.mark.parametrize(

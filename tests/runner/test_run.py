@@ -602,8 +602,8 @@ def test_a_hang_up_that_is_ignored_stays_so(request):
     assert came == [signal.SIGTERM]
 
 
-def test_two_runs_at_once_get_folders_of_their_own(tmp_path):
-    assert len({new_folder(tmp_path, "smoke") for _ in range(2)}) == 2
+def test_two_runs_at_once_get_folders_of_their_own(places):
+    assert len({new_folder("smoke") for _ in range(2)}) == 2
 
 
 # The final print
