@@ -23,6 +23,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import nbformat
+from tqdm import tqdm
 
 from helpers import paths
 from helpers.runner import folder as folders
@@ -99,7 +100,8 @@ class Report:
 
     def log(self, text: str) -> None:
         """Print, and write with the time to the run's log, if it can be."""
-        say(text)
+        with tqdm.external_write_mode():  # bars of running notebooks
+            say(text)
         mode = {"encoding": "utf-8", "errors": "backslashreplace"}
         with (
             suppress(OSError),

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 import time
 import traceback
 import uuid
@@ -64,15 +65,14 @@ def execute(
     output: Path,
     timeout: int | None = None,
     gpu: str | None = None,
-    bar: bool = False,
 ) -> Failure | None:
     """Execute a notebook into ``output``; None if it ran to its end.
 
     Else where and why it stopped: a traceback or a sentence, whose last line
     says most. ``timeout`` is in seconds, for each cell; ``gpu`` the only one
-    that its kernel sees; ``bar`` shows its cells on a terminal. The kernel's
-    working directory is the project's root. ``output`` is written cell by
-    cell, so it must lie where nobody takes it for whole.
+    that its kernel sees. The kernel's working directory is the project's
+    root. ``output`` is written cell by cell, so it must lie where nobody
+    takes it for whole.
     """
     # Drawn into the notebook, whatever the caller's MPLBACKEND says.
     env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
@@ -92,7 +92,7 @@ def execute(
             KERNELS[output] = self.provisioner.process
 
     logging.getLogger("papermill").disabled = True  # all is reported
-    progress = {"desc": source.stem, "leave": False}
+    bar = {"desc": source.stem, "leave": False}
     try:
         papermill.execute_notebook(
             source,
@@ -101,7 +101,7 @@ def execute(
             kernel_name="python3",
             kernel_manager_class=ThisPython,
             language="python",
-            progress_bar=progress if bar else False,
+            progress_bar=bar if sys.stderr.isatty() else False,
             execution_timeout=timeout,
             coalesce_streams=True,
             # All is written by then; TensorFlow takes seconds to say goodbye.

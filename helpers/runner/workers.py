@@ -9,7 +9,6 @@ notebook executed by another.
 import os
 import shutil
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import (
@@ -59,13 +58,10 @@ class Here:
     def submit(self, function: Callable, *args: object) -> Future:
         """Have a function called; returns its future."""
 
-        # Those of several notebooks would write over each other.
-        bar = self.jobs == 1 and sys.stderr.isatty()
-
         def call():
             gpu = self.free.get()
             try:
-                return function(*args, gpu=gpu, bar=bar)
+                return function(*args, gpu=gpu)
             finally:
                 self.free.put(gpu)
 

@@ -249,7 +249,7 @@ def test_gpus_are_divided_among_jobs(monkeypatch, jobs, there, given):
     assert gpus() == [it for it in there.split(",") if it]
     pool = Here(jobs)
 
-    def taken(gpu, bar):
+    def taken(gpu):
         time.sleep(0.1)
         return gpu
 
