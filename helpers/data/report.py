@@ -13,6 +13,8 @@ from helpers.data.labels_table import READ, ROWS
 from helpers.imbalance import folds, imbalance_ratio
 from helpers.imbalance.splits import SETS, Impossible, ways
 
+MOST_FOLDS = 5
+
 _MAY = re.compile(
     "patient|lesion|subject|person|case|slide|study|source|photo|group", re.I
 )
@@ -44,37 +46,35 @@ def report(ds: ImageDataset) -> list[str]:
     return lines
 
 
-def foldable(
-    ds: ImageDataset, most: int = 5
-) -> tuple[ImageDataset, int, list[str]]:
+def foldable(ds: ImageDataset) -> tuple[ImageDataset, int, list[str]]:
     """Make a data set that can be divided into folds by group.
 
     Classes with fewer than three images are left out, then those with fewer
     than three groups. Where no folds can be made all the same, each image
     becomes its own group.
 
-    Returns the data set, the number of folds, at most ``most`` and at least
-    3, and a sentence for each thing that was done. Raises ValueError where
-    fewer than two classes have three images.
+    Returns the data set, the number of folds, 3 to ``MOST_FOLDS``, and a
+    sentence for each thing that was done. Raises ValueError where fewer than
+    two classes have three images.
     """
     ds, note = ds.with_at_least(3)
+    notes = [note] if note else []
+    if n := _n_folds(ds):
+        return ds, n, notes
     of_class = dict(zip(ds.class_names, _groups_of(ds), strict=True))
     few = [f"'{name}' ({n})" for name, n in of_class.items() if n < 3]
     kept = [name for name, n in of_class.items() if n >= 3]
-    notes = [note] if note else []
-    if n := _most_folds(ds, most):
-        return ds, n, notes
-    if len(kept) > 1 and (n := _most_folds(ds.of_classes(kept), most)):
+    if len(kept) > 1 and (n := _n_folds(ds.of_classes(kept))):
         left_out = f"left out: {', '.join(few)}. Add sources to study them."
         notes.append(f"Classes with fewer than 3 sources are {left_out}")
         return ds.of_classes(kept), n, notes
-    why = _impossible(ds, 3)
     notes.append(
-        f"No folds by source: {why}. Each image counts as its own source "
-        "instead, so that copies may leak: its scores are too good then."
+        f"No folds by source: {_impossible(ds, 3)}. Each image counts as its "
+        "own source instead, so that copies may leak: its scores are too good "
+        "then."
     )
     alone = replace(regroup(ds, None), groups=ds.files)
-    return alone, _most_folds(alone, most), notes
+    return alone, _n_folds(alone), notes
 
 
 def _groups_of(ds: ImageDataset) -> np.ndarray:
@@ -88,15 +88,14 @@ def _impossible(ds: ImageDataset, n_folds: int) -> str:
     if ds.groups is None:
         return "this data set does not tell the sources"
     try:
-        job = ds.labels, ds.groups, n_folds, 0
-        folds(*job, class_names=ds.class_names)
+        folds(ds.labels, ds.groups, n_folds, 0, class_names=ds.class_names)
     except Impossible as why:
         return str(why)
     return ""
 
 
-def _most_folds(ds: ImageDataset, most: int) -> int:
-    able = range(min(most, _groups_of(ds).min()), 2, -1)
+def _n_folds(ds: ImageDataset) -> int:
+    able = range(min(MOST_FOLDS, _groups_of(ds).min()), 2, -1)
     return next((n for n in able if not _impossible(ds, n)), 0)
 
 
@@ -155,7 +154,7 @@ def _splits(ds: ImageDataset) -> list[str]:
         return [f"No split is possible: {why}."]
     made, left_out = ways(ds, 0)
     able = {"random": "at random"}
-    if n := _most_folds(ds, 5):
+    if n := _n_folds(ds):
         able["by source"] = f"by source (up to {n} folds)"
     if "published" in made:
         sets = made["published"].sets().items()

@@ -37,18 +37,6 @@ def test_bad_sizes_and_rules():
         load("digits", labels="labels.csv")
 
 
-def test_red_cells_come_by_block(tmp_path):
-    for number in (1, 2, 30):
-        draw(tmp_path / f"chula-rbc-12/Dataset/{number}.jpg", number, 300)
-        label = tmp_path / f"chula-rbc-12/Label/{number}.txt"
-        label.parent.mkdir(exist_ok=True)
-        label.write_text("100 100 0\n200 200 1\n")
-    for size, rule, n in ((64, "own", 2), (32, "photograph", 3)):
-        ds = load("chula-rbc-12", tmp_path, size, rule)
-        assert ds.images.shape == (6, size, size, 3)
-        assert len(set(ds.groups)) == n
-
-
 def test_embedded_small(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog.paths, "CACHE_DIR", tmp_path)
     ds = load("synthetic_acne_small", image_size=32)

@@ -135,7 +135,9 @@ def test_red_cells_by_their_rules_and_columns(tmp_path):
         label.write_text("100 100 0\n200 200 1\n")
 
     def count(rule):
-        return len(set(load("chula-rbc-12", tmp_path, 8, rule).groups))
+        ds = load("chula-rbc-12", tmp_path, 8, rule)
+        assert ds.images.shape == (6, 8, 8, 3)
+        return len(set(ds.groups))
 
     assert [count(rule) for rule in ("cell", "photograph", "own")] == [6, 3, 2]
     assert count(["own", "photograph"]) == 2

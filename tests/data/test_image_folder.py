@@ -304,14 +304,12 @@ def test_a_folder_around_the_class_folders(tmp_path, wrapped, around):
         load_folder(tmp_path, image_size=8)
 
 
-@pytest.mark.parametrize("comma", [",", ";", "\t"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_a_manifest_as_spreadsheets_save_it(flat, comma, mark):
+def test_a_manifest_adds_facts_of_every_image(flat):
     files = load_folder(flat, image_size=8).files
     table = pd.DataFrame({"file": files, "class": "x", "sha256": "y"})
     table["skin_tone"] = [f"tone {k}" for k in range(len(files))]
-    text = table.sample(frac=1, random_state=0).to_csv(index=False, sep=comma)
-    (flat / "manifest.csv").write_text(mark + text, "utf-8")
+    shuffled = table.sample(frac=1, random_state=0)
+    shuffled.to_csv(flat / "manifest.csv", index=False)
     ds = load_folder(flat, image_size=8)
     assert list(ds.facts.columns) == ["class", "sha256", "skin_tone"]
     assert ds.labels.tolist() == [0] * 4 + [1] * 4  # by folder, not by "x"
@@ -320,21 +318,4 @@ def test_a_manifest_as_spreadsheets_save_it(flat, comma, mark):
     assert row["reason"] == "table that was read"
     draw(flat / "Cyst" / "new.png")
     with pytest.raises(ValueError, match="does not list 'Cyst/new.png'"):
-        load_folder(flat, image_size=8)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"image,tone\na.png,1\n", "names image files .*'image', 'tone'"),
-        ("file;tone\nCyst/s.png;br\u00fbn\n".encode("cp1252"), "UTF-8"),
-        ("file,tone\na,b\n".encode("utf-16"), "UTF-8"),
-        (b"", "is no table"),
-        (b"file,tone\n", "is no table .*no rows"),
-        (b"file,tone\na,b\nc,d,e\n", "is no table"),
-    ],
-)
-def test_a_manifest_that_cannot_be_read_is_refused(flat, content, words):
-    (flat / "manifest.csv").write_bytes(content)
-    with pytest.raises(ValueError, match=f"manifest.csv.*{words}"):
         load_folder(flat, image_size=8)

@@ -150,8 +150,9 @@ def label_of(root, **named):
     )
 
 
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-@pytest.mark.parametrize("comma", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    ("mark", "comma"), [("", ","), ("\ufeff", ";"), ("", "\t")]
+)
 @pytest.mark.parametrize(
     "written",
     [
@@ -164,7 +165,7 @@ def label_of(root, **named):
         lambda f: f"./{f} ",
     ],
 )
-def test_files_and_tables_as_they_are_written(root, written, comma, mark):
+def test_files_and_tables_as_they_are_written(root, written, mark, comma):
     """A class may be called NA; it is no missing value."""
     lines = [f"{written(f)}{comma} {c}" for f, c in ROWS]
     text = "\r\n".join([f"name{comma}label", *lines])
@@ -249,6 +250,7 @@ def test_names_in_another_form_of_unicode(root):
         (",f,label\nx1,x2,p\nx2,x1,q\n", {}, "each of .*'Unnamed: 0', 'f'"),
         ("f,label\nx1,p,1\nx2,q,1\n", {}, "more values than the first row"),
         ("f,label\n", {}, "labels.csv is no table .*no rows"),
+        ("", {}, "labels.csv is no table"),
         ('f,label\nx1\n"x', {}, "labels.csv is no table"),
         ("x1.JPG,p\nx2.png,q\n", {}, "first row .* names an image, 'x1.JPG'"),
         ("f,label, label\nx1,p,p\n", {}, "two columns 'label'"),
@@ -267,9 +269,12 @@ def test_errors(root, table, named, told):
         load_folder(root, image_size=8, **named)
 
 
-def test_a_table_in_latin_1_is_refused(root):
-    put(root, "labels.csv", "f,label\nx1,n\u00e9vus\nx2,p", "latin-1")
-    with pytest.raises(ValueError, match="no table in UTF-8 .*CSV UTF-8"):
+@pytest.mark.parametrize("name", ["labels.csv", "manifest.csv"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_is_refused(root, name, encoding):
+    put(root, name, "f,label\nx1,n\u00e9vus\nx2,p", encoding)
+    told = f"{name} is no table in UTF-8 .*CSV UTF-8"
+    with pytest.raises(ValueError, match=told):
         load_folder(root, image_size=8)
 
 
