@@ -103,18 +103,20 @@ def read_table(
         if label_column not in table:
             label = _guess(table, alone=len(labelled) == 1)
         told[_in_words(file, label)].append(path)
+        if not label:
+            continue
         rows = zip(names, table.index, _classes(table, label), strict=True)
         for line, (name, found, classes) in enumerate(rows, start=2):
             if found in exact:
                 labels[found].update(classes)
-            elif label:
+            else:
                 left_out[name or f"{path}, line {line}"] = found
     facts = pd.concat(facts).replace("", None).groupby(level=0).first()
     facts = facts.fillna("").astype(str)
     if not labelled:
         return Table(facts=facts, paths=paths)
     told = "; ".join(f"{', '.join(p)} ({how})" for how, p in told.items())
-    if not any(labels.values()):
+    if not labels:
         raise ValueError(
             f"which column has the labels? Read {told}. Name it by "
             f"LABEL_COLUMN, one of {_listed(facts)}"
@@ -295,8 +297,6 @@ def _numbers(table: pd.DataFrame) -> pd.DataFrame:
 
 def _classes(table: pd.DataFrame, label: list[str]) -> list[list[str]]:
     """Return the classes that each row names: by one column, or by ones."""
-    if not label:
-        return [[]] * len(table)
     if len(label) == 1:
         return [[name] if name else [] for name in table[label[0]]]
     hot = np.array(label)

@@ -106,6 +106,13 @@ def test_isic_2019(tmp_path):
         "",
         "",
     ]
+    # An image of the second table alone has facts, and no label.
+    images(tmp_path, "more/ISIC_0099.jpg")
+    with (tmp_path / tables[1]).open("a") as file:
+        file.write("\nISIC_0099,45.0,anterior torso,,male")
+    more = load_folder(tmp_path, image_size=8, labels=tables)
+    unlabelled = {"more/ISIC_0099.jpg": "not in the table of labels"}
+    assert left_out(more) == unlabelled and len(more) == 9
     alone = load_folder(tmp_path, image_size=8, labels=tables[0])
     assert np.array_equal(alone.labels, ds.labels)
     with pytest.raises(ValueError, match="which column .*Metadata.csv"):
