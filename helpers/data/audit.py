@@ -58,7 +58,7 @@ def near_duplicates(ds: ImageDataset) -> pd.DataFrame:
     Raises ValueError for a data set without a file for each image.
     """
     used = ds.found[ds.found["used"]]
-    if not _has_files(ds):
+    if len(used) != len(ds) or used["phash"].isna().any():
         raise ValueError(
             f"{ds.name} has no file for each image that could be audited; "
             "take an image folder"
@@ -91,11 +91,6 @@ def near_duplicates(ds: ImageDataset) -> pd.DataFrame:
     return pd.DataFrame(pairs)
 
 
-def _has_files(ds: ImageDataset) -> bool:
-    used = ds.found[ds.found["used"]]
-    return len(used) == len(ds) and used["phash"].notna().all()
-
-
 def audit_report(ds: ImageDataset) -> pd.DataFrame:
     """Check a data set and return one row for each check.
 
@@ -114,7 +109,8 @@ def audit_report(ds: ImageDataset) -> pd.DataFrame:
     contents = used.groupby("sha256")
     pairs = ["first", "second", "same_class", "same_source", "same_split"]
     near = pd.DataFrame(columns=pairs, dtype=bool)
-    if _has_files(ds):
+    with_files = len(used) == n and used["phash"].notna().all()
+    if with_files:
         near = near_duplicates(ds)
 
     def several(column: str) -> int:
@@ -167,7 +163,7 @@ def audit_report(ds: ImageDataset) -> pd.DataFrame:
         table = table[~table["check"].str.contains("source|sibling")]
     if ds.published_split is None:
         table = table[~table["check"].str.contains("publish|sibling")]
-    if not _has_files(ds):
+    if not with_files:
         table = table[~table["check"].str.contains("near duplicates")]
     return table.reset_index(drop=True)
 

@@ -69,18 +69,21 @@ def _by(ds: ImageDataset, rule: str) -> np.ndarray:
         return np.where(values == "", ds.files, values)
     try:
         pattern = re.compile(rule)
-    except re.error as error:
-        raise ValueError(_unknown(rule, columns, str(error))) from error
-    if pattern.groups != 1:
         why = f"as a regular expression it has {pattern.groups} (groups)"
-        raise ValueError(_unknown(rule, columns, why))
-    made = []
+    except re.error as error:
+        pattern, why = None, str(error)
+    if pattern is None or pattern.groups != 1:
+        there = ", ".join(columns) or "there is none; LABELS names one"
+        raise ValueError(
+            f"groups: {rule!r} is neither 'own' nor 'near-duplicates', nor a "
+            f"column of a table ({there}), nor an expression with one "
+            f"(group): {why}"
+        )
+    made, depth = [], int(ds.published_split is not None)
     for file, label in zip(ds.files, ds.labels, strict=True):
         name = ds.class_names[label]
-        below = (
-            str(file) if ds.published_split is None else file.partition("/")[2]
-        )
-        match = pattern.search(below := below.removeprefix(f"{name}/"))
+        below = "/".join(file.split("/")[depth:]).removeprefix(f"{name}/")
+        match = pattern.search(below)
         if match is None or match[1] is None:
             raise ValueError(
                 f"groups: {rule!r} matches nothing in '{below}' of class "
@@ -88,15 +91,6 @@ def _by(ds: ImageDataset, rule: str) -> np.ndarray:
             )
         made.append(match[1])
     return np.array(made)
-
-
-def _unknown(rule: str, columns: list[str], why: str) -> str:
-    there = ", ".join(columns) or "there is none; LABELS names one"
-    return (
-        f"groups: {rule!r} is neither 'own' nor 'near-duplicates', nor a "
-        f"column of a table ({there}), nor an expression with one (group): "
-        f"{why}"
-    )
 
 
 def _look_alikes(ds: ImageDataset) -> np.ndarray:
