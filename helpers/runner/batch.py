@@ -50,28 +50,25 @@ from helpers.runner.workers import Here, There, workers
 from helpers.session import say
 
 DONE, KEPT = "done", "kept"
-PLACES = {"DATA_DIR"}
-"""Parameters that do not change what a study measures."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Cell:
-    """One notebook of one step, and what became of it."""
+    """One notebook of one step, and what became of it.
 
-    label: str
-    """Its place among the others and its name: "[2/13] 01_eda"."""
+    It begins once those ``before`` have ended. ``lack`` says why it has to
+    run, ``made_of`` what its results depend on.
+    """
+
+    number: int
+    name: str
     notebook: Notebook
     folder: RunFolder
-    before: set[int]
-    """Places, from 0, of those that have to end before it begins."""
+    before: list["Cell"]
+    lack: str | None = None
     made_of: dict[str, object] = field(default_factory=dict)
     status: str = ""
     seconds: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """The step's name and the notebook's."""
-        return self.label.split(" ", 1)[1]
 
 
 @dataclass
@@ -156,7 +153,7 @@ def run(
     if study:
         plan = read_study(study, there)
         only = [n for step in plan["steps"] for n in step["notebooks"]]
-        changed = [*sorted(settings.keys() - PLACES)]
+        changed = [k for k in sorted(settings) if k != "DATA_DIR"]
         changed += ["--profile"] if profile else []
         if publish and changed:
             raise Refused(
@@ -213,18 +210,23 @@ def _prepare(report: Report, steps: Sequence[Step], alone: bool) -> None:
     alone : the steps' settings stand without those of earlier runs
     """
     lines = [f"run folder {report.folder}"]
-    total = sum(len(step.selected) for step in steps)
     for step in steps:
         place = report.folder / step.name
         folder = RunFolder(place, step.settings, alone)
-        first = len(report.cells)
-        numbers = [n.number for n in step.selected]
-        for place, notebook in enumerate(step.selected, first):
-            name = f"{step.name}/{notebook.name}".removeprefix("/")
-            earlier = {*numbers} & {*notebook.after}
-            before = {first + numbers.index(number) for number in earlier}
-            label = f"[{place + 1}/{total}] {name}"
-            report.cells.append(Cell(label, notebook, folder, before))
+        cells = {
+            notebook.number: Cell(
+                number=len(report.cells) + count,
+                name=f"{step.name}/{notebook.name}".removeprefix("/"),
+                notebook=notebook,
+                folder=folder,
+                before=[],
+            )
+            for count, notebook in enumerate(step.selected, 1)
+        }
+        for cell in cells.values():
+            after = cell.notebook.after
+            cell.before = [cells[n] for n in after if n in cells]
+        report.cells += cells.values()
         given = [f"{k}={v!r}" for k, v in folder.settings.items()]
         lines.append(f"{step.name} parameters {', '.join(given)}".strip())
     report.log("\n".join(lines))
@@ -237,60 +239,57 @@ class _Batch:
     report: Report
     pool: Here | There
     timeout: int | None
-    running: dict[Future, int] = field(default_factory=dict)
-    killed: set[int] = field(default_factory=set)
+    running: dict[Future, Cell] = field(default_factory=dict)
+    killed: set[Cell] = field(default_factory=set)
     executed: int = 0
 
     def run(self, came: list) -> None:
         """Execute all cells, in order where they allow it."""
-        begun, cells = time.perf_counter(), self.report.cells
-        plan = TopologicalSorter({k: c.before for k, c in enumerate(cells)})
+        begun, ready = time.perf_counter(), []
+        plan = TopologicalSorter({c: c.before for c in self.report.cells})
         plan.prepare()
-        ready: list[tuple[int, str]] = []
         while plan.is_active():
-            for number in plan.get_ready():
-                cell = cells[number]
-                if lack := cell.folder.lack(cell.notebook):
-                    ready.append((number, lack))
+            for cell in plan.get_ready():
+                cell.lack = cell.folder.lack(cell.notebook)
+                if cell.lack:
+                    ready.append(cell)
                 else:
                     cell.status = KEPT
-                    self.report.log(f"{cell.label}: {KEPT}")
-                    plan.done(number)
-            ready.sort()
+                    self._log(cell, KEPT)
+                    plan.done(cell)
+            ready.sort(key=lambda cell: cell.number)
             slots = 1 if self.killed else self.pool.slots()
             while ready and len(self.running) < slots:
-                self._start(*ready.pop(0))
-            done = wait(self.running, 1.0, FIRST_COMPLETED).done
+                self._start(ready.pop(0))
+            ended = wait(self.running, 1.0, FIRST_COMPLETED).done
             if came:
                 raise Interrupted(came[0])
-            for future in done:
-                number = self.running.pop(future)
-                cell = cells[number]
+            for future in ended:
+                cell = self.running.pop(future)
                 status, cell.seconds = self._settle(future, cell)
-                if self._again(number, status):
-                    ready.append((number, "killed"))
+                if self._runs_again(cell, status):
+                    ready.append(cell)
                     continue
                 cell.status = status
                 self.executed += 1
                 self.report.whole = time.perf_counter() - begun
-                text = f"{cell.label}: {status}, {cell.seconds:.1f} s"
-                self.report.log(text + self._progress())
-                plan.done(number)
+                seconds = f"{cell.seconds:.1f} s"
+                self._log(cell, f"{status}, {seconds}{self._progress()}")
+                plan.done(cell)
 
-    def _start(self, number: int, lack: str) -> None:
+    def _start(self, cell: Cell) -> None:
         """Hand a cell to a worker."""
-        cell = self.report.cells[number]
-        self.report.log(f"{cell.label}: running ({lack})")
+        self._log(cell, f"running ({cell.lack})")
         cell.made_of = cell.folder.made_of(cell.notebook)
+        source, name = cell.notebook.path.absolute(), cell.notebook.name
+        task = attempt, execute, source, cell.made_of["parameters"]
         try:
-            source, name = cell.notebook.path.absolute(), cell.notebook.name
-            task = execute, source, cell.made_of["parameters"]
             staging = cell.folder.stage(name)
-            future = self.pool.submit(attempt, *task, staging, self.timeout)
+            future = self.pool.submit(*task, staging, self.timeout)
         except Exception as error:  # no space, no cluster any more
             future = Future()
             future.set_exception(error)
-        self.running[future] = number
+        self.running[future] = cell
 
     def _settle(self, future: Future, cell: Cell) -> tuple[str, float]:
         """Publish what a cell left, or set it aside: its status, seconds."""
@@ -316,34 +315,34 @@ class _Batch:
             shutil.rmtree(staged, ignore_errors=True)
         return status, seconds
 
-    def _again(self, number: int, status: str) -> bool:
-        """Whether a cell runs again, for want of memory for several.
-
-        From then on they run one at a time.
-        """
-        several = isinstance(self.pool, Here) and self.pool.slots() > 1
-        if KILLED not in status or number in self.killed or not several:
+    def _runs_again(self, cell: Cell, status: str) -> bool:
+        """Whether memory lacked for several; they run one at a time then."""
+        several = isinstance(self.pool, Here) and self.pool.jobs > 1
+        if KILLED not in status or cell in self.killed or not several:
             return False
-        self.killed.add(number)
-        label = self.report.cells[number].label
-        text = f"{label}: {KILLED}; again, and one at a time from now on"
-        self.report.log(text)
+        self.killed.add(cell)
+        cell.lack = "killed"
+        self._log(cell, f"{KILLED}; again, and one at a time from now on")
         return True
 
     def _progress(self) -> str:
         """How far a run of several is, in words."""
         cells = self.report.cells
         ended = [cell.status for cell in cells if cell.status]
-        failed = len(ended) - ended.count(DONE) - ended.count(KEPT)
+        failed = sum(status not in (DONE, KEPT) for status in ended)
         if len(cells) == 1:
             return ""
         text = f"; {len(ended)} ended, {failed} failed"
-        if names := [cells[number].name for number in self.running.values()]:
+        if names := [cell.name for cell in self.running.values()]:
             text += f", {', '.join(names)} running"
         if left := len(cells) - len(ended):
             each = self.report.whole / self.executed
             text += f", about {timedelta(seconds=round(each * left))} left"
         return text
+
+    def _log(self, cell: Cell, text: str) -> None:
+        total = len(self.report.cells)
+        self.report.log(f"[{cell.number}/{total}] {cell.name}: {text}")
 
 
 def _reason(error: Exception) -> str:
@@ -373,9 +372,10 @@ def run_in_place(only: Sequence[str] | None = None) -> Report:
 
     Raises ``Refused`` where one cannot be shared (see ``blemishes``).
     """
-    report = run("quick", only)
+    chosen = f" --only {','.join(only)}" if only else ""
+    report = run("quick", only, again=f"python -m helpers.run{chosen}")
     if report.exit_code:
-        report.again = "python -m helpers.run --in-place"
+        report.again = f"python -m helpers.run --in-place{chosen}"
         return report
     cleaned = {}
     for name in report.status:

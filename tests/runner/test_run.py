@@ -613,7 +613,7 @@ def test_two_runs_at_once_get_folders_of_their_own(places):
 def test_the_summary_ends_with_the_table_of_notebook_11(tmp_path, done):
     (tmp_path / "results").mkdir()
     table = tmp_path / "results" / "11_scorecard_counts.csv"
-    cell = batch.Cell("[1/1] 11_scorecard", None, None, set(), status=done)
+    cell = batch.Cell(1, "11_scorecard", None, None, [], status=done)
     report = Report(tmp_path, cells=[cell])
     nothing = summary(report)
     table.write_text("paper,within\nacne,3\n")
