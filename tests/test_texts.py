@@ -4,10 +4,12 @@ import re
 import tomllib
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
-from helpers.paths import NOTEBOOKS_DIR, ROOT
+from helpers.paths import MEASURED_DIR, NOTEBOOKS_DIR, ROOT
 
 PAGES = ["README.md", "notebooks/README.md", "data/README.md"]
 PAGES += ["data/measured/README.md"]
@@ -70,3 +72,50 @@ def test_the_citation_has_what_the_format_asks_for():
         assert work["type"] and work["title"]
         for author in work["authors"]:
             assert author.keys() <= {"name", "family-names", "given-names"}
+
+
+NUMBER = r"([+−]?\d\.\d+)"
+INTERVAL = re.compile(rf"{NUMBER} \[{NUMBER}, {NUMBER}\](?!, commit)")
+
+
+def intervals_in(text):
+    """Each "−0.009 [−0.016, −0.002]": three numbers, and their decimals."""
+    text = re.sub(r"\s+", " ", text.replace("**", ""))
+    for found in INTERVAL.finditer(text):
+        numbers = [float(n.replace("−", "-")) for n in found.groups()]
+        yield numbers, len(found[1].partition(".")[2])
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Rows of number, low and high in `data/measured`, and turned round."""
+    rows = []
+    for path in MEASURED_DIR.glob("*.csv"):
+        table = pd.read_csv(path).select_dtypes("number")
+        for low in table.filter(regex="low$"):
+            high = low.removesuffix("low") + "high"
+            for column in table.columns if high in table else ():
+                rows.append(table[[column, low, high]].to_numpy())
+    rows = np.concatenate(rows)
+    return np.concatenate([rows, -rows[:, [0, 2, 1]]])
+
+
+@pytest.mark.parametrize(
+    ("page", "least"), [("README.md", 8), ("data/measured/README.md", 100)]
+)
+def test_each_interval_in_the_texts_is_measured(page, least, measured):
+    """All three numbers are one row's, rounded, or notebook 10 prints them.
+
+    The latter are those of the embedded images; "commit" names old code.
+    """
+    (path,) = NOTEBOOKS_DIR.glob("10_*.ipynb")
+    outputs = [c.get("outputs", []) for c in nbformat.read(path, 4).cells]
+    printed = "".join(o.get("text", "") for own in outputs for o in own)
+    printed = [numbers for numbers, _ in intervals_in(printed)]
+    stated = [*intervals_in((ROOT / page).read_text("utf-8"))]
+    assert len(stated) >= least
+    for numbers, decimals in stated:
+        rounding = 0.5 * 10**-decimals + 1e-9
+        close = np.abs(measured - numbers).max(axis=1) <= rounding
+        embedded = page == "README.md" and numbers in printed
+        assert close.any() or embedded, numbers

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import log_softmax
+from sklearn.metrics import brier_score_loss, log_loss
 
 BINS = 15
 """Of a reliability plot and of ECE; each holds equally many images."""
@@ -118,8 +119,7 @@ def calibration_scores(y_true, probabilities) -> dict[str, float]:
 
     y_true : int (N,); probabilities : (N, C) or, for S seeds, (S, N, C),
     whose scores are averaged. The Brier score sums the squared errors over
-    the classes (0 to 2), as scikit-learn's does for more than two classes;
-    ``nll`` is the mean of -log p of the true class.
+    the classes (0 to 2); ``nll`` is the mean of -log p of the true class.
     """
     y_true = np.asarray(y_true)
     runs = np.asarray(probabilities, float)
@@ -133,17 +133,17 @@ def calibration_scores(y_true, probabilities) -> dict[str, float]:
 
 
 def _scores(y_true, p):
-    truth = np.eye(p.shape[1])[y_true]
+    classes = np.arange(p.shape[1])
     confidence, correct = p.max(axis=1), p.argmax(axis=1) == y_true
-    by_class = map(calibration_error, p.T, truth.T)
-    smallest = np.finfo(p.dtype).eps
-    of_true = np.maximum(p[np.arange(len(p)), y_true], smallest)
+    by_class = [calibration_error(p[:, c], y_true == c) for c in classes]
     return {
         "ece": calibration_error(confidence, correct),
         "ece_floor": calibration_floor(confidence),
-        "classwise_ece": np.mean([*by_class]),
-        "brier": ((p - truth) ** 2).sum(axis=1).mean(),
-        "nll": -np.log(of_true).mean(),
+        "classwise_ece": np.mean(by_class),
+        "brier": brier_score_loss(
+            y_true, p, labels=classes, scale_by_half=False
+        ),
+        "nll": log_loss(y_true, p, labels=classes),
     }
 
 

@@ -74,7 +74,8 @@ def quadratic_kappa_from(confusions: np.ndarray) -> np.ndarray:
     give by chance. Where both hold one and the same grade only, kappa counts
     as 0; scikit-learn's is NaN.
     """
-    distance = _steps(confusions) ** 2
+    grade = np.arange(confusions.shape[-1])
+    distance = (grade[:, None] - grade) ** 2
     total = confusions.sum(axis=(-2, -1), keepdims=True)
     of_true = confusions.sum(axis=-1, keepdims=True)
     chance = of_true * confusions.sum(axis=-2, keepdims=True)
@@ -122,12 +123,6 @@ def score_rows(y_true, predictions, class_names, seeds) -> pd.DataFrame:
         for metric in ("precision", "recall", "f1"):
             rows += [(seed, metric, *item) for item in table[metric].items()]
     return pd.DataFrame(rows, columns=["seed", "metric", "class", "value"])
-
-
-def _steps(confusions):
-    """How many grades lie between the true and the predicted: (C, C)."""
-    grade = np.arange(confusions.shape[-1])
-    return np.abs(grade[:, None] - grade)
 
 
 def _hits(confusions):

@@ -5,12 +5,13 @@
 
 from helpers.papers.claims import (
     fits_rounding,
+    in_words,
     measured_claims,
     possible_hits,
     read_claims,
+    signed,
     verdict,
 )
-from helpers.papers.conclude import in_words, signed
 from helpers.papers.results import (
     compare,
     conditions,

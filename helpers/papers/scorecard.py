@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.methods import METHODS, focal
-from helpers.papers.claims import measured_claims, read_claims
-from helpers.papers.conclude import signed
+from helpers.papers.claims import measured_claims, read_claims, signed
 from helpers.papers.results import compare, published
 from helpers.paths import MEASURED_DIR, NOTEBOOKS_DIR, PUBLISHED_DIR
 from helpers.session import Workspace

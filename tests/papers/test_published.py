@@ -215,10 +215,6 @@ def test_every_column_of_cefl_table_4_has_the_same_order(
     table = table[[f"resnet{n}" for n in (18, 34, 50, 101)]]
     for axis in (0, 1):
         assert not (table.diff(axis=axis) <= 0).any(axis=None)
-    # About a quarter of all four-digit numbers are shares of 2,700.
-    n, expected = (2700, 9) if dataset == "mushrooms" else (4540, 23)
-    if metric == "accuracy":
-        assert sum(fits(table.stack().dropna(), n)) == expected
 
 
 @pytest.mark.parametrize(
@@ -283,17 +279,14 @@ def test_gallery_values_are_one_minus_the_printed_error():
 
 
 @pytest.mark.parametrize(
-    ("dataset", "ratio", "smallest", "n_classes", "of_class", "fitting"),
+    ("dataset", "ratio", "smallest", "n_classes", "of_class"),
     [
-        # None of 1 to 4 runs gives all accuracies: means of five they are.
-        ("caltech_part", 100, [7, 14, 28], 8, 100, [6, 6, 7, 6, 12]),
-        ("ilsvrc_part1", 70, [10, 17, 50], 9, 150, [None] * 4 + [11]),
-        ("ilsvrc_part2", 110, [10, 50, 100], 9, 150, [None] * 4 + [8]),
+        ("caltech_part", 100, [7, 14, 28], 8, 100),
+        ("ilsvrc_part1", 70, [10, 17, 50], 9, 150),
+        ("ilsvrc_part2", 110, [10, 50, 100], 9, 150),
     ],
 )
-def test_loss_balance_table_1(
-    dataset, ratio, smallest, n_classes, of_class, fitting
-):
+def test_loss_balance_table_1(dataset, ratio, smallest, n_classes, of_class):
     rows = read("loss_balance_table1", dataset=dataset)
     other = rows[rows["class"] == ""].set_index("metric")["value"]
     assert other["test_images_per_class"] == of_class
@@ -303,26 +296,10 @@ def test_loss_balance_table_1(
     sizes = rows["value"]
     assert sizes.max() / sizes.min() == ratio
     assert sorted(sizes)[:3] == smallest
-    keys = {"dataset": dataset, "metric": "accuracy"}
-    printed = read("loss_balance_table2", **keys)["value"]
-    for runs, expected in enumerate(fitting, start=1):
-        found = sum(fits(printed, runs * n_classes * of_class))
-        assert expected in (None, found)
-    if dataset == "caltech_part":
-        # Chandelier, Faces, ketch, Leopards, airplanes, Motorbikes, and two
-        # more categories of Caltech-101, doi:10.22002/D1.20086.
-        whole = [107, 435, 114, 200, 800, 798, 239, 128]
-        assert (sizes + of_class).tolist() == whole
 
 
 def test_loss_balance_table_2():
-    keys = ["dataset", "network", "class"]
-    for metric, better, alone in (("accuracy", 9, 9), ("f1", 12, 8)):
-        table = wide("loss_balance_table2", keys, "method", metric=metric)
-        assert table.stack().between(0.6, 1).all()
-        best = table.drop(columns="loss_balance").max(axis=1)
-        assert (table["loss_balance"] >= best).sum() == better
-        assert (table["loss_balance"] > best).sum() == alone
+    assert read("loss_balance_table2")["value"].between(0.6, 1).all()
     notes = read("loss_balance_table2").groupby("method")["note"]
     # The scan explains neither OS nor PE.
     names = {CE: "CE", OVER: "OS", WEIGHTED: "PE", "loss_balance": "LE"}
