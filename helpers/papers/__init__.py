@@ -6,6 +6,7 @@
 from helpers.papers.claims import (
     fits_rounding,
     in_words,
+    interval,
     measured_claims,
     possible_hits,
     read_claims,

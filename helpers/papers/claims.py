@@ -130,18 +130,24 @@ def in_words(
         where = [str(row[k]) for k in ("split", "class") if k in row]
         gap = " − ".join(names) + "".join(f", {place}" for place in where)
         ends = row["low"], row["high"]
-        between = f"[{signed(ends[0])}, {signed(ends[1])}]"
+        number = interval(row["delta"], *ends)
         if np.isnan(ends).any():
-            between, verdict = "", "too few groups for an interval"
+            number = signed(row["delta"])
+            verdict = "too few groups for an interval"
         elif ends[0] > 0:
             verdict = "higher"
         elif ends[1] < 0:
             verdict = "lower"
         else:
             verdict = "no difference can be told"
-        said = f"{gap} = {signed(row['delta'])} {between}".rstrip()
-        sentences.append(f"{said} {metric}: {verdict}.")
+        sentences.append(f"{gap} = {number} {metric}: {verdict}.")
     return sentences
+
+
+def interval(value: float, low: float, high: float, decimals: int = 3) -> str:
+    """A number and its interval: "−0.006 [−0.035, +0.029]"."""
+    value, low, high = (signed(x, decimals) for x in (value, low, high))
+    return f"{value} [{low}, {high}]"
 
 
 def signed(value: float, decimals: int = 3) -> str:
