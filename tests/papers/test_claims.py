@@ -6,6 +6,7 @@ import pytest
 from helpers.papers import (
     fits_rounding,
     in_words,
+    interval,
     possible_hits,
     read_claims,
 )
@@ -74,3 +75,8 @@ def test_names_and_the_split():
     names = {"weighted_cross_entropy": "weighted"}
     (said,) = in_words(table, "F1", names)
     assert said.startswith("weighted − A, random = +0.020 [+0.010, +0.040]")
+
+
+def test_a_number_and_its_interval():
+    assert interval(-0.006, -0.035, 0.029) == "−0.006 [−0.035, +0.029]"
+    assert interval(0, -1.25, 1, decimals=1) == "+0.0 [−1.2, +1.0]"
