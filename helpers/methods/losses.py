@@ -21,15 +21,9 @@ from keras import ops
 COSINE_SCALE = 30.0
 """What a cosine classifier multiplies its cosines by (Cao et al.'s code)."""
 
-_SMALLEST = 1e-30
-_ROUNDING = 1e-2  # How far above 1 a probability in half precision may be.
 _POSITIVE = ("counts", "cap")  # The other parameters may be 0.
 
-# Keras reads a compiled model's loss back where it clones the model.
-_saved = keras.saving.register_keras_serializable("imbalance_workbook")
 
-
-@_saved
 class CrossEntropy(keras.losses.Loss):
     """Categorical cross-entropy, ``-log p_y``: every sample counts the same.
 
@@ -38,13 +32,6 @@ class CrossEntropy(keras.losses.Loss):
 
     Parameters
     ----------
-    from_logits : bool
-        Where False, predictions are probabilities.  Their logarithms are
-        logits that softmax turns into the same probabilities again, so every
-        loss here has one formula for both.  Softmax also divides by the sum,
-        as Keras' losses do, which shifts a gradient by the same amount in
-        every class.  A probability below 1e-30 counts as 1e-30: there the
-        loss is finite, and has no gradient.
     name, reduction, dtype : see `keras.losses.Loss`
     parameters : the numbers of a subclass, which become its attributes
 
@@ -56,18 +43,14 @@ class CrossEntropy(keras.losses.Loss):
     ------
     ValueError
         Where the shapes of labels and predictions do not fit, as those of
-        one-hot labels, there is one output column only, labels are floats
-        (when called as Keras calls a loss) or no class indices, or a
-        probability is not in 0 to 1.  Compiled code cannot look at values:
-        there the loss of such a sample is NaN.
+        one-hot labels, there is one output column only, or labels are floats
+        (when called as Keras calls a loss) or no class indices.  Compiled
+        code cannot look at values: there the loss of such a sample is NaN.
     """
 
-    def __init__(
-        self, from_logits=True, name=None, parameters=None, **options
-    ):
+    def __init__(self, name=None, parameters=None, **options):
         words = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(self).__name__)
         super().__init__(name=name or words.lower(), **options)
-        self.from_logits = from_logits
         self.parameters = [*(parameters or ())]
         for key, values in (parameters or {}).items():
             setattr(self, key, _checked(key, values))
@@ -89,15 +72,6 @@ class CrossEntropy(keras.losses.Loss):
             logits, keras.backend.result_type(logits.dtype, "float32")
         )
         truth, sound = _one_hot(y_true, logits)
-        if not self.from_logits:
-            inside = (logits >= 0) & (logits <= 1 + _ROUNDING)
-            sound *= _sound(
-                ops.all(inside, axis=-1),
-                logits,
-                "predictions: probabilities of 0 to 1 are needed where "
-                "from_logits is False",
-            )
-            logits = ops.log(ops.maximum(logits, _SMALLEST))
         return sound * self.per_sample(truth, logits)
 
     def per_sample(self, truth, logits):
@@ -105,13 +79,11 @@ class CrossEntropy(keras.losses.Loss):
         return -ops.sum(truth * ops.log_softmax(logits, axis=-1), axis=-1)
 
     def get_config(self):
-        config = {**super().get_config(), "from_logits": self.from_logits}
-        for key in self.parameters:
-            config[key] = np.asarray(getattr(self, key)).tolist()
-        return config
+        numbers = {key: getattr(self, key) for key in self.parameters}
+        numbers = {k: np.asarray(v).tolist() for k, v in numbers.items()}
+        return {**super().get_config(), **numbers}
 
 
-@_saved
 class WeightedCrossEntropy(CrossEntropy):
     """Class-weighted cross-entropy, ``-w_y log p_y``.
 
@@ -148,7 +120,6 @@ class _Modulated(CrossEntropy):
         return ops.exp(-gamma * ops.softplus(odds))
 
 
-@_saved
 class Focal(_Modulated):
     """Focal loss, ``-alpha_y (1 - p)^gamma log p`` with p = p_y.
 
@@ -178,7 +149,6 @@ class Focal(_Modulated):
         return self.focus(odds)
 
 
-@_saved
 class CEFL(_Modulated):
     """CEFL, ``-[(1 - p) + p (1 - p)^gamma] log p`` with p = p_y.
 
@@ -197,7 +167,6 @@ class CEFL(_Modulated):
         return ops.sigmoid(-odds) + ops.sigmoid(odds) * self.focus(odds)
 
 
-@_saved
 class CEFL2(CEFL):
     """CEFL2, ``-[q + (1 - q) (1 - p)^gamma] log p`` with p = p_y.
 
@@ -213,7 +182,6 @@ class CEFL2(CEFL):
         return q + ops.sigmoid(2 * odds) * self.focus(odds)
 
 
-@_saved
 class LogitAdjusted(CrossEntropy):
     """Logit-adjusted cross-entropy: cross-entropy of z + tau log pi.
 
@@ -237,7 +205,6 @@ class LogitAdjusted(CrossEntropy):
         return super().per_sample(truth, logits + self.tau * ops.log(prior))
 
 
-@_saved
 class BalancedSoftmax(CrossEntropy):
     """Balanced softmax, ``-log(n_y exp z_y / sum_c n_c exp z_c)``.
 
@@ -256,7 +223,6 @@ class BalancedSoftmax(CrossEntropy):
         return super().per_sample(truth, logits + ops.log(counts))
 
 
-@_saved
 class LDAM(CrossEntropy):
     """Label-distribution-aware margin: the true logit less scale x margin_y.
 
@@ -313,7 +279,6 @@ class _BalancedInBatch(CrossEntropy):
         return _of_true_class(weights, truth) * losses
 
 
-@_saved
 class LabelCountBalance(_BalancedInBatch):
     """Loss balance by counts: a class's samples share the weight N / C_b.
 
@@ -334,7 +299,6 @@ class LabelCountBalance(_BalancedInBatch):
         return ops.ones_like(losses)
 
 
-@_saved
 class LossTotalBalance(_BalancedInBatch):
     """Loss balance by totals: every class present contributes the same loss.
 
@@ -416,7 +380,10 @@ def _log_odds(truth, logits):
 
 
 def _one_hot(labels, logits):
-    """One-hot labels (..., N, C), and what `_sound` says of each, (..., N)."""
+    """One-hot labels (..., N, C), and 1, or NaN for a bad label, (..., N).
+
+    An error, where the values are known; in compiled code they are not.
+    """
     *wanted, n_classes = logits.shape
     if n_classes == 1:
         raise ValueError(
@@ -435,27 +402,19 @@ def _one_hot(labels, logits):
             "one-hot rows take labels.argmax(-1)"
         )
     values = ops.cast(labels, logits.dtype)
-    inside = (values >= 0) & (values < n_classes)
-    sound = _sound(
-        inside & (values == ops.floor(values)),
-        labels,
-        f"labels: class indices 0 to {n_classes - 1} are needed for "
-        f"{n_classes} output columns",
+    sound = (values >= 0) & (values < n_classes)
+    sound &= values == ops.floor(values)
+    one_hot = ops.one_hot(
+        ops.cast(values, "int32"), n_classes, dtype=logits.dtype
     )
-    indices = ops.cast(values, "int32")
-    return ops.one_hot(indices, n_classes, dtype=logits.dtype), sound
-
-
-def _sound(sound, values, message):
-    """1 for each sample; an error, or NaN in compiled code, for a bad one.
-
-    sound: bool (..., N); values: (..., N) or (..., N, C), to show a bad one.
-    """
     try:
         all_sound = bool(ops.all(sound))
-    except TypeError:  # Compiled code: values are not known yet.
-        return ops.where(sound, 1.0, np.nan)
+    except TypeError:
+        return one_hot, ops.where(sound, 1.0, np.nan)
     if not all_sound:
-        bad = ~ops.convert_to_numpy(sound)
-        raise ValueError(f"{message}; got {np.asarray(values)[bad][0]}")
-    return 1.0
+        bad = np.asarray(labels)[~ops.convert_to_numpy(sound)][0]
+        raise ValueError(
+            f"labels: class indices 0 to {n_classes - 1} are needed for "
+            f"{n_classes} output columns; got {bad}"
+        )
+    return one_hot, 1.0

@@ -52,6 +52,10 @@ _HUANG = "Huang, Song & Lu 2019 (doi:10.11992/tis.201808004)"
 _MENON = "Menon et al. 2021 (arXiv:2007.07314)"
 
 
+def _cross_entropy(counts):
+    return CrossEntropy()
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to train on imbalanced classes.
@@ -78,7 +82,7 @@ class Method:
     label: str
     colour: str
     source: str
-    loss: Callable[[np.ndarray], keras.losses.Loss]
+    loss: Callable[[np.ndarray], keras.losses.Loss] = _cross_entropy
     settings: Mapping[str, float] = field(default_factory=dict)
     idea: str = _WEIGHTS
     sampler: str | None = None
@@ -145,9 +149,8 @@ def logit_adjusted_post_hoc(tau: float) -> Method:
         f"Post-hoc logit adjustment (τ = {tau:g})",
         "#006DED",
         f"{_MENON}, eq. (9)",
-        _cross_entropy,
-        {"tau": tau},
-        _POST_HOC,
+        settings={"tau": tau},
+        idea=_POST_HOC,
         decision=lambda logits, labels, counts: prior_offsets(counts, tau),
     )
 
@@ -168,10 +171,6 @@ def _deferred(method, name, label, colour):
         late_weights=_effective_weights,
         late_from=0.8,
     )
-
-
-def _cross_entropy(counts):
-    return CrossEntropy()
 
 
 def _effective_weights(counts):
@@ -196,7 +195,6 @@ _PLAIN = Method(
     "A: cross-entropy",
     "#0072B2",
     "acne paper, scenario A (section 2.4.1)",
-    _cross_entropy,
     idea="",
 )
 _LDAM = Method(
@@ -205,8 +203,8 @@ _LDAM = Method(
     "#49DBC8",
     f"{_CAO}, eq. (12), (13)",
     LDAM,
-    settings={"max_margin": 0.5, "scale": 30},
-    idea=_MARGINS,
+    {"max_margin": 0.5, "scale": 30},
+    _MARGINS,
     cosine=True,
 )
 _OF_CEFL_PAPER = (
@@ -257,7 +255,6 @@ _ROWS = (
         "Oversampling",
         "#5BA4FF",
         _BUDA,
-        _cross_entropy,
         idea=_SAMPLES,
         sampler="over",
     ),
@@ -266,7 +263,6 @@ _ROWS = (
         "Undersampling",
         "#A4C8FF",
         _BUDA,
-        _cross_entropy,
         idea=_SAMPLES,
         sampler="under",
     ),
@@ -276,7 +272,6 @@ _ROWS = (
         "Threshold moving",
         "#EDB66D",
         "Zhou & Liu 2006 (doi:10.1109/TKDE.2006.17)",
-        _cross_entropy,
         idea=_POST_HOC,
         decision=lambda logits, labels, counts: tuned_offsets(logits, labels),
     ),
