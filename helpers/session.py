@@ -6,6 +6,8 @@ import logging
 import os
 import platform
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -334,6 +336,18 @@ def device() -> str:
     names = [n for n in ("tensorflow", "jax", "keras") if n in versions]
     used = [f"{name} {versions[name]}" for name in names]
     return ", ".join([_device(versions), *used])
+
+
+def hardware() -> dict[str, str]:
+    """Columns of a table of speed: device, driver (nvidia-smi's), backend."""
+    from keras import backend
+
+    told = ""
+    if command := shutil.which("nvidia-smi"):
+        ask = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
+        done = subprocess.run(ask, capture_output=True, text=True, timeout=60)
+        told = done.stdout.partition("\n")[0].strip()
+    return {"device": device(), "driver": told, "backend": backend.backend()}
 
 
 def _device(versions: dict[str, str]) -> str:

@@ -194,6 +194,22 @@ def test_every_row_names_its_device_and_memory_grows(tmp_path, monkeypatch):
     assert session._device({"jax": "1"}) == "H200, PJRT C API cuda 12080"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a script needs a shell")
+def test_a_table_of_speed_names_the_driver(tmp_path, monkeypatch):
+    monkeypatch.setattr(session.shutil, "which", lambda name: None)
+    told = session.hardware()
+    assert told == {
+        "device": session.device(),
+        "driver": "",
+        "backend": keras.backend.backend(),
+    }
+    script = tmp_path / "nvidia-smi"
+    script.write_text("#!/bin/sh\necho 580.159.04; echo 580.159.04\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(session.shutil, "which", lambda name: str(script))
+    assert session.hardware() == told | {"driver": "580.159.04"}
+
+
 def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

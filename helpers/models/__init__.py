@@ -19,13 +19,12 @@ from helpers.models.backbones import (
     backbone,
     base_network,
     frozen_features,
+    in_batches,
     preprocessed,
     title,
-    trainable,
     weights_identity,
 )
 from helpers.models.heads import (
-    build_classifier,
     head_initializers,
     head_layers,
     unfreeze,

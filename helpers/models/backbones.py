@@ -10,6 +10,7 @@ inside the network.  Here every network is fed images 0-255 in RGB.
 
 import hashlib
 import shutil
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +23,6 @@ from keras import layers
 
 from helpers.models import augmentation
 from helpers.models import efficientnet_lite as lite
-from helpers.models.heads import unfreeze
 from helpers.models.weights import PACKAGED, read_arrays
 from helpers.paths import CACHE_DIR, file_sha256, kept
 
@@ -112,27 +112,6 @@ def backbone(
     model = keras.Model(inputs, features, name=name)
     model.trainable = False
     return model
-
-
-def trainable(name: str, weights: str = "imagenet"):
-    """A way to build networks that are trained as a whole, see `backbone`.
-
-    BatchNorm's moving averages keep 0.9 of themselves a step, as in the CEFL
-    paper's framework; Keras' own number is 0.99.  Returns a function from
-    (classes, (side, side, 3), seed) to a model from images (N, side, side, 3),
-    0-255, RGB, to logits (N, classes), float32; ``seed`` draws the last layer,
-    and all of it where weights are random.
-    """
-    _entry(name)
-
-    def network(n_classes: int, image_shape: tuple, seed: int):
-        base = backbone(name, weights, image_shape[0], seed=seed)
-        unfreeze(base, momentum=0.9)
-        return keras.Sequential(
-            [base, layers.Dense(n_classes, dtype="float32")], name=name
-        )
-
-    return network
 
 
 def base_network(
@@ -237,17 +216,15 @@ def frozen_features(
     def extracted(names, view):
         network = features_network(*of_network, depths)
         steps = augmentation.augmentation_layers(names, 1000 + 10 * view)
-        # A shorter last batch would cost a second tracing of the network.
-        batches = -(-len(images) // BATCH_SIZE)
-        rows = np.resize(np.arange(len(images)), (batches, BATCH_SIZE))
-        found = []
-        for batch in rows:
-            pixels = keras.ops.convert_to_tensor(images[batch], "float32")
+
+        def features(batch):
+            pixels = keras.ops.convert_to_tensor(batch, "float32")
             for step in steps:
                 pixels = step(pixels, training=True)
             fed = preprocessed(pixels, backbone, weights, preprocessing)
-            found.append(network.predict_on_batch(fed))
-        return {"features": np.concatenate(found)[: len(images)]}
+            return network.predict_on_batch(fed)
+
+        return {"features": in_batches(features, images, BATCH_SIZE)}
 
     features = []
     for view in range(views):
@@ -259,6 +236,19 @@ def frozen_features(
         )
         features.append(arrays["features"])
     return np.stack(features)
+
+
+def in_batches(
+    function: Callable, images: np.ndarray, batch_size: int
+) -> np.ndarray:
+    """What a function gives for images (N, ...), in batches of one size.
+
+    A shorter last batch would cost a second tracing of a network.
+    """
+    batches = -(-len(images) // batch_size)
+    rows = np.resize(np.arange(len(images)), (batches, batch_size))
+    found = [function(images[batch]) for batch in rows]
+    return np.concatenate(found)[: len(images)]
 
 
 @lru_cache(maxsize=1)

@@ -9,22 +9,6 @@ import keras
 from keras import layers
 
 
-def build_classifier(
-    backbone: keras.Model,
-    n_classes: int,
-    dense: int = 128,
-    dropout: float = 0.3,
-    seed: int = 0,
-) -> keras.Model:
-    """The paper's network: a backbone with the head on top of it.
-
-    The last layer gives logits: the Softmax of the paper is applied by the
-    loss and at prediction, where it is exact.
-    """
-    head = head_layers(n_classes, dense, dropout, seed)
-    return keras.Sequential([backbone, *head], name="classifier")
-
-
 def head_layers(
     n_classes: int, dense: int, dropout: float, seed: int
 ) -> list[keras.layers.Layer]:

@@ -59,8 +59,7 @@ class Recipe:
     batch_norm_momentum : in fine-tuning; None keeps BatchNorm's statistics
         and scales as the weights give them; a number lets it train with that
         momentum, which a network without pre-training needs
-    networks, pretrained, image_size, source : of a paper's recipe; whether
-        its networks start from ImageNet's weights, pixels a side
+    image_size, source : of a paper's recipe; pixels a side
     """
 
     dense: int = 128
@@ -77,8 +76,6 @@ class Recipe:
     augmentation: tuple[str, ...] = ()
     keep: str = "best"
     batch_norm_momentum: float | None = None
-    networks: tuple[str, ...] = ()
-    pretrained: bool = False
     image_size: int | None = None
     source: str = "ours"
 
@@ -123,6 +120,11 @@ class Recipe:
         settings = {**method.settings, "late_from": share}
         return replace(method, late_from=share, settings=settings)
 
+    @property
+    def scheduled(self) -> bool:
+        """Whether the learning rate changes while training."""
+        return bool(self.drops or self.warm_up)
+
     def new_optimizer(self, steps: int) -> keras.optimizers.Optimizer:
         """The optimizer with its schedule, ``steps`` batches an epoch."""
         schedule = self.learning_rate
@@ -147,7 +149,6 @@ FINE_TUNING = Recipe(
 """Of a whole pretrained network, which the acne paper leaves unsaid."""
 
 _CIFAR = Recipe(
-    networks=("ResNet-18",),
     image_size=32,
     epochs=100,
     batch_size=128,
@@ -161,8 +162,6 @@ _CIFAR = Recipe(
 )
 _MUSHROOMS = replace(
     _CIFAR,
-    networks=("ResNet-18", "ResNet-34", "ResNet-50", "ResNet-101"),
-    pretrained=True,
     image_size=224,
     batch_size=64,
     learning_rate=0.01,
@@ -172,7 +171,6 @@ RECIPES = {
     "cifar": _CIFAR,
     "long tail": replace(
         _CIFAR,
-        networks=("ResNet-32",),
         epochs=200,
         learning_rate=0.1,
         drops=(160, 180),
@@ -185,7 +183,6 @@ RECIPES = {
     "mushrooms": _MUSHROOMS,
     "digits": replace(
         _CIFAR,
-        networks=("small_resnet",),
         image_size=8,
         epochs=30,
         batch_size=32,
@@ -194,7 +191,6 @@ RECIPES = {
         source="ours: the CIFAR protocol, shortened for the embedded digits",
     ),
     "red cells": Recipe(
-        networks=("ResNet-50", "DenseNet-121"),
         image_size=224,
         epochs=100,
         keep="last",

@@ -4,11 +4,11 @@ For networks that are too large for the one program of `training.vectorized`,
 and for recipes that augment.  Arguments and outcome are the same.
 """
 
-import functools
 import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -33,11 +33,12 @@ from helpers.training.recipe import Recipe
 VERSION = 2
 """Of what a training does; a higher one makes kept trainings stale."""
 
-NETWORKS = {"resnet50": "ResNet-50", "resnet101": "ResNet-101"}
-NETWORKS |= {"small_resnet": None, "resnet18_cifar": None}
-NETWORKS |= {"resnet18": None, "resnet34": None}
-NETWORKS |= {"resnet20": None, "resnet32": None}
-"""Residual networks; the backbone of those that have ImageNet weights."""
+PRETRAINED = {"resnet50": "ResNet-50", "resnet101": "ResNet-101"}
+UNTRAINED = (
+    *("small_resnet", "resnet18_cifar", "resnet20", "resnet32"),
+    *("resnet18", "resnet34"),
+)
+"""Residual networks with ImageNet weights, by their backbone, and without."""
 
 
 def network_of(
@@ -45,7 +46,7 @@ def network_of(
 ) -> tuple[Callable, str, str]:
     """A network by name for `train_one_by_one`, and what it starts from.
 
-    name : of `NETWORKS`
+    name : of `PRETRAINED` or `UNTRAINED`
     weights : "imagenet", "random" or a file; None: ImageNet's where there are
         any
 
@@ -53,9 +54,9 @@ def network_of(
     result names these weights.  Raises ValueError for another name, and for
     weights that the network lacks.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"NETWORK: {name!r} not in {sorted(NETWORKS)}")
-    backbone = NETWORKS[name]
+    if name not in (names := sorted([*PRETRAINED, *UNTRAINED])):
+        raise ValueError(f"NETWORK: {name!r} not in {names}")
+    backbone = PRETRAINED.get(name)
     weights = weights or ("imagenet" if backbone else "random")
     identity = "random, drawn from each run's seed"
     if weights != "random":
@@ -66,7 +67,7 @@ def network_of(
             )
         identity = models.weights_identity(backbone, weights)
     if backbone:
-        return models.trainable(backbone, weights), weights, identity
+        return WholeNetwork(backbone, weights), weights, identity
     return _Untrained(name), weights, identity
 
 
@@ -85,27 +86,41 @@ class _Untrained:
 
 @dataclass(frozen=True)
 class WholeNetwork:
-    """A backbone and a Dense-Dropout-Dense head, all of it to be trained.
+    """A backbone, all of it to be trained, with a classifier on top.
 
-    A network for `train_one_by_one`.  See `helpers.models.backbone`; the
-    recipe gives the head, and what BatchNorm does.
+    A network for `train_one_by_one`, from (classes, (side, side, 3), seed) to
+    a model from images 0-255, RGB, to logits, float32.  ``seed`` draws the
+    classifier, and all of it where weights are random.
+
+    Attributes
+    ----------
+    backbone, weights, preprocessing : see `helpers.models.backbone`
+    recipe : gives a Dense-Dropout-Dense classifier, and what BatchNorm does.
+        None: a Dense layer, and BatchNorm's moving averages keep 0.9 of
+        themselves a step, as in the CEFL paper's framework; Keras' own number
+        is 0.99
     """
 
     backbone: str
     weights: str
-    recipe: Recipe
+    recipe: Recipe | None = None
     preprocessing: str = "keras"
 
     def __call__(self, n_classes, shape, seed):
         job = self.backbone, self.weights, shape[0], self.preprocessing
-        base = models.backbone(*job, seed=seed)
-        models.unfreeze(base, self.recipe.batch_norm_momentum)
-        head = self.recipe.dense, self.recipe.dropout, seed
-        return models.build_classifier(base, n_classes, *head)
+        base, recipe = models.backbone(*job, seed=seed), self.recipe
+        models.unfreeze(base, recipe.batch_norm_momentum if recipe else 0.9)
+        # Half precision ends here: losses want logits in full.
+        top = [keras.layers.Dense(n_classes, dtype="float32")]
+        if recipe:
+            head = recipe.dense, recipe.dropout, seed
+            top = models.head_layers(n_classes, *head)
+        return keras.Sequential([base, *top])
 
     def identity(self, seed):
         weights = models.weights_identity(self.backbone, self.weights, seed)
-        return weights, self.preprocessing
+        plain = () if self.recipe else ("one Dense layer",)
+        return weights, self.preprocessing, *plain
 
 
 def train_one_by_one(
@@ -131,7 +146,8 @@ def train_one_by_one(
     methods : without a cosine classifier; see `chosen_methods` for what is
         raised
     network : from (classes, an image's shape, seed) to a model from images
-        0-255 to logits; to be kept, it has an ``identity`` as `WholeNetwork`
+        0-255 to logits; to be kept, it has an ``identity`` as `WholeNetwork`.
+        It is built once a seed, and traced once a loss
     labels, recipe, test_curves : see `helpers.training.train_grid`
     keep_dir : where each finished training is kept under a hash of all that
         it follows from, so that a study that was stopped goes on there, on
@@ -139,7 +155,8 @@ def train_one_by_one(
     """
     chosen = chosen_methods(methods, labels, runs, recipe, cosine=False)
     start = time.perf_counter()
-    programs, trained, history = {}, [], []
+    seeds = dict.fromkeys(run.seed for run in runs)
+    program, trained, history = _Program(network, recipe, seeds), [], []
     # A method's runs one after another, as they share a compiled program.
     jobs = [(method, run) for method in chosen for run in runs]
     for number, (method, run) in enumerate(jobs, 1):
@@ -152,9 +169,8 @@ def train_one_by_one(
         made_of |= {"network": keep_dir and network.identity(run.seed)}
         made_of |= {"recipe": asdict(recipe)}
         made_of |= {"precision": keras.config.dtype_policy().name}
-        job = (batches, run, method, recipe, network, test_curves, programs)
-        train = functools.partial(_train, *job)
-        one, was_kept = kept(keep_dir, made_of, train)
+        job = (program, batches, run, method, test_curves)
+        one, was_kept = kept(keep_dir, made_of, partial(_train, *job))
         trained.append(one)
         # A kept training knows neither the split's nor the method's name.
         names = {"method": method.name, "split": run.name}
@@ -190,7 +206,7 @@ class _Batches:
         self.rows = epoch_batches(
             labels, [run], recipe.epochs, size, sampler=method.sampler
         ).reshape(recipe.epochs, -1, size)
-        self.loss = method.loss(counts)
+        self.loss, self.n_classes = method.loss(counts), len(counts)
         self.weights = np.ones((recipe.epochs, len(counts)), "float32")
         if type(self.loss) is WeightedCrossEntropy:
             # As weights of samples they are no part of the compiled program,
@@ -205,41 +221,75 @@ class _Batches:
         for rows, weights in zip(self.rows, self.weights, strict=True):
             for batch in rows:
                 labels = self.labels[batch]
-                images = self.images[batch].astype("float32")
-                yield images, labels, weights[labels]
+                # Bytes: the network turns them into floats where it computes.
+                yield self.images[batch], labels, weights[labels]
 
 
-def _train(batches, run, method, recipe, network, test_curves, programs):
+class _Program:
+    """A network that is built and traced once, and that trainings share."""
+
+    def __init__(self, network, recipe, seeds):
+        self.network, self.recipe, self.seeds = network, recipe, seeds
+        self.model = self.scorer = self.compiled_for = self.fresh = None
+        self.starts = {}  # values of a network's variables, by seed
+
+    def build(self, shape, n_classes):
+        """Draw the weights of all seeds; one network stays.
+
+        All at once, since to set TensorFlow's seed makes it prepare every
+        compiled program again.
+        """
+        for seed in self.seeds:
+            # A Dropout without a seed takes it from the global one.
+            keras.utils.set_random_seed(seed)
+            names = self.recipe.augmentation
+            layers = models.augmentation_layers(names, seed)
+            layers.append(self.network(n_classes, shape, seed))
+            new = keras.Sequential([keras.Input(shape), *layers])
+            self.starts[seed] = _values(_variables(new))
+            if self.model is None:
+                self.model = new
+                # Another loss does not make it trace its predictions anew.
+                self.scorer = keras.Sequential([keras.Input(shape), *layers])
+
+    def begin(self, batches, seed):
+        """Let it start from a seed's weights; compile it for another loss."""
+        recipe, loss = self.recipe, batches.loss
+        if self.model is None:
+            self.build(batches.images.shape[1:], batches.n_classes)
+        # A learning rate that stays as it is needs no count of steps.
+        steps = batches.rows.shape[1]
+        key = [loss.get_config(), steps if recipe.scheduled else None]
+        if key != self.compiled_for:
+            optimizer = recipe.new_optimizer(steps)
+            plain = keras.metrics.SparseCategoricalCrossentropy(
+                from_logits=True, name="plain_loss"
+            )
+            hits = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+            self.model.compile(optimizer, loss, metrics=[plain, hits])
+            optimizer.build(self.model.trainable_variables)
+            self.fresh = _values(optimizer.variables)
+            self.compiled_for = key
+        _assign(_variables(self.model), self.starts[seed])
+        _assign(self.model.optimizer.variables, self.fresh)
+        return self.model
+
+    def logits(self, images):
+        """Logits (N, C) of images (N, ...)."""
+        return models.in_batches(self.scorer.predict_on_batch, images, 64)
+
+
+def _train(program, batches, run, method, test_curves):
     """One training: its logits, best epoch, history, seconds and device."""
-    images, loss, steps = batches.images, batches.loss, batches.rows.shape[1]
-    shape, n_classes = images.shape[1:], batches.weights.shape[-1]
-    # Dropout, where a network has any, takes its seed from the global one.
-    keras.utils.set_random_seed(run.seed)
-    layers = models.augmentation_layers(recipe.augmentation, run.seed)
-    layers.append(network(n_classes, shape, run.seed))
-    new = keras.Sequential([keras.Input(shape), *layers])
-    key = json.dumps([loss.get_config(), steps], sort_keys=True)
-    if key not in programs:
-        programs.clear()  # one network at a time in memory
-        plain = keras.metrics.SparseCategoricalCrossentropy(
-            from_logits=True, name="plain_loss"
-        )
-        hits = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-        new.compile(recipe.new_optimizer(steps), loss, metrics=[plain, hits])
-        programs[key] = new, _optimizer_state(new)
-    model, fresh = programs[key]
-    # The seeds of what a layer draws are among its variables.
-    for layer, new_layer in zip(model.layers, new.layers, strict=True):
-        _assign(layer, new_layer.variables)
-    _assign(model.optimizer, fresh)
-    best = []
+    model, recipe = program.begin(batches, run.seed), program.recipe
+    images, best = batches.images, []
 
     def running(logs):
         scores = [logs["plain_loss"], logs["accuracy"]]
         return np.reshape(scores, (2, 1, 1))
 
     def logits(rows):
-        return predicted_logits(model, images[rows[0]])[None, None]
+        return program.logits(images[rows[0]])[None, None]
 
     def keep(better):
         if better.any():
@@ -251,7 +301,7 @@ def _train(batches, run, method, recipe, network, test_curves, programs):
     model.fit(
         iter(batches),
         epochs=recipe.epochs,
-        steps_per_epoch=steps,
+        steps_per_epoch=batches.rows.shape[1],
         shuffle=False,
         callbacks=[epochs],
         verbose=0,
@@ -260,7 +310,7 @@ def _train(batches, run, method, recipe, network, test_curves, programs):
     if best:
         model.set_weights(best)
     return {
-        "logits": predicted_logits(model, images),
+        "logits": program.logits(images),
         "best_epoch": int(epochs.best_epoch[0, 0]),
         "history": json.dumps(epochs.history),
         "seconds": seconds,
@@ -268,28 +318,15 @@ def _train(batches, run, method, recipe, network, test_curves, programs):
     }
 
 
-def _optimizer_state(model):
-    model.optimizer.build(model.trainable_variables)
-    variables = model.optimizer.variables
-    return [keras.ops.convert_to_numpy(v).copy() for v in variables]
+def _variables(model):
+    """Of a network, with the seeds of what its layers draw."""
+    return [value for layer in model.layers for value in layer.variables]
 
 
-def _assign(holder, values):
-    for variable, value in zip(holder.variables, values, strict=True):
+def _values(variables):
+    return [keras.ops.convert_to_numpy(each).copy() for each in variables]
+
+
+def _assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-def predicted_logits(
-    model: keras.Model, images: np.ndarray, batch_size: int = 64
-) -> np.ndarray:
-    """Logits of images (N, ...), in batches of one size, float32.
-
-    A shorter last batch would cost a second tracing of the network.
-    """
-    batches = -(-len(images) // batch_size)
-    rows = np.resize(np.arange(len(images)), (batches, batch_size))
-    logits = [
-        np.asarray(model.predict_on_batch(images[batch].astype("float32")))
-        for batch in rows
-    ]
-    return np.concatenate(logits)[: len(images)]

@@ -5,6 +5,7 @@ masks; all methods of a run share them, but for the batches of a sampler.
 """
 
 import time
+from functools import partial
 from itertools import chain
 
 import keras
@@ -61,11 +62,8 @@ def train_heads(
             f"features: (views, {len(labels)}, F) is needed, "
             f"got {features.shape}"
         )
-
-    def bank(runs):
-        return HeadBank(features, labels, runs, chosen, recipe)
-
-    return _train(bank, [range(len(runs))], labels, runs, chosen, recipe)
+    job = labels, runs, chosen, recipe
+    return _train(partial(HeadBank, features), [range(len(runs))], *job)
 
 
 def train_grid(
@@ -100,10 +98,7 @@ def train_grid(
         raise ValueError(
             f"recipe: the grid does not augment ({recipe.augmentation})"
         )
-
-    def bank(runs):
-        return NetworkBank(images, labels, runs, chosen, recipe, network)
-
+    bank = partial(NetworkBank, images, network)
     sizes = [len(run.train) for run in runs]
     groups = [np.flatnonzero(np.equal(sizes, n)) for n in dict.fromkeys(sizes)]
     return _train(bank, groups, labels, runs, chosen, recipe, test_curves)
@@ -118,7 +113,7 @@ def _train(bank_of, groups, labels, runs, methods, recipe, test_curves=False):
 
     def fit(group):
         some = [runs[r] for r in group]
-        bank = bank_of(some)
+        bank = bank_of(labels, some, methods, recipe)
         epochs = _fit(bank, some, labels, methods, recipe, test_curves)
         best_epoch[:, group] = epochs.best_epoch
         logits[:, group] = bank.logits([np.arange(len(labels))] * len(some))
@@ -386,7 +381,7 @@ class _Heads(keras.layers.Layer):
 class NetworkBank(Bank):
     """A whole network for each run and method, see `helpers.models.stack`."""
 
-    def __init__(self, images, labels, runs, methods, recipe, network):
+    def __init__(self, images, network, labels, runs, methods, recipe):
         super().__init__(labels, runs, methods, recipe)
         shape, cosine = images.shape[1:], [m.cosine for m in methods]
         each = [network(self.n_classes, shape, run.seed) for run in runs]

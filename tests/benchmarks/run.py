@@ -49,7 +49,6 @@ from helpers.methods.registry import METHODS, PAPER_LOSSES
 from helpers.models import (
     augmentation_layers,
     backbone,
-    build_classifier,
     frozen_features,
     head_layers,
     small_resnet,
@@ -364,7 +363,8 @@ def bench_lite(pool) -> None:
     def training(name):
         base = backbone(name, "random", 96)
         unfreeze(base)
-        model = build_classifier(base, N_CLASSES)
+        layers = head_layers(N_CLASSES, HEAD.dense, HEAD.dropout, 0)
+        model = keras.Sequential([base, *layers])
         model.compile("adam", CrossEntropy())
 
         def step():

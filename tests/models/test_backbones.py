@@ -16,7 +16,6 @@ from helpers.models import (
     base_network,
     preprocessed,
     title,
-    trainable,
     weights_identity,
 )
 from helpers.models.weights import PACKAGED, read_arrays
@@ -135,34 +134,6 @@ def test_a_frozen_network_stays_as_it_is_under_fit(frozen):
     ]
     assert any("moving_mean" in value.path for value in model.weights)
     assert moved == [value.path for value in model.layers[-1].weights]
-
-
-def test_a_trainable_network_is_trained_whole():
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        half = trainable("ResNet-50", "random")(5, SHAPE, 3)
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert half.layers[0].compute_dtype == "float16"
-    assert half.outputs[0].dtype == "float32"
-    network = trainable("ResNet-50", "random")(5, SHAPE, 3)
-    assert network.output_shape == (None, 5)
-    base = network.layers[0].layers[-1]
-    normal = [x for x in base.layers if hasattr(x, "moving_mean")]
-    assert {(x.momentum, x.trainable) for x in normal} == {(0.9, True)}
-    assert len(network.trainable_weights) > 2 * len(normal)
-    scaled = keras.applications.resnet.preprocess_input(images())
-    assert_same(network(images()), network.layers[-1](base(scaled)))
-
-
-def test_the_seed_draws_all_of_an_untrained_network():
-    one, same, other = (
-        trainable("VGG16", "random")(2, SHAPE, seed).get_weights()
-        for seed in (0, 0, 1)
-    )
-    for kernel in (0, -2):  # the first and the last
-        np.testing.assert_array_equal(one[kernel], same[kernel])
-        assert np.abs(one[kernel] - other[kernel]).max() > 0.01
 
 
 @pytest.mark.skipif(
@@ -308,7 +279,6 @@ def test_a_network_and_its_weights_have_one_name(tmp_path):
 
 def test_another_name_or_preprocessing_is_refused():
     for make, *size in (
-        (trainable,),
         (backbone, SIZE),
         (weights_identity,),
         (title,),

@@ -4,27 +4,22 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.models import build_classifier, unfreeze
-
-
-def assert_same(weights, others):
-    for a, b in zip(weights, others, strict=True):
-        np.testing.assert_array_equal(a, b)
+from helpers.models import head_layers, unfreeze
 
 
 def test_head_is_the_papers_and_follows_from_its_seed():
-    base = keras.Sequential([keras.Input((7,)), keras.layers.ReLU()])
-    model, again, other = (
-        build_classifier(base, 5, seed=seed) for seed in (1, 1, 2)
-    )
-    kinds = [type(layer).__name__ for layer in model.layers]
-    assert kinds == ["Sequential", "Dense", "Dropout", "Dense"]
-    assert model.layers[1].activation is keras.activations.relu
-    assert model.output_shape == (None, 5)
-    first, same, new = (m.get_weights() for m in (model, again, other))
-    assert_same(first, same)
-    for number in (0, 2):  # the kernels
-        assert not np.array_equal(first[number], new[number])
+    kinds = [keras.layers.Dense, keras.layers.Dropout, keras.layers.Dense]
+    weights = []
+    for seed in (1, 1, 2):
+        head = head_layers(5, 128, 0.3, seed)
+        assert [type(layer) for layer in head] == kinds
+        assert head[0].activation is keras.activations.relu
+        model = keras.Sequential([keras.Input((7,)), *head])
+        assert model.output_shape == (None, 5)
+        weights.append(model.get_weights())
+    for first, same, other in list(zip(*weights, strict=True))[::2]:
+        np.testing.assert_array_equal(first, same)
+        assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("momentum", [None, 0.9])

@@ -138,11 +138,11 @@ def fine_tune(images, labels, runs, methods, recipe=TUNING, keep_dir=None):
     return train_one_by_one(*job, keep_dir=keep_dir)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def built(monkeypatch):
     """In place of EfficientNetB1, whose tracing alone takes a minute.
 
-    The networks that were built; the first is the one that is trained.
+    The networks that were built: one a seed, of which the first is trained.
     """
     seen = []
 
@@ -188,10 +188,9 @@ def test_fine_tuning_moves_the_backbone_but_not_its_statistics(lesions, built):
     assert same == (len(set(counts)) == 1)
     _, convolution, normal, _ = built[0].layers
     assert np.abs(convolution.bias).max() > 0
-    for one, new in zip(
-        normal.weights, built[1].layers[2].weights, strict=True
-    ):
-        np.testing.assert_array_equal(one, new)
+    for values, start in zip(normal.weights, (1, 0, 0, 1), strict=True):
+        np.testing.assert_array_equal(values, np.full(4, start))
+    assert len(built) == 1
 
 
 def test_batch_normalization_trains_where_a_momentum_is_given(lesions, built):
@@ -205,12 +204,22 @@ def test_batch_normalization_trains_where_a_momentum_is_given(lesions, built):
 
 
 def test_a_training_in_a_used_program_is_that_of_a_new_one(
-    lesions, tmp_path, capsys
+    lesions, built, tmp_path, capsys, monkeypatch
 ):
     """Seeds, weights and Adam's averages start anew; kept ones are read."""
     images, labels, runs = lesions
     methods = ["cross_entropy", "over_sampling", "cross_entropy_drw"]
-    both = fine_tune(images, labels, runs, methods)
+    shorter = replace(runs[0], name="8 rows", train=runs[0].train[:8])
+    compiled, usual = [], keras.Sequential.compile
+
+    def compile_noted(model, *job, **how):
+        compiled.append(model)
+        usual(model, *job, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Sequential, "compile", compile_noted)
+        both = fine_tune(images, labels, [shorter, runs[1]], methods)
+    assert (len(built), len(compiled)) == (2, 1)
     job = (images, labels, runs[1:], methods)
     alone = fine_tune(*job, keep_dir=tmp_path)
     np.testing.assert_allclose(both.logits[:, 1], alone.logits[:, 0], 1e-5)
@@ -233,3 +242,25 @@ def test_a_training_in_a_used_program_is_that_of_a_new_one(
         found = fine_tune(*changed, keep_dir=tmp_path)
         assert capsys.readouterr().out.count(", kept") == kept
         assert set(found.history.split) == {changed[2][0].name}
+
+
+def test_a_network_may_be_trained_whole_below_one_dense_layer():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        half = WholeNetwork("VGG16", "random")(5, (32, 32, 3), 3)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert half.layers[0].compute_dtype == "float16"
+    assert half.outputs[0].dtype == "float32"
+    whole = WholeNetwork("EfficientNet-Lite0", "random")
+    assert whole.identity(3) != replace(whole, recipe=TUNING).identity(3)
+    one, same, other = (whole(5, (32, 32, 3), seed) for seed in (0, 0, 1))
+    base = one.layers[0].layers[-1]
+    normal = [x for x in base.layers if hasattr(x, "moving_mean")]
+    assert {(x.momentum, x.trainable) for x in normal} == {(0.9, True)}
+    assert len(one.trainable_weights) > 2 * len(normal)
+    weights = [network.get_weights() for network in (one, same, other)]
+    for kernel in (0, -2):  # the first and the last
+        first, again, another = (each[kernel] for each in weights)
+        np.testing.assert_array_equal(first, again)
+        assert np.abs(first - another).max() > 0.01
