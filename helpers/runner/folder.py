@@ -59,6 +59,7 @@ def claimed(root: Path, resume: bool, many: bool) -> Iterator[None]:
     that is not to be resumed or none that could be, where another runner
     holds it, and where it cannot be made, locked or written.
     """
+    lock = FileLock(root / ".lock", fallback_to_soft=False)
     try:
         states = _states(root)
         ours = states or (root / ".lock").exists()
@@ -72,19 +73,16 @@ def claimed(root: Path, resume: bool, many: bool) -> Iterator[None]:
         if states and not resume:
             _refuse(root, "already holds a run; add --resume or")
         root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / ".lock", fallback_to_soft=False)
         lock.acquire(timeout=0)
+        _clear(root)  # what a runner left that was killed
+        text = json.dumps(versions(), indent=1) + "\n"
+        paths.atomic_write(root / "versions.json", text)
     except Timeout:
         _refuse(root, "is in use by another runner; wait for it or")
     except OSError as error:
+        lock.release()
         _refuse(root, f"cannot be written or locked ({error});")
     try:
-        _clear(root)  # what a runner left that was killed
-        text = json.dumps(versions(), indent=1) + "\n"
-        try:
-            paths.atomic_write(root / "versions.json", text)
-        except OSError as error:
-            _refuse(root, f"cannot be written ({error});")
         yield
     finally:
         _clear(root)
