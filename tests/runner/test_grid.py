@@ -23,14 +23,17 @@ PARAMETERS = """PROFILE = "quick"
 SEEDS: list[int] = ([0], [0, 1], None)
 WIDTH = 1
 RUN_DIR = None"""
-SCORES = """from pathlib import Path
+SCORES = """import os
+from pathlib import Path
 seeds = SEEDS if isinstance(SEEDS, list) else SEEDS[0]
 rows = "".join(f"f1,{WIDTH + seed},{seed}\\n" for seed in seeds)
 table = Path(RUN_DIR, "results", "NN_scores.csv")
 table.write_text("metric,value,seed\\n" + rows)
 facts = "what,it\\ndata,same\\n"
-_ = table.with_name("NN_provenance.csv").write_text(facts)"""
-DIE_ONCE = """import os, time
+_ = table.with_name("NN_provenance.csv").write_text(facts)
+gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+_ = table.with_name("NN_gpu.txt").write_text(gpu)"""
+DIE_ONCE = """
 mark = Path(RUN_DIR).parents[3] / "killed"
 if WIDTH == 1 and not mark.exists():
     mark.write_text("in mid-cell")
@@ -85,6 +88,7 @@ sys.exit(run.main(sys.argv[1:]))"""
     process = subprocess.Popen(
         command,
         cwd=tmp_path,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "3,5"},
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -96,8 +100,6 @@ sys.exit(run.main(sys.argv[1:]))"""
         text += (line := process.stdout.readline())
         assert line, text
     assert f"01_a: {KILLED}; again, and one at a time from" in text
-    last = "a: done, .* s; . ended, 0 failed, WIDTH=1,SEEDS=./0._a running, a"
-    assert re.search(last, text)
     # Nothing of the runner can be reached.
     runner = psutil.Process(process.pid)
     states = {it.status for it in runner.net_connections() if it.laddr}
@@ -112,6 +114,8 @@ sys.exit(run.main(sys.argv[1:]))"""
     assert "--set SEEDS=0,1 --grid --jobs 2 --resume --run-dir runs/m" in last
     assert "Traceback" not in output
     assert not list(mine.glob("**/.staging"))
+    used = {file.read_text() for file in mine.glob("*/results/*_gpu.txt")}
+    assert used and used <= {"3", "5"}
     rest = run("smoke", grid=GRID, run_dir=mine, resume=True, jobs=2)
     assert {*rest.status.values()} == {"kept", "done"}
     assert 2 <= [*rest.status.values()].count("kept") <= 9
@@ -147,7 +151,7 @@ def test_several_run_at_a_time_and_say_so(book, monkeypatch, no_kernel):
     def execute(source, *more, **how):
         begun.append(source)
         most.append(len(begun) - len(ended))
-        time.sleep(0.2)
+        time.sleep(0.2 if source.stem == "01_a" else 0.6)
         ended.append(source)
         if begun.count(source) < kills:
             return 1, f"its kernel died: {KILLED}, for want of memory"
@@ -160,9 +164,12 @@ def test_several_run_at_a_time_and_say_so(book, monkeypatch, no_kernel):
     assert most == [1, 2, 1, 1]
     log = (report.folder / "log.txt").read_text()
     assert "01_a: running (killed)" in log
+    kills = 0
+    log = (run("smoke", jobs=2).folder / "log.txt").read_text()
+    assert re.search("01_a: done, .* s; 1 ended, 0 failed, 02_a running", log)
     kills = 9
     report = run("smoke", jobs=2)
-    assert len(begun) == 8
+    assert len(begun) == 10
     for status in report.status.values():
         assert status.startswith("failed in code cell 1: its kernel died: ")
 
