@@ -55,7 +55,8 @@ OPTIONS = {
     "--scheduler": "have them executed by a Dask cluster, in place of --jobs,"
     " that sees this project and the run folder under the same paths; its"
     " workers are started in the project's root: dask worker tcp://HOST:8786"
-    " --nthreads 1",
+    " --nthreads 1. Whoever reaches it can have code executed, but for"
+    " tls://HOST:8786, of which Dask's settings name the certificates",
     "--timeout": "give up a notebook of which one code cell takes longer",
     "--run-dir": "run folder (default: runs/<time>-<profile>, or"
     " runs/study-<name>)",

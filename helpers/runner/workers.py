@@ -113,10 +113,11 @@ def workers(
             from distributed import Client
 
             try:
-                client = Client(scheduler, timeout=SECONDS)
+                how = {"timeout": SECONDS, "set_as_default": False}
+                client = Client(scheduler, **how)
                 stack.callback(client.close, timeout=1)
                 client.wait_for_workers(1, timeout=SECONDS)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, TypeError) as error:
                 raise Refused(f"--scheduler {scheduler}: {error}") from error
             _check(client, scheduler, root)
         pool = There(client) if scheduler else Here(jobs)

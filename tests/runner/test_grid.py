@@ -313,7 +313,8 @@ def test_only_the_kernels_of_a_run_are_killed(monkeypatch, tmp_path):
     [
         ("folder", "the worker .* does not have the run's folder"),
         ("threads", "does not have --nthreads 1"),
-        ("address", "--scheduler tcp://127.0.0.1:9: "),
+        ("tcp://127.0.0.1:9", "--scheduler tcp://127.0.0.1:9: "),
+        ("tls://127.0.0.1:9", "--scheduler tls://127.0.0.1:9: TLS expects"),
     ],
 )
 def test_a_cluster_that_does_not_fit_is_refused(
@@ -335,6 +336,6 @@ def test_a_cluster_that_does_not_fit_is_refused(
         )
     else:
         monkeypatch.setattr(workers, "SECONDS", 1)
-        cluster = "tcp://127.0.0.1:9"
+        cluster = change
     with pytest.raises(Refused, match=message):
         run("smoke", grid=GRID, scheduler=cluster)
