@@ -21,7 +21,6 @@ from helpers.data.red_cells import (
     CHULA_CLASSES,
     ELLIPTOCYTE,
     read_photograph,
-    rotated_copies,
 )
 from helpers.data.report import foldable, report
 from helpers.data.segmentation import Search, segment

@@ -107,7 +107,7 @@ def load_cells(
     n_copies = _add_sources(used, group_rule)
     cells = pd.concat([kept for _, kept, _ in read], ignore_index=True)
     number = cells["photograph"]
-    groups = number.map({row["number"]: row.get("source") for row in rows})
+    groups = number.map({row["number"]: row["source"] for row in used})
     if group_rule == "cell":
         groups = "cell " + cells.index.astype(str)
     return from_arrays(
@@ -155,34 +155,6 @@ def read_photograph(
     return image, labels
 
 
-def rotated_copies(images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Copy each image, rotated and flipped at random.
-
-    As K. Pasupa, S. Vatathanavaro and S. Tungjitnob do with rare red cells,
-    doi:10.1007/s12652-020-01773-x, section 4.2: by up to 15 degrees to either
-    side, with flips left-right and up-down, each with probability 1/2; Keras'
-    ``RandomFlip("horizontal_and_vertical")`` would flip both ways or neither.
-    What comes in from outside is mirrored at the edge: black corners would
-    tell a copy, and with it a rare class.
-
-    images: uint8 (N, H, W, channels); seed: of the copies; repeated images
-    get different copies. Returns uint8 (N, H, W, channels).
-    """
-    # Not above: every loader would then start TensorFlow.
-    import keras
-
-    steps = [
-        keras.layers.RandomFlip("horizontal", seed=seed),
-        keras.layers.RandomFlip("vertical", seed=seed + 1),
-        keras.layers.RandomRotation(15 / 360, "reflect", seed=seed + 2),
-    ]
-    copies = images.astype("float32")
-    for step in steps:
-        copies = step(copies, training=True)
-    copies = np.rint(keras.ops.convert_to_numpy(copies))
-    return copies.clip(0, 255).astype(np.uint8)
-
-
 def _files(root: Path) -> tuple[list[int], list[dict]]:
     """Return the photographs' numbers, and a row for each other file."""
     for folder in (root / "Dataset", root / "Label"):
@@ -193,25 +165,25 @@ def _files(root: Path) -> tuple[list[int], list[dict]]:
                 f"folders Dataset and Label into {root}"
             )
 
-    def numbered(folder: str, ending: str) -> dict[str, int]:
-        names = (path.name for path in (root / folder).iterdir())
+    def numbered(names, ending: str) -> dict[str, int]:
         number = re.compile(rf"([1-9][0-9]*)\.{ending}").fullmatch
         return {m[0]: int(m[1]) for m in map(number, names) if m}
 
-    photographs = numbered("Dataset", "jpg")
-    numbers = set(photographs.values())
-    for number in numbers ^ set(numbered("Label", "txt").values()):
+    names = sorted(os.listdir(root / "Dataset"))
+    photographs = numbered(names, "jpg")
+    labels = numbered(os.listdir(root / "Label"), "txt")
+    for number in {*photographs.values()} ^ {*labels.values()}:
         raise FileNotFoundError(
             f"{root} has only one of Dataset/{number}.jpg and "
             f"Label/{number}.txt; get the other one or remove it"
         )
-    names = {path.name for path in (root / "Dataset").iterdir()}
-    return sorted(numbers), [
+    return sorted(photographs.values()), [
         {
             "file": f"Dataset/{readable_name(name)}",
             "reason": HIDDEN if is_hidden(name) else "not a photograph N.jpg",
         }
-        for name in sorted(names - photographs.keys())
+        for name in names
+        if name not in photographs
     ]
 
 

@@ -77,9 +77,10 @@ class Segmentation:
     @cached_property
     def cells(self) -> np.ndarray:
         """The same padded to (N, side, side, 3) uint8 (Fig. 7e)."""
-        padded = [pad(cell, self.side) for cell in self.cut]
-        shape = (-1, self.side, self.side, 3)
-        return np.array(padded, np.uint8).reshape(shape)
+        cells = np.empty((len(self.circles), self.side, self.side, 3), "uint8")
+        for cell, square in zip(cells, self.cut, strict=True):
+            cell[:] = pad(square, self.side)
+        return cells
 
 
 def segment(
@@ -98,8 +99,7 @@ def segment(
     that is an empty result, not an error. Where a diameter cannot be
     measured, the photograph is not enlarged. Raises TypeError for another
     dtype, ValueError for another shape or diameter, and where the enlarged
-    photograph would have more than ``PIXEL_LIMIT`` pixels, as on a photograph
-    of nothing but dust.
+    photograph would have more than ``PIXEL_LIMIT`` pixels.
     """
     if cell_diameter is None:
         cell_diameter = typical_diameter(photograph)
@@ -140,16 +140,14 @@ def lone_cells(photograph: np.ndarray) -> pd.DataFrame:
     _, _, boxes, middles = cv2.connectedComponentsWithStats(
         dark.astype(np.uint8), connectivity=4
     )
-    boxes, middles = boxes[1:], middles[1:]  # without the background
-    left, top, across, down, area = boxes.T
-    least = 0.2 * np.quantile(area, 0.9) if len(area) else 0
-    lone = (left > 0) & (left + across < dark.shape[1])
-    lone &= (top > 0) & (top + down < dark.shape[0])
-    lone &= area > np.maximum(
-        least, 0.8 * np.pi / 4 * np.maximum(across, down) ** 2
-    )
-    circles = np.column_stack([middles, np.sqrt(area / np.pi)])
-    return pd.DataFrame(circles[lone], columns=CIRCLE)
+    # Row 0 is the background.
+    left, top, across, down, area = boxes[1:].T
+    inside = (left > 0) & (left + across < dark.shape[1])
+    inside &= (top > 0) & (top + down < dark.shape[0])
+    is_round = area > 0.2 * np.pi * np.maximum(across, down) ** 2
+    large = area > 0.2 * np.quantile(area, 0.9) if len(area) else inside
+    circles = np.column_stack([middles[1:], np.sqrt(area / np.pi)])
+    return pd.DataFrame(circles[inside & is_round & large], columns=CIRCLE)
 
 
 def foreground(photograph: np.ndarray) -> np.ndarray:
@@ -215,36 +213,35 @@ def find_circles(
     a cell has 40 pixels: the parameters then mean the same at any size.
     Empty where the image is smaller than a cell, or has no edge.
     """
-    found = None
-    if min(equalised.shape) >= 2 * search.smallest * diameter:
-        zoom = _SOUGHT_AT / diameter
-        size = [max(1, round(side * zoom)) for side in equalised.shape[::-1]]
-        how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
-        small = cv2.resize(equalised, size, interpolation=how)
-        found = cv2.HoughCircles(
-            cv2.GaussianBlur(small, (0, 0), search.blur * _SOUGHT_AT),
-            cv2.HOUGH_GRADIENT,
-            dp=1,
-            minDist=search.apart * _SOUGHT_AT,
-            param1=search.edge,
-            param2=search.votes * np.pi * _SOUGHT_AT,
-            minRadius=round(search.smallest * _SOUGHT_AT),
-            maxRadius=round(search.largest * _SOUGHT_AT),
-        )
+    none = pd.DataFrame(columns=CIRCLE, dtype=float)
+    if min(equalised.shape) < 2 * search.smallest * diameter:
+        return none
+    zoom = _SOUGHT_AT / diameter
+    size = [max(1, round(side * zoom)) for side in equalised.shape[::-1]]
+    how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(equalised, size, interpolation=how)
+    found = cv2.HoughCircles(
+        cv2.GaussianBlur(small, (0, 0), search.blur * _SOUGHT_AT),
+        cv2.HOUGH_GRADIENT,
+        dp=1,
+        minDist=search.apart * _SOUGHT_AT,
+        param1=search.edge,
+        param2=search.votes * np.pi * _SOUGHT_AT,
+        minRadius=round(search.smallest * _SOUGHT_AT),
+        maxRadius=round(search.largest * _SOUGHT_AT),
+    )
     if found is None:
-        return pd.DataFrame(np.empty((0, 3)), columns=CIRCLE)
+        return none
     circles = found.reshape(-1, found.shape[-1])[:, :3].astype(float)
     return pd.DataFrame(circles / zoom, columns=CIRCLE)
 
 
 def cut_square(image: np.ndarray, x: float, y: float, side: int) -> np.ndarray:
     """Cut a square around (x, y): (side, side, 3), black beyond the border."""
-    height, width = image.shape[:2]
-    rows = round(y) - side // 2 + np.arange(side)
-    cols = round(x) - side // 2 + np.arange(side)
-    square = image[np.ix_(rows.clip(0, height - 1), cols.clip(0, width - 1))]
-    square[(rows < 0) | (rows >= height)] = 0
-    square[:, (cols < 0) | (cols >= width)] = 0
+    rows, cols = (round(c) - side // 2 + np.arange(side) for c in (y, x))
+    square = image.take(rows, 0, mode="clip").take(cols, 1, mode="clip")
+    square[(rows < 0) | (rows >= image.shape[0])] = 0
+    square[:, (cols < 0) | (cols >= image.shape[1])] = 0
     return square
 
 

@@ -12,7 +12,11 @@ SHA-256 (`models.weights`). Frozen features are taken at the ends of the last
 four stages together. Nothing falls back silently.
 """
 
-from helpers.models.augmentation import ACNE_AUGMENTATION, augmentation_layers
+from helpers.models.augmentation import (
+    ACNE_AUGMENTATION,
+    augmentation_layers,
+    rotated_copies,
+)
 from helpers.models.backbones import (
     BACKBONES,
     PREPROCESSING,

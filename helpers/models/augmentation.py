@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 ACNE_AUGMENTATION = ("flip", "rotation by 29°", "zoom by 15 %")
@@ -24,7 +25,8 @@ def augmentation_layers(
     colour jitter : brightness by up to 20 % of the range; contrast and
         saturation times 0.8 to 1.2; hue by up to 2 % of the circle
     rotation : by up to 15 degrees, black behind
-    rotation by 29°, zoom by 15 % : both ways; what comes in is mirrored
+    rotation by 15°, rotation by 29°, zoom by 15 % : both ways; what comes in
+        is mirrored
 
     The CEFL paper's Table 1 and the acne paper's section 2.2 name the kinds,
     not their strengths; these are the usual ones.  Raises ValueError for
@@ -41,6 +43,27 @@ def augmentation_layers(
         for layer in made:
             layer.supports_jit = True
     return made
+
+
+def rotated_copies(images: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Copy each image, rotated and flipped at random.
+
+    As the red-cell paper does with rare cells,
+    doi:10.1007/s12652-020-01773-x, section 4.2: by up to 15 degrees to either
+    side, with flips left-right and up-down, each with probability 1/2.  What
+    comes in from outside is mirrored: black corners would tell a copy, and
+    with it a rare class.
+
+    images : uint8 (N, H, W, channels); repeated ones get different copies
+
+    Returns uint8 (N, H, W, channels).
+    """
+    copies = images.astype("float32")
+    names = "flip", "vertical flip", "rotation by 15°"
+    for layer in augmentation_layers(names, seed):
+        copies = layer(copies, training=True)
+    copies = np.rint(ops.convert_to_numpy(copies))
+    return copies.clip(0, 255).astype(np.uint8)
 
 
 class Window(layers.Layer):
@@ -123,6 +146,7 @@ _LAYERS = {
     "vertical flip": lambda s: layers.RandomFlip("vertical", seed=s),
     "colour jitter": _colour_jitter,
     "rotation": lambda s: layers.RandomRotation(15 / 360, "constant", seed=s),
+    "rotation by 15°": lambda s: layers.RandomRotation(15 / 360, seed=s),
     "rotation by 29°": lambda s: layers.RandomRotation(0.08, seed=s),
     "zoom by 15 %": lambda s: layers.RandomZoom(0.15, seed=s),
 }

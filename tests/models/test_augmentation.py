@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.data.red_cells import rotated_copies
 from helpers.models.augmentation import (
     ACNE_AUGMENTATION,
     Window,
     augmentation_layers,
+    rotated_copies,
 )
 
 NAMES = ("padded crop", "resized crop", "vertical flip", "colour jitter")

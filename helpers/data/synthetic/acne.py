@@ -8,7 +8,6 @@ as several augmented copies, and an uneven number of images per class.
 
 import hashlib
 import io
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,7 +43,7 @@ def draw_acne(folder: Path, scale: float = 1.0) -> Path:
     are drawn anew, and a printed line says so; no other is ever removed. The
     layout is that of the public set, ``CLASS/<source>.rf.<hash>.jpg``, beside
     ``manifest.csv`` (file, class, source, skin_tone, light, copy and sha256
-    of each image) and ``manifest.json``.
+    of each image).
 
     scale: share of the sources and images to draw, in (0, 1], five sources a
     class at least. Returns the folder of this version, absolute. Raises
@@ -62,28 +61,15 @@ def draw_acne(folder: Path, scale: float = 1.0) -> Path:
             return version
         drawn = place / "drawn"
         _draw_all(drawn, scale)
-        if version.exists():
-            _repair(version, drawn)
-        else:
-            drawn.rename(version)
-    return version
-
-
-def _repair(folder: Path, drawn: Path) -> None:
-    """Replace, each whole, the files that differ from those just drawn."""
-    files = sorted(path for path in drawn.rglob("*") if path.is_file())
-    n_wrong = 0
-    for new in files:
-        old = folder / new.relative_to(drawn)
-        if not old.is_file() or old.read_bytes() != new.read_bytes():
-            old.parent.mkdir(parents=True, exist_ok=True)
+        if not version.exists():
+            return drawn.rename(version)
+        for new in drawn.rglob("*.*"):
+            old = version / new.relative_to(drawn)
+            old.parent.mkdir(exist_ok=True)
             os.replace(new, old)
-            n_wrong += 1
-    print(
-        f"{folder.parent.name}: {n_wrong} of {len(files)} files were missing "
-        "or altered: drawn anew",
-        flush=True,
-    )
+    name = version.parent.name
+    print(f"{name}: files were missing or altered: drawn anew", flush=True)
+    return version
 
 
 def _rng(seed: int, class_name: str, *more: int):
@@ -179,23 +165,15 @@ def _draw_all(folder: Path, scale: float) -> None:
         rows = [row for some in each for row in some]
     manifest = folder / "manifest.csv"
     pd.DataFrame(rows).to_csv(manifest, index=False, lineterminator="\n")
-    about = {"generator": "synthetic_acne", "scale": scale}
-    about |= {"sha256 of manifest.csv": file_sha256(manifest)}
-    (folder / "manifest.json").write_text(json.dumps(about), "utf-8")
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether all files in the folder are those that were drawn into it."""
-    manifest = folder / "manifest.csv"
+    """Whether the images in the folder are those of its manifest."""
     try:
-        about = json.loads((folder / "manifest.json").read_text("utf-8"))
-        expected = {manifest.name: about["sha256 of manifest.csv"]}
-        if file_sha256(manifest) == expected[manifest.name]:
-            rows = pd.read_csv(manifest)
-            expected |= dict(zip(rows["file"], rows["sha256"], strict=True))
+        rows = pd.read_csv(folder / "manifest.csv")
         return all(
             file_sha256(folder / file) == sha256
-            for file, sha256 in expected.items()
+            for file, sha256 in zip(rows["file"], rows["sha256"], strict=True)
         )
     except (OSError, ValueError, LookupError, TypeError):
         return False

@@ -175,30 +175,26 @@ def load_smears(
             f"image_size: expected 8 pixels or more, got {image_size!r}"
         )
     smears = draw_smears(scale, seed)
-    how = cells
     images, tables = zip(
-        *(_CUT[how](s, image_size) for s in smears), strict=True
+        *(_cut(smear, image_size, cells) for smear in smears), strict=True
     )
-    cells = pd.concat(
-        [t.assign(smear=s.name) for t, s in zip(tables, smears, strict=True)]
-    )
-    files = cells["smear"] + "/" + (cells.index + 1).astype(str)
-    known = {} if how == "labelled" else {"cells": how}
-    if how == "detected":
-        n_true = sum(len(s.cells) for s in smears)
-        used = cells["label"].notna().to_numpy()
+    table = pd.concat(tables)
+    known = {} if cells == "labelled" else {"cells": cells}
+    used = table["label"].notna().to_numpy()
+    if cells == "detected":
+        n_true = sum(len(smear.cells) for smear in smears)
         known |= {"circles": len(used), "without_label": int((~used).sum())}
         known |= {"missed": n_true - int(used.sum())}
-        cells, files = cells[used], files[used]
-        images = [np.concatenate(images)[used]]
+    table = table[used]
+    files = table["smear"] + "/" + (table.index + 1).astype(str)
     return from_arrays(
         NAME,
-        np.concatenate(images),
-        cells["label"].map(CLASS_NAMES.index),
+        np.concatenate(images)[used],
+        table["label"].map(CLASS_NAMES.index),
         CLASS_NAMES,
-        groups=cells["smear"].to_numpy(str),
+        groups=table["smear"].to_numpy(str),
         files=files.to_numpy(str),
-        facts=cells[["smear", "x", "y", "radius"]].reset_index(drop=True),
+        facts=table[["smear", *CIRCLE]].reset_index(drop=True),
         group_rule="smear",
         origin="drawn by helpers/data/synthetic/smears.py",
         licence="MIT",
@@ -209,39 +205,30 @@ def load_smears(
     )
 
 
-def _labelled(smear: Smear, side: int) -> tuple[np.ndarray, pd.DataFrame]:
-    """Cut each true cell: images (n, side, side, 3), and its row."""
-    how = cv2.INTER_AREA if side < CROP else cv2.INTER_CUBIC
-    squares = [
-        cut_square(smear.image, x, y, CROP)
-        for x, y in smear.cells[["x", "y"]].to_numpy()
-    ]
-    images = [cv2.resize(s, (side, side), interpolation=how) for s in squares]
-    return np.stack(images), smear.cells
+def _cut(smear: Smear, side: int, how: str) -> tuple:
+    """Images (n, side, side, 3) of a smear's cells, and a row for each.
 
-
-def _detected(smear: Smear, side: int) -> tuple[np.ndarray, pd.DataFrame]:
-    """Cut each circle; the label of one without a true cell is missing."""
+    The label of a detected circle without a true cell is missing.
+    """
+    cells = smear.cells
+    if how == "labelled":
+        kernel = cv2.INTER_AREA if side < CROP else cv2.INTER_CUBIC
+        places = cells[["x", "y"]].to_numpy()
+        squares = [cut_square(smear.image, x, y, CROP) for x, y in places]
+        images = [
+            cv2.resize(square, (side, side), interpolation=kernel)
+            for square in squares
+        ]
+        return np.stack(images), cells.assign(smear=smear.name)
     steps = segment(smear.image, side=side)
-    found = detection.compare(
-        steps.found, smear.cells, smear.image.shape
-    ).found
-    label = smear.cells["label"].reindex(found["cell"]).to_numpy()
-    return steps.cells, found[CIRCLE].assign(label=label)
-
-
-def _circled(smear: Smear, side: int) -> tuple[np.ndarray, pd.DataFrame]:
-    """Cut and pad each true circle as ``segment`` does."""
-    steps = segment(smear.image, side=side)
-    circles = smear.cells[CIRCLE] * steps.ratio
-    return replace(steps, circles=circles).cells, smear.cells
-
-
-_CUT = {
-    "labelled": _labelled,
-    "labelled circles": _circled,
-    "detected": _detected,
-}
+    if how == "detected":
+        shape = smear.image.shape
+        found = detection.compare(steps.found, cells, shape).found
+        label = cells["label"].reindex(found["cell"]).to_numpy()
+        cells = found[CIRCLE].assign(label=label)
+    else:
+        steps = replace(steps, circles=cells[CIRCLE] * steps.ratio)
+    return steps.cells, cells.assign(smear=smear.name)
 
 
 def _plan(scale: float, seed: int) -> list[dict[str, int]]:
