@@ -122,6 +122,12 @@ def base_network(
     It takes what `preprocessed` returns; for the rest see `backbone`.
     """
     _entry(name)
+    if name not in lite.REPEATS and min(image_shape[:2]) < 32:  # as in Keras
+        side = min(image_shape[:2])
+        raise ValueError(
+            f"{name} takes images of 32 pixels a side or more, not {side}; "
+            "set IMAGE_SIZE"
+        )
     if weights not in ("imagenet", "random"):
         return _from_file(name, _weights_file(name, weights), image_shape)
     keras.utils.set_random_seed(seed)

@@ -287,6 +287,8 @@ def test_another_name_or_preprocessing_is_refused():
             make("VGG", "random", *size)
     with pytest.raises(ValueError, match="preprocessing: 'torch' is none of"):
         backbone("VGG16", "random", SIZE, "torch")
+    with pytest.raises(ValueError, match="32 pixels .*, not 31; set IMAGE_"):
+        backbone("VGG16", "imagenet", 31)
 
 
 def test_weights_that_cannot_be_had_name_the_option(tmp_path, monkeypatch):
