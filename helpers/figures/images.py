@@ -17,11 +17,6 @@ _CIRCLES = {
 }
 
 
-def _some_classes(n_classes: int, most: int = 20) -> np.ndarray:
-    """Return the classes to show: all, or at most ``most`` at even steps."""
-    return _even_steps(n_classes, min(n_classes, most))
-
-
 def sample_sheet(
     images, labels, class_names, per_class: int = 6, captions=None
 ) -> Figure:
@@ -32,7 +27,7 @@ def sample_sheet(
     evenly over those of the class, since neighbours are often copies of one
     source. ``captions`` are texts under each of the N images, or None.
     """
-    classes = _some_classes(len(class_names))
+    classes = _even_steps(len(class_names), min(len(class_names), 20))
     side = 1.15
     height = side if captions is None else side + 0.2
     size = per_class * side + 0.9, len(classes) * height

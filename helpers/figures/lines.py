@@ -40,7 +40,7 @@ def curves(
     markers: bool = False,
     stacked: bool = False,
     log_x: bool = False,
-    mark: float | dict[str, float] | None = None,
+    mark: float | None = None,
     **layout,
 ) -> Figure:
     """Lines through given points, each with one look in all panels.
@@ -51,7 +51,7 @@ def curves(
     colours : of lines that are no methods, by their names
     markers, stacked : whether points are marked; whether lines are shares
         that are laid upon each other
-    mark : x of a dotted line from top to bottom, the same or a panel each
+    mark : x of a dotted line from top to bottom
     layout : columns and sharey of `new_panels`
     """
     tables = {name: pd.DataFrame(own) for name, own in panels.items()}
@@ -60,7 +60,7 @@ def curves(
     names = dict.fromkeys(name for own in tables.values() for name in own)
     looks = _looks(names, colours, markers)
     fig, axes = new_panels(panels, title, **layout)
-    for ax, (panel, own) in zip(axes, tables.items(), strict=True):
+    for ax, own in zip(axes, tables.values(), strict=True):
         if stacked:
             shades = [looks[name]["color"] for name in own]
             ax.stackplot(own.index, own.T, labels=own, colors=shades, lw=0)
@@ -70,8 +70,7 @@ def curves(
             for name, values in own.items():
                 ax.plot(own.index, values, **looks[name])
         if mark is not None:
-            at = mark[panel] if isinstance(mark, dict) else mark
-            ax.axvline(at, color=QUIET, ls=":", lw=1.2)
+            ax.axvline(mark, color=QUIET, ls=":", lw=1.2)
         _x_axis(ax, own.index, log_x)
         ax.set_xlabel(xlabel)
         if ax.get_subplotspec().is_first_col():
@@ -152,32 +151,23 @@ def histories(history, title: str, panels="metric", ylabel="") -> Figure:
     each of its values. Thin lines are seeds, thick ones their mean. Curves of
     different losses do not compare; a common metric beside them does.
     """
-    methods, parts = (history[name].unique() for name in ("method", "part"))
     tables = dict(list(history.groupby(panels, sort=False)))
     names = [_METRICS.get(name, name) for name in tables]
     fig, axes = new_panels(names, title, sharey=panels != "metric")
-    labels, colours = zip(*map(method_look, methods), strict=True)
-    # By name: a panel may lack a method, or a part.
-    looks = {
-        "hue": "method",
-        "style": "part",
-        "palette": dict(zip(methods, colours, strict=True)),
-        "dashes": {part: "" if part == "train" else (4, 2) for part in parts},
-        "legend": False,
-    }
-    seeds = {"units": "seed", "estimator": None, "lw": 0.7, "alpha": 0.35}
+    looks = _looks(dict.fromkeys(history["method"]))
+    dashes = {part: "--" for part in history["part"]} | {"train": "-"}
     for ax, rows in zip(axes, tables.values(), strict=True):
-        for look in (seeds, {"errorbar": None, "lw": 2}):
-            sns.lineplot(rows, x="epoch", y="value", ax=ax, **look, **looks)
-        ax.set(xlabel="Epoch", ylabel="")
+        for (method, part), own in rows.groupby(["method", "part"]):
+            seeds = own.pivot_table("value", "epoch", "seed")
+            look = looks[method] | {"ls": dashes[part]}
+            ax.plot(seeds, lw=0.7, alpha=0.35, **look)
+            ax.plot(seeds.mean(axis=1), lw=2, **look)
+        ax.set_xlabel("Epoch")
         _x_axis(ax, rows["epoch"], log=False)
     axes[0].set_ylabel(ylabel)
-    handles = [
-        Line2D([], [], color=colour, label=label)
-        for label, colour in zip(labels, colours, strict=True)
-    ]
-    for part in parts:
-        look = {"ls": "-" if part == "train" else "--", "color": INK}
+    handles = [Line2D([], [], **look | {"ls": "-"}) for look in looks.values()]
+    for part in history["part"].unique():
+        look = {"ls": dashes[part], "color": INK}
         handles.append(Line2D([], [], label=_PARTS[part], **look))
     legend_below(fig, handles)
     return fig
@@ -198,8 +188,8 @@ def _x_axis(ax, x, log: bool) -> None:
 def _looks(names, colours=None, markers=False) -> dict[str, dict]:
     """Label, colour, dashes (which tell a family's methods apart), marker.
 
-    Of names that are no methods, four have colours of their own; of more, the
-    shades go from light to dark.
+    Of names that are no methods, four have colours and dashes of their own;
+    of more, the shades go from light to dark.
     """
     from helpers.methods.registry import METHODS
 
@@ -209,11 +199,12 @@ def _looks(names, colours=None, markers=False) -> dict[str, dict]:
     shades = dict(zip(others, shades, strict=False)) | (colours or {})
     looks, before = {}, Counter()
     for name, marker in zip(names, cycle(_MARKERS), strict=False):
-        look = {"label": name, "color": shades.get(name)}
+        label, colour, family = name, shades.get(name), name if many else ""
         if name in METHODS:
-            look["label"], look["color"] = method_look(name)
+            label, colour = method_look(name)
             family = METHODS[name].family
-            look["ls"] = _DASHES[before[family] % len(_DASHES)]
-            before[family] += 1
-        looks[name] = look | {"marker": marker if markers else None}
+        dash = _DASHES[before[family] % len(_DASHES)]
+        before[family] += 1
+        looks[name] = {"label": label, "color": colour, "ls": dash}
+        looks[name]["marker"] = marker if markers else None
     return looks

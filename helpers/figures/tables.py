@@ -70,16 +70,12 @@ def gradient_share(
     return fig
 
 
-_MANY = 20  # rows of a forest plot
-
-
 def interval_plot(table, title: str, xlabel: str) -> Figure:
     """A forest plot of differences, with a line at no difference.
 
     ``table`` has the columns label, delta, low and high, one row a line of
     the plot, from the top; low and high are NaN where there is no interval.
-    The numbers stand on the right. Among many rows, one far from the others
-    would squeeze them: the axis ends before it, and an arrow stands there.
+    The numbers stand on the right.
     """
     fig = new_chart(8, 1.1 + 0.36 * len(table))
     ax = fig.subplots()
@@ -87,7 +83,6 @@ def interval_plot(table, title: str, xlabel: str) -> Figure:
     ax.axvline(0, color=QUIET, ls="--", lw=1.2)
     ax.hlines(rows, table["low"], table["high"], color=_BLUE, lw=2)
     ax.plot(table["delta"], rows, "o", color=INK, ms=6)
-    _end_before_far_rows(ax, table[["delta", "low", "high"]])
     rows_from_the_top(ax, table["label"])
     ax.set(title=title, xlabel=xlabel)
     texts = [f"{delta:+.3f}" for delta in table["delta"]]
@@ -99,18 +94,6 @@ def interval_plot(table, title: str, xlabel: str) -> Figure:
     numbers.tick_params(length=0)
     numbers.spines[:].set_visible(False)
     return fig
-
-
-def _end_before_far_rows(ax, table) -> None:
-    """Among many rows, end the axis before those far from zero."""
-    reach = table.abs().max(axis=1)
-    most = 1.6 * reach.quantile(0.9)
-    if len(table) >= _MANY and (reach > most).any():
-        ax.set_xlim(-most, most)
-        for row, value in enumerate(table.iloc[:, 0]):
-            if abs(value) > most:
-                arrow = "<" if value < 0 else ">"
-                ax.plot(0.97 * np.copysign(most, value), row, arrow, color=INK)
 
 
 _SIDES = {"published": ("D", 0), "reference": ("o", -0.17)}
@@ -136,16 +119,15 @@ def beside_plot(table, title: str, xlabel: str) -> Figure:
     handles = []
     for side, (marker, apart) in _SIDES.items():
         own = table[table["side"] == side]
+        if own.empty:
+            continue
         rows = own["label"].map(labels.index) + apart
-        colours = own["status"].map(_STATUS)
-        if side == "published":
-            colours = [INK] * len(own)
-        look = {"marker": marker, "s": 34, "zorder": 3}
-        if len(own):
-            ax.hlines(rows, own["low"], own["high"], color=colours, lw=2)
-            ax.scatter(own["delta"], rows, c=colours, **look)
-            look = {"marker": marker, "color": INK, "ls": ""}
-            handles.append(Line2D([], [], label=side, **look))
+        colours = INK if side == "published" else own["status"].map(_STATUS)
+        ax.hlines(rows, own["low"], own["high"], color=colours, lw=2)
+        look = {"marker": marker, "color": colours}
+        ax.scatter(own["delta"], rows, s=34, zorder=3, **look)
+        look |= {"color": INK, "ls": "", "label": side}
+        handles.append(Line2D([], [], **look))
     measured = table.loc[table["side"] != "published", "status"]
     for status in dict.fromkeys(measured):
         look = {"color": _STATUS[status], "lw": 4}
@@ -166,11 +148,13 @@ def dot_plot(
     a column ``clear`` is an empty circle. The rows are those of the first
     panel, in its order; a dashed line marks cross-entropy. ``groups`` names
     each row's group, or is "" for a row of none: lines part the groups. Rows
-    in groups are differences: the axis ends before those that are far away.
+    in groups are differences: the axis ends before those that are far away,
+    which would squeeze the others, and an arrow stands there.
     """
     methods = list(next(iter(panels.values()))["method"])
     size = 2.7 + 2.4 / len(panels), 1.3 + 0.25 * len(methods)
-    fig, axes = _in_a_row(panels, title, size)
+    look = {"size": size, "columns": len(panels), "below": 0}
+    fig, axes = new_panels(panels, title, sharey=True, **look)
     labels, colours = zip(*map(method_look, methods), strict=True)
     rows = range(len(methods))
     for ax, table in zip(axes, panels.values(), strict=True):
@@ -189,17 +173,25 @@ def dot_plot(
         ax.locator_params(axis="x", nbins=4)
     names = list(groups or ())
     for name in dict.fromkeys(names):
-        first, last = (
-            names.index(name),
-            len(names) - 1 - names[::-1].index(name),
-        )
+        first = names.index(name)
+        middle = first + (names.count(name) - 1) / 2
         for ax in axes if first else ():
             ax.axhline(first - 0.5, color=QUIET, lw=0.8)
         look = {"xycoords": ("axes fraction", "data"), "fontsize": 9}
-        axes[-1].annotate(
-            name, (1.03, (first + last) / 2), va="center", **look
-        )
+        axes[-1].annotate(name, (1.03, middle), va="center", **look)
     return fig
+
+
+def _end_before_far_rows(ax, table) -> None:
+    """Among 20 rows or more, end the axis before those far from zero."""
+    reach = table.abs().max(axis=1)
+    most = 1.6 * reach.quantile(0.9)
+    if len(table) >= 20 and (reach > most).any():
+        ax.set_xlim(-most, most)
+        for row, value in enumerate(table["mean"]):
+            if abs(value) > most:
+                arrow = "<" if value < 0 else ">"
+                ax.plot(0.97 * np.copysign(most, value), row, arrow, color=INK)
 
 
 def confusion_matrices(confusions, names, title: str) -> Figure:
@@ -208,53 +200,37 @@ def confusion_matrices(confusions, names, title: str) -> Figure:
     ``confusions`` maps a label to a (C, C) table of counts, or of means of
     counts over seeds. The colour is the share of the true class.
     """
-    shares, texts = {}, {}
-    for label, counts in confusions.items():
-        table = pd.DataFrame(counts, names, names)
-        shares[label] = table.div(table.sum(axis=1), axis=0).fillna(0)
-        digits = 0 if np.all(table == table.round()) else 1
-        texts[label] = table.map(f"{{:.{digits}f}}".format)
-    longest = max(len(t) for own in texts.values() for t in np.ravel(own))
-    side = len(names) * max(0.62, 0.095 * longest)
-    width = max(side, 1.6) + 0.3
-    rows = -(-len(shares) // max(1, int(_WIDEST / width)))
-    columns = -(-len(shares) // rows)
-    names_long = max(map(len, names))
+    tables = {m: pd.DataFrame(t, names, names) for m, t in confusions.items()}
+    side, long = max(0.62 * len(names), 1.6), max(map(len, names))
+    columns = min(len(tables), max(1, int(_WIDEST / (side + 0.3))))
+    rows = -(-len(tables) // columns)
+    columns = -(-len(tables) // rows)
     # The labels of a panel, in lines as wide as it.
-    above = {
-        own: fill(own, int(11 * width), break_on_hyphens=False)
-        for own in shares
-    }
-    lines = 1 + max(text.count("\n") for text in above.values())
-    size = (
-        columns * width + 1.6 + 0.07 * names_long,
-        rows * (side + 0.1 + 0.2 * lines) + 1.25 + 0.035 * names_long,
-    )
-    fig = new_chart(*size, layout="compressed")
-    title = fill(title, int(12 * fig.get_figwidth()))
-    fig.suptitle(title, x=0.01, ha="left", fontsize=11)
+    above = [fill(m, int(11 * side), break_on_hyphens=False) for m in tables]
+    lines = 1 + max(text.count("\n") for text in above)
+    width = columns * (side + 0.3) + 1.6 + 0.07 * long
+    height = rows * (side + 0.1 + 0.2 * lines) + 1.25 + 0.035 * long
+    fig = new_chart(width, height, layout="compressed")
+    fig.suptitle(fill(title, int(12 * width)), x=0.01, ha="left", fontsize=11)
     axes = fig.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     look = {"square": True, "cmap": "Blues", "vmin": 0, "vmax": 1, "fmt": ""}
     look |= {"annot_kws": {"fontsize": 9}, "cbar": False}
-    for ax, (label, values) in zip(axes.flat, shares.items(), strict=False):
-        sns.heatmap(values, annot=texts[label], ax=ax, **look)
-        ax.set_title(above[label], loc="center", fontsize=10)
+    for ax, text, table in zip(
+        axes.flat, above, tables.values(), strict=False
+    ):
+        shares = table.div(table.sum(axis=1), axis=0).fillna(0)
+        digits = 0 if np.all(table == table.round()) else 1
+        written = table.map(f"{{:.{digits}f}}".format)
+        sns.heatmap(shares, annot=written, ax=ax, **look)
+        ax.set_title(text, loc="center", fontsize=10)
         ax.set(xlabel="Predicted class", ylabel="True class")
         ax.tick_params(rotation=0)
         ax.set_xticklabels(names, rotation=45, ha="right")
-        ax.grid(False)
         ax.label_outer()
-    for ax in axes.flat[len(shares) :]:
+    for ax in axes.flat[len(tables) :]:
         ax.set_axis_off()
-    mesh = axes[0, 0].collections[0]
-    bar = fig.colorbar(
-        mesh, ax=axes, pad=0.02, label="Share of the true class"
-    )
+    look = {"pad": 0.02, "label": "Share of the true class"}
+    bar = fig.colorbar(axes[0, 0].collections[0], ax=axes, **look)
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     return fig
-
-
-def _in_a_row(panels, title, size):
-    look = {"size": size, "columns": len(panels), "below": 0}
-    return new_panels(panels, title, sharey=True, **look)
