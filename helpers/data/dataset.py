@@ -139,7 +139,8 @@ class ImageDataset:
         if len(kept) < 2:
             raise ValueError(
                 f"classes with fewer than {n} images: {', '.join(few)}; add "
-                "images to them, or nothing can be compared"
+                "images to them, or lower FOLDS or EVERY if that asks for so "
+                "many"
             )
         return self.of_classes(kept), (
             f"Classes with fewer than {n} images are left out: "
