@@ -87,6 +87,8 @@ class Recipe:
             value = getattr(self, key)
             if value not in values:
                 raise ValueError(f"{key}: {value!r} is none of {values}")
+        if self.epochs < 1:
+            raise ValueError(f"epochs: {self.epochs}; set EPOCHS to 1 or more")
 
     @property
     def of_head(self) -> dict[str, float]:

@@ -168,7 +168,9 @@ def test_late_weights_start_at_the_first_drop(name):
     assert RECIPES["cifar"].timed(plain) is plain
 
 
-@pytest.mark.parametrize("wrong", [{"optimizer": "Adam"}, {"keep": "first"}])
+@pytest.mark.parametrize(
+    "wrong", [{"optimizer": "Adam"}, {"keep": "first"}, {"epochs": 0}]
+)
 def test_what_is_no_recipe_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Recipe(**wrong)
