@@ -145,9 +145,13 @@ def in_words(
 
 
 def interval(value: float, low: float, high: float, decimals: int = 3) -> str:
-    """A number and its interval: "−0.006 [−0.035, +0.029]"."""
-    value, low, high = (signed(x, decimals) for x in (value, low, high))
-    return f"{value} [{low}, {high}]"
+    """A number and its interval: "−0.006 [−0.035, +0.029]".
+
+    Behind a number without one (a NaN end) stands "[no interval]".
+    """
+    ends = f"{signed(low, decimals)}, {signed(high, decimals)}"
+    known = not np.isnan([low, high]).any()
+    return f"{signed(value, decimals)} [{ends if known else 'no interval'}]"
 
 
 def signed(value: float, decimals: int = 3) -> str:

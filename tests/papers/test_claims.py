@@ -80,3 +80,4 @@ def test_names_and_the_split():
 def test_a_number_and_its_interval():
     assert interval(-0.006, -0.035, 0.029) == "−0.006 [−0.035, +0.029]"
     assert interval(0, -1.25, 1, decimals=1) == "+0.0 [−1.2, +1.0]"
+    assert interval(0.02, float("nan"), 1) == "+0.020 [no interval]"
