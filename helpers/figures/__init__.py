@@ -26,6 +26,5 @@ from helpers.figures.tables import (
     class_counts,
     confusion_matrices,
     dot_plot,
-    gradient_share,
     interval_plot,
 )

@@ -39,37 +39,6 @@ def class_counts(counts, names, title: str = "Images per class") -> Figure:
     return fig
 
 
-def gradient_share(
-    shares, names, title="Each class's share of the batch gradient"
-) -> Figure:
-    """Stacked bars of the classes' shares, one bar for each label.
-
-    ``shares`` maps a label to (C,) values that are not negative; each bar is
-    scaled to 100 %.
-    """
-    table = pd.DataFrame(shares, index=list(names)).T
-    table = table.div(table.sum(axis=1), axis=0)
-    fig = new_chart(8, 1.3 + 0.55 * len(table))
-    colours = sns.color_palette("viridis", len(names))
-    look = {"stacked": True, "width": 0.8, "legend": False, "color": colours}
-    ax = table.plot.barh(ax=fig.subplots(), **look)
-    for bars, colour in zip(ax.containers, colours, strict=True):
-        dark = sns.utils.relative_luminance(colour) < 0.408
-        ax.bar_label(
-            bars,
-            fmt=lambda share: f"{share:.0%}" if share > 0.04 else "",
-            label_type="center",
-            color="white" if dark else "black",
-            fontsize=9,
-        )
-    rows_from_the_top(ax, table.index)
-    ax.set(title=title, xlabel="Share of the gradient", xlim=(0, 1))
-    ax.xaxis.set_major_formatter(PercentFormatter(1))
-    ax.grid(False)
-    legend_below(fig)
-    return fig
-
-
 def interval_plot(table, title: str, xlabel: str) -> Figure:
     """A forest plot of differences, with a line at no difference.
 

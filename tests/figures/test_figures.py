@@ -109,7 +109,6 @@ BESIDE = pd.DataFrame(
 )
 DRAWN = {
     "class_counts": given(COUNTS, CLASSES),
-    "gradient_share": given({"none": COUNTS, "eq. (1)": np.ones(5)}, CLASSES),
     "histories": given(HISTORY, "Training history"),
     "histories, long labels": given(BY_SPLIT, "History", "split", "Accuracy"),
     "curves": given(PANELS, P, "Losses", "p", mark=0.5),
@@ -269,9 +268,6 @@ def test_bars_write_numbers_and_shares():
     (ax,) = drawn("class_counts").axes
     assert [bar.get_width() for bar in ax.patches] == COUNTS.tolist()
     assert ax.texts[0].get_text() == "1,240 (26.9%)"
-    (ax,) = drawn("gradient_share").axes
-    widths = np.array([bar.get_width() for bar in ax.patches]).reshape(5, 2)
-    np.testing.assert_allclose(widths.T, [COUNTS / COUNTS.sum(), [0.2] * 5])
 
 
 def test_histories_are_means_of_seeds_and_dash_validation():
