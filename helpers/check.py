@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-CALL = re.compile(r'^check\.exercise\(\s*"(\w+)"', re.M)
+CALL = re.compile(r"""^check\.exercise\(\s*["'](\w+)["']""", re.M)
 
 
 def exercise(

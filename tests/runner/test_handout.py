@@ -123,7 +123,8 @@ def test_marks_of_a_class(tmp_path):
     def hand_in(name, *cells):
         nb = new.new_notebook()
         for exercise, *outputs in cells:
-            source = f'check.exercise(\n    "{exercise}", ..., 4)'
+            quoted = f'"{exercise}"' if exercise == "1" else repr(exercise)
+            source = f"check.exercise(\n    {quoted}, ..., 4)"
             nb.cells.append(new.new_code_cell(source, outputs=outputs))
         said = new.new_output("stream", text="Exercise 2: correct.\n")
         nb.cells.append(new.new_code_cell("print(1)", outputs=[said]))
