@@ -115,6 +115,8 @@ def execute(
     except DeadKernelError:
         text = f"its kernel died: {_death(KERNELS[output].returncode)}"
     except CellTimeoutError:
+        # What waited for the cell would complain at the end.
+        logging.getLogger("asyncio").disabled = True
         text = f"it took longer than the {timeout} s of --timeout"
     except OSError as error:
         # A disk that is full, most often: papermill cannot write.
