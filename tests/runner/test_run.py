@@ -152,7 +152,7 @@ def test_commands_in_the_texts_are_accepted(file):
     if file.endswith(".ipynb"):
         text = "\n".join(c.source for c in nbformat.reads(text, 4).cells)
     # The exercise on a misspelt parameter is about a refusal.
-    text = text.replace("--set DATASETS=", "").replace("\\\n", " ")
+    text = text.replace("--set DATA=acne5", "").replace("\\\n", " ")
     commands = re.findall(r"helpers\.run\b([^`#\n]*--set[^`#\n]*)", text)
     commands += re.findall(r'ARGS="([^"]*--set[^"]*)"', text)
     assert any("DATASET=acne5" in command for command in commands)
