@@ -141,7 +141,8 @@ def begin(
     then says so.
 
     Raises ``ValueError`` for an unknown profile or precision, and for a mixed
-    one with the full profile, which repeats the papers' trainings.
+    one with the full profile, which repeats the papers' trainings; ``OSError``
+    where the run's folder cannot be written.
     """
     if shell := get_ipython():
         shell.set_custom_exc((ValueError, OSError), _show_briefly)
@@ -174,8 +175,16 @@ def begin(
         versions["precision"] = precision
     if profile == "smoke":
         print(OF_SMOKE)
-    run_dir = RUNS_DIR / "interactive" if run_dir is None else run_dir
-    return Workspace(notebook, profile, folder(run_dir), versions)
+    run_dir = folder(RUNS_DIR / "interactive" if run_dir is None else run_dir)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=run_dir).close()
+    except OSError as error:
+        raise OSError(
+            f"RUN_DIR: no results can be written into {run_dir} ({error});"
+            " name another folder"
+        ) from error
+    return Workspace(notebook, profile, run_dir, versions)
 
 
 def _show_briefly(shell, kind, error, trace, tb_offset=None) -> None:

@@ -259,6 +259,12 @@ def test_begin_prints_three_repeatable_lines(tmp_path, monkeypatch, capfd):
     assert workspace.versions["keras"] in lines[0]
     default = session.begin("03", "smoke")
     assert default.run_dir == RUNS_DIR / "interactive"
+    # Refused at once, and not when the first result is there.
+    taken = tmp_path / "file"
+    taken.write_text("of somebody")
+    with pytest.raises(OSError, match="RUN_DIR: no results .*file .* another"):
+        session.begin("03", "smoke", taken)
+    assert taken.read_text() == "of somebody"
 
 
 def test_begin_is_silent_in_a_fresh_process(tmp_path):
