@@ -148,8 +148,8 @@ def expanded(
     for values in itertools.product(*grid.values()):
         chosen = dict(zip(grid, values, strict=True))
         listed = {k: _listed(k, v, selected) for k, v in chosen.items()}
-        place = ",".join(f"{k}={_in_path(v)}" for k, v in chosen.items())
-        name = f"{step['name']}/{place}".strip("/")
+        place = [f"{k}={_in_path(v, grid[k])}" for k, v in chosen.items()]
+        name = f"{step['name']}/{','.join(place)}".strip("/")
         columns = {k: _text(v) for k, v in chosen.items()} | step["columns"]
         given = step["parameters"] | listed | more
         found.append(Step(selected, given, name, columns))
@@ -167,12 +167,17 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _in_path(value: object) -> str:
-    """A value as a part of a folder's name on any system."""
-    text = _text(value)
-    short = re.sub(r"[^\w.+-]+", "_", text).strip("_")
-    if len(short) > 40:
-        short = f"{short[:32]}{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+def _in_path(value: object, values: Sequence[object]) -> str:
+    """One of some values as its part of a folder's name, on any system."""
+    texts = [_text(each) for each in (value, *values)]
+    short, *shorts = (
+        re.sub(r"[^\w.+-]+", "_", text).strip("_") for text in texts
+    )
+    # Another value may look the same, as "a b" and "A_b" do on Windows.
+    alike = [it.casefold() for it in shorts].count(short.casefold()) > 1
+    if len(short) > 40 or alike:
+        digest = hashlib.sha256(texts[0].encode()).hexdigest()
+        short = f"{short[:32]}{digest[:8]}"
     return short
 
 

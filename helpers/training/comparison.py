@@ -270,5 +270,7 @@ def two_at_a_time(function: Callable, items: Sequence) -> list:
     """
     if len(items) < 2:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(2) as pool:
+    # Keras keeps a thread's precision apart from that of the others.
+    precision = keras.config.set_dtype_policy, [keras.config.dtype_policy()]
+    with ThreadPoolExecutor(2, "", *precision) as pool:
         return list(pool.map(function, items))

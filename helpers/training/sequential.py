@@ -261,12 +261,14 @@ class _Program:
         steps = batches.rows.shape[1]
         key = [loss.get_config(), steps if recipe.scheduled else None]
         if key != self.compiled_for:
-            optimizer = recipe.new_optimizer(steps)
             plain = keras.metrics.SparseCategoricalCrossentropy(
                 from_logits=True, name="plain_loss"
             )
             hits = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+            optimizer = recipe.new_optimizer(steps)
             self.model.compile(optimizer, loss, metrics=[plain, hits])
+            # In mixed_float16, Keras has wrapped it to scale the loss.
+            optimizer = self.model.optimizer
             optimizer.build(self.model.trainable_variables)
             self.fresh = _values(optimizer.variables)
             self.compiled_for = key

@@ -211,6 +211,13 @@ def test_a_grid_that_cannot_be_run_is_refused(book, write, grid, message):
     assert not [*paths.RUNS_DIR.iterdir()]
 
 
+def test_values_that_look_alike_have_folders_of_their_own(book, no_kernel):
+    """Also where a system takes two cases for one."""
+    report = run("smoke", ["01"], grid={"WIDTH": ["a b", "A_b", "c"]})
+    folders = {name.casefold() for name in report.status}
+    assert len(folders) == 3 and "width=c/01_a" in folders
+
+
 def test_a_study_may_hold_a_grid(book, tmp_path, no_kernel):
     text = """title: Which width?
 needs: nothing

@@ -11,6 +11,7 @@ from helpers.data.catalog import load_digits
 from helpers.imbalance.counts import subsample
 from helpers.imbalance.splits import Split
 from helpers.models.resnet import residual_network
+from helpers.training.comparison import two_at_a_time
 from helpers.training.recipe import FINE_TUNING, RECIPES
 from helpers.training.sequential import (
     WholeNetwork,
@@ -114,6 +115,21 @@ def test_augmentation_acts_in_training_only(digits, run, study):
     images = digits[0].astype("float32")
     expected = linear(10, images.shape[1:], run.seed)(images)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-3)
+
+
+def test_half_precision_is_trained_in(digits, run):
+    """By an optimizer that Keras has wrapped, and in threads, too."""
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        own = two_at_a_time(lambda _: keras.config.dtype_policy().name, "ab")
+        names = ["cross_entropy", "focal_a1_g2", "cross_entropy"]
+        short = replace(SMALL, epochs=1, drops=())
+        half = train_one_by_one(*digits, [run], names, short, network)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert own == ["mixed_float16", "mixed_float16"]
+    assert np.isfinite(half.logits).all()
+    np.testing.assert_allclose(half.logits[0], half.logits[2], atol=1e-3)
 
 
 def test_what_it_cannot_train_is_refused(digits, run):
