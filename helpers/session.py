@@ -355,8 +355,13 @@ def hardware() -> dict[str, str]:
     if command := shutil.which("nvidia-smi"):
         ask = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
         done = subprocess.run(ask, capture_output=True, text=True, timeout=60)
-        told = done.stdout.partition("\n")[0].strip()
-    return {"device": device(), "driver": told, "backend": backend.backend()}
+        # Without a driver it says so at length, and fails.
+        told = "" if done.returncode else done.stdout.partition("\n")[0]
+    return {
+        "device": device(),
+        "driver": told.strip(),
+        "backend": backend.backend(),
+    }
 
 
 def _device(versions: dict[str, str]) -> str:

@@ -208,6 +208,8 @@ def test_a_table_of_speed_names_the_driver(tmp_path, monkeypatch):
     script.chmod(0o755)
     monkeypatch.setattr(session.shutil, "which", lambda name: str(script))
     assert session.hardware() == told | {"driver": "580.159.04"}
+    script.write_text("#!/bin/sh\necho NVIDIA-SMI has failed; exit 9\n")
+    assert session.hardware() == told
 
 
 def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):

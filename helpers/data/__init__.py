@@ -4,7 +4,7 @@
 of images, one folder a class, needs no code: its name is the data set's. To
 add another kind, write what makes an `ImageDataset` of it, with the groups of
 images that belong together, call it in `data.catalog.load`, and add the name
-to ``KNOWN_SETS`` in `runner.notebooks`.
+to ``REAL_SETS`` or ``EMBEDDED_SETS`` in `runner.notebooks`.
 """
 
 from helpers.data.audit import (

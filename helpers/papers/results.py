@@ -74,9 +74,9 @@ def save(table: pd.DataFrame, workspace: Workspace, name: str) -> Path:
     return atomic_write(path, table.to_csv(index=False))
 
 
-def show(table: pd.DataFrame, decimals: int = 3) -> pd.DataFrame:
+def show(table: pd.DataFrame) -> pd.DataFrame:
     """A table for a notebook: rounded, without row numbers."""
-    return table.round(decimals).set_axis([""] * len(table))
+    return table.round(3).set_axis([""] * len(table))
 
 
 def published(name: str) -> pd.DataFrame:
@@ -140,7 +140,7 @@ def compare(
     return table
 
 
-def readable(comparison: pd.DataFrame, decimals: int = 3) -> pd.DataFrame:
+def readable(comparison: pd.DataFrame) -> pd.DataFrame:
     """A comparison as strings, the way a paper would print it.
 
     Takes what `compare` returns; columns it does not know stay in front.
@@ -158,9 +158,9 @@ def readable(comparison: pd.DataFrame, decimals: int = 3) -> pd.DataFrame:
         n, value = int(row["n"]), float(row["published"])
         printed = np.format_float_positional(value, min_digits=2)
         printed = f"{value:.0f}" if value.is_integer() else printed
-        std = f" ± {row['std']:.{decimals}f}" if n > 1 else ""
-        measured = f"{row['mean']:.{decimals}f}{std} (n = {n})"
-        delta = f"{row['delta']:+.{decimals}f}"
+        std = f" ± {row['std']:.3f}" if n > 1 else ""
+        measured = f"{row['mean']:.3f}{std} (n = {n})"
+        delta = f"{row['delta']:+.3f}"
         known = [measured, delta] if n else ["–", "–"]
         texts.append([f"{printed} ({table})", *known])
     heads = ["published (table)", "measured", "Δ"]

@@ -54,10 +54,10 @@ def draw_acne(folder: Path, scale: float = 1.0) -> Path:
     code = "".join(Path(source).read_text("utf-8") for source in sources)
     key = hashlib.sha256(f"scale={scale!r} {code}".encode()).hexdigest()
     version = Path(folder).resolve() / key[:12]
-    if _is_whole(version):
+    if _is_whole(version, scale):
         return version
     with scratch(version.parent) as place:
-        if _is_whole(version):  # another process was quicker
+        if _is_whole(version, scale):  # another process was quicker
             return version
         drawn = place / "drawn"
         _draw_all(drawn, scale)
@@ -167,11 +167,12 @@ def _draw_all(folder: Path, scale: float) -> None:
     pd.DataFrame(rows).to_csv(manifest, index=False, lineterminator="\n")
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether the images in the folder are those of its manifest."""
+def _is_whole(folder: Path, scale: float) -> bool:
+    """Whether a whole manifest and the images that it lists are there."""
     try:
         rows = pd.read_csv(folder / "manifest.csv")
-        return all(
+        n_images = sum(copies for *_, copies in _plan(scale))
+        return len(rows) == n_images and all(
             file_sha256(folder / file) == sha256
             for file, sha256 in zip(rows["file"], rows["sha256"], strict=True)
         )

@@ -146,6 +146,7 @@ def test_lost_and_altered_files_come_back(folder, capsys):
             lambda: cyst.write_bytes(cyst.read_bytes()[:-9]),
             cyst.unlink,
             table.unlink,
+            lambda: table.write_text(text[: text.index("\n", 999)], "utf-8"),
             lambda: table.write_text(text.replace("Cyst", "Pimple", 1)),
         )
     ):
