@@ -167,7 +167,7 @@ def parse_settings(
 
 def _parts(text: str, kind: str) -> list[str]:
     """The values of a grid's parameter, which commas divide."""
-    with suppress(ValueError, SyntaxError):
+    with suppress(ValueError, SyntaxError, TypeError):
         values = ast.literal_eval(text)
         if isinstance(values, tuple) and kind not in TEXTS:
             return list(map(repr, values))

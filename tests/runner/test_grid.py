@@ -184,6 +184,7 @@ def test_several_run_at_a_time_and_say_so(book, monkeypatch, no_kernel):
         (["A='x,y','z'"], {}, {"A": ["x,y", "z"]}),
         (["A=1"], None, "give a parameter values"),
         (["A=1,2", "B=[0, 1"], None, r"--set B=\[0, 1"),
+        (["A={[0]: 1},2"], None, r"--set A=\{\[0\]: 1\},2: the value is"),
     ],
 )
 def test_values_of_a_grid_are_read(pairs, settings, grid):
