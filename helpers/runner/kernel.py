@@ -141,10 +141,12 @@ def kill_below(folder: Path) -> None:
     logging.getLogger("asyncio").disabled = True
     for output, kernel in list(KERNELS.items()):
         if output.is_relative_to(folder):
-            with suppress(psutil.NoSuchProcess):
-                for child in psutil.Process(kernel.pid).children(True):
-                    child.kill()
-            kernel.kill()
+            family = [kernel]
+            with suppress(psutil.Error):
+                family += psutil.Process(kernel.pid).children(True)
+            for process in reversed(family):
+                with suppress(psutil.Error):  # it has ended
+                    process.kill()
 
 
 def _death(status: int | None) -> str:

@@ -306,12 +306,17 @@ if WIDTH == 1 and not os.path.exists({str(mark)!r}):
 
 
 def test_only_the_kernels_of_a_run_are_killed(monkeypatch, tmp_path):
+    """With their children, of which one has just ended."""
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
-    kernels = {tmp_path / it / "x": subprocess.Popen(command) for it in "ab"}
+    mine, other, child = (psutil.Popen(command) for _ in range(3))
+    ended = psutil.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    kernels = {tmp_path / "a" / "x": mine, tmp_path / "b" / "x": other}
     monkeypatch.setattr(kernel, "KERNELS", kernels)
+    monkeypatch.setattr(psutil.Process, "children", lambda *_: [ended, child])
     kernel.kill_below(tmp_path / "a")
-    mine, other = kernels.values()
-    assert mine.wait(10) != 0 and other.poll() is None
+    assert mine.wait(10) != 0 and child.wait(10) != 0
+    assert other.poll() is None
     other.kill()
     other.wait()
 
