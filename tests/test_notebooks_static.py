@@ -96,6 +96,16 @@ def test_no_name_is_taken_for_a_misspelt_parameter(path, code):
     session.settings(given)
 
 
+def test_tables_that_are_returned_are_shown(code):
+    """In mid-cell, their call would show nothing."""
+    returned = {"results.show", "workspace.provenance"}
+    for cell in code:
+        for statement in ast.parse(cell.source).body[:-1]:
+            if isinstance(statement, ast.Expr):
+                call = ast.unparse(statement).partition("(")[0]
+                assert call not in returned, cell.source
+
+
 def test_one_title_first_and_the_last_sections(nb):
     found = headings(nb)
     assert [level for level, _ in found].count(1) == 1
